@@ -1,0 +1,28 @@
+"""HDNet, hierarchical dynamic image harmonization, in JAX and Flax.
+
+Public names are imported on first use, so that `import hdnet_jax` is cheap and
+the data workers never load JAX.
+"""
+
+import importlib
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+  "Config": "hdnet_jax.config",
+  "HDNet": "hdnet_jax.model.hdnet",
+  "ModelConfig": "hdnet_jax.config",
+  "blend": "hdnet_jax.model.hdnet",
+  "train_and_evaluate": "hdnet_jax.training.loop",
+}
+__all__ = sorted(_PUBLIC)
+
+
+def __getattr__(name: str):
+  if name not in _PUBLIC:
+    raise AttributeError(f"module 'hdnet_jax' has no attribute {name!r}")
+  return getattr(importlib.import_module(_PUBLIC[name]), name)
+
+
+def __dir__():
+  return sorted([*globals(), *__all__])

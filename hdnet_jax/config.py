@@ -1,0 +1,179 @@
+"""What a run is made of, as frozen dataclasses; standard library only.
+
+A config file (`configs/*.py`) returns `flags_of(Config(...))`: a ConfigDict
+that takes overrides from the command line (`--config.batch_size=4`), which
+`Config.from_dict` turns back, refusing unknown names and wrong types.
+"""
+
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+from hdnet_jax.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+  """The network; see `hdnet_jax.HDNet`."""
+
+  width: int = 32  # n of the stage table: 32 is HDNet, 8 is HDNet-lite
+  local_dynamics: str = "paper"  # paper | official | none
+  neighbors: int = 1  # K of LD
+  global_dynamics: str = "mask"  # mask|learned_mask|spatial_attention|none
+  dtype: str = "float32"  # what is computed in; parameters are float32
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+  """Where examples come from. Splits never share a photo."""
+
+  source: str = "embedded"  # embedded | photos | iharmony4
+  root: str = ""  # the data's folder; embedded photos need none
+  image_size: int = 256  # examples are resized to this square
+  validation_split: str = "validation"  # chooses the best checkpoint
+  test_split: str = "test"  # what the final table is about
+  recolor_strength: float = 1.0  # of made composites; 0 leaves photos as is
+  threads: int = 4  # that read and decode ahead
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerConfig:
+  """Adam, and a learning rate that falls in steps."""
+
+  learning_rate: float = 1e-3
+  beta1: float = 0.9
+  beta2: float = 0.999
+  boundaries: tuple[float, ...] = (100, 110)  # in epochs
+  decay: float = 0.1  # the rate is multiplied by this at each boundary
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+  """One run. Defaults are the paper's."""
+
+  name: str = "hdnet"
+  seed: int = 0
+  batch_size: int = 12  # over all devices
+  epochs: float = 120  # passes over the training split
+  min_area: float = 100  # A_min of the loss, in pixels
+  eval_batch_size: int = 16
+  log_every: int = 50  # steps between lines of metrics.jsonl
+  eval_every: int = 1000  # steps between evaluations on validation_split
+  save_every: int = 1000  # steps between checkpoints
+  keep: int = 2  # last checkpoints kept, besides the best
+  model: ModelConfig = ModelConfig()
+  data: DataConfig = DataConfig()
+  optimizer: OptimizerConfig = OptimizerConfig()
+
+  def __post_init__(self):
+    positive = {
+      "batch_size": self.batch_size,
+      "epochs": self.epochs,
+      "eval_batch_size": self.eval_batch_size,
+      "log_every": self.log_every,
+      "eval_every": self.eval_every,
+      "save_every": self.save_every,
+      "keep": self.keep,
+      "data.threads": self.data.threads,
+      "model.width": self.model.width,
+      "model.neighbors": self.model.neighbors,
+    }
+    for name, value in positive.items():
+      if value <= 0:
+        raise UserError(f"config.{name} must be above 0, not {value}")
+    if self.data.image_size < 8 or self.data.image_size % 8:
+      raise UserError(
+        "config.data.image_size must be a multiple of 8, not "
+        f"{self.data.image_size}"
+      )
+
+  @classmethod
+  def from_dict(cls, values: Mapping[str, Any]) -> "Config":
+    """The config of nested `values`; the inverse of `to_dict`.
+
+    Raises:
+      UserError: for an unknown name (with the nearest valid one) or a value
+        of the wrong type.
+    """
+    return _build(cls, values, "config")
+
+  def to_dict(self) -> dict[str, Any]:
+    return dataclasses.asdict(self)
+
+  def to_flat(self) -> dict[str, Any]:
+    """Dotted names to values, as on the command line."""
+    return _flatten(self.to_dict())
+
+
+# Names that may differ between a run and its continuation: none of them changes
+# a number that the run produces.
+FREE_TO_CHANGE = ("name", "data.root", "data.threads", "log_every", "keep")
+
+
+def differences(old: Config, new: Config) -> list[str]:
+  """Lines `name: old -> new` for what forbids continuing `old` as `new`."""
+  before, after = old.to_flat(), new.to_flat()
+  return [
+    f"{name}: {before[name]} -> {after[name]}"
+    for name in before
+    if before[name] != after[name] and name not in FREE_TO_CHANGE
+  ]
+
+
+def flags_of(config: Config):
+  """The ConfigDict that config files return to ml_collections."""
+  import ml_collections  # a training library: config itself needs none
+
+  return ml_collections.ConfigDict(config.to_dict())
+
+
+def nearest_name(name: str, valid: list[str]) -> str:
+  """A hint for an error message: the valid name most like `name`."""
+  close = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
+  if close:
+    return f"did you mean {close[0]!r}?"
+  return "valid names: " + ", ".join(sorted(valid))
+
+
+def _build(cls: type, values: Any, path: str) -> Any:
+  if not isinstance(values, Mapping):
+    raise UserError(f"{path} is a group of settings, not {values!r}")
+  fields = typing.get_type_hints(cls)
+  for name in values:
+    if name not in fields:
+      raise UserError(
+        f"{path}.{name} does not exist; {nearest_name(name, list(fields))}"
+      )
+  return cls(
+    **{
+      name: _convert(value, fields[name], f"{path}.{name}")
+      for name, value in values.items()
+    }
+  )
+
+
+def _convert(value: Any, kind: Any, path: str) -> Any:
+  if dataclasses.is_dataclass(kind):
+    return _build(kind, value, path)
+  if isinstance(kind, types.GenericAlias):
+    if not isinstance(value, (tuple, list)):
+      raise UserError(f"{path} is a list of numbers, not {value!r}")
+    return tuple(_convert(item, float, path) for item in value)
+  if kind is float and type(value) is int:
+    return float(value)
+  if type(value) is not kind:
+    raise UserError(f"{path} is of type {kind.__name__}, not {value!r}")
+  return value
+
+
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+  flat = {}
+  for name, value in values.items():
+    if isinstance(value, Mapping):
+      flat |= _flatten(value, f"{prefix}{name}.")
+    else:
+      flat[prefix + name] = value
+  return flat

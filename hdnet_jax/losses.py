@@ -1,0 +1,26 @@
+"""The training loss (Eq. 1), one value an image; images in [-1, 1], NHWC."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+def foreground_loss(
+  harmonized: Float[Array, "b h w 3"],
+  real: Float[Array, "b h w 3"],
+  mask: Float[Array, "b h w 1"],
+  min_area: float = 100.0,
+) -> Float[Array, "b"]:
+  """Foreground-normalised squared error, Eq. 1 in the authors' code's form.
+
+  `sum((I_h - I)^2) / (3 * max(A_min, area))`. The printed equation has a norm
+  without the square and no channel factor.
+
+  Args:
+    harmonized: the blended image I_h: equal to the composite outside the mask.
+    real: the truth I.
+    mask: 1 = foreground.
+    min_area: A_min in pixels; keeps small objects from dominating a batch.
+  """
+  squared = jnp.sum(jnp.square(harmonized - real), axis=(1, 2, 3))
+  area = jnp.sum(mask, axis=(1, 2, 3))
+  return squared / (3 * jnp.maximum(area, min_area))

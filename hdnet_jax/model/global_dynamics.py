@@ -1,0 +1,90 @@
+"""MGD, mask-aware global dynamics, and its rivals of the ablation (Table 3).
+
+MGD predicts two 1x1 kernels from the image's pooled features, one for the
+foreground and one for the background, and blends their outputs by the mask
+(Section 3.3 of the paper; after the dynamic region-aware convolution of Chen
+et al. 2021). Features are [B, H, W, C], masks [B, H, W, 1], 1 = foreground.
+"""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+_NORMAL = nn.initializers.normal(stddev=0.02)
+
+REGIONS = 2  # foreground, background
+_HIDDEN = 2  # inputs of each region's kernel predictor
+
+
+class GlobalDynamics(nn.Module):
+  """MGD by the given mask, or by one learned from the features (HDNet*).
+
+  The learned mask is a 1x1 convolution to two channels and a hard choice of
+  the larger; its gradient is that of the softmax (as in region-aware
+  convolutions: the paper gives no form).
+  """
+
+  learned_mask: bool = False
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(
+    self, x: Float[Array, "b h w c"], mask: Float[Array, "b h w 1"]
+  ) -> Float[Array, "b h w c"]:
+    kernels = self.predict_kernels(x)
+    if self.learned_mask:
+      guide = nn.Dense(
+        REGIONS, kernel_init=_NORMAL, dtype=self.dtype, name="guide"
+      )(x)
+      regions = choose(guide)
+    else:
+      mask = mask.astype(x.dtype)
+      regions = jnp.concatenate([mask, 1 - mask], axis=-1)
+    # One contraction over region and channel: a position keeps its features in
+    # its own region's slot, so both kernels are applied and blended at once.
+    masked = regions[..., :, None] * x[..., None, :]
+    return jnp.einsum("bhwri,broi->bhwo", masked, kernels)
+
+  def predict_kernels(self, x: Float[Array, "b h w c"]) -> Array:
+    """The two kernels, [B, region, out, in]."""
+    channels = x.shape[-1]
+    pooled = jnp.mean(x.astype(jnp.float32), axis=(1, 2))
+    hidden = nn.Dense(
+      REGIONS * _HIDDEN, kernel_init=_NORMAL, dtype=self.dtype, name="squeeze"
+    )(pooled)
+    hidden = jax.nn.sigmoid(hidden).reshape(-1, REGIONS, _HIDDEN)
+    # A grouped layer: each region's kernel is predicted from its own inputs.
+    size = channels * channels
+    weight = self.param("kernel", _NORMAL, (REGIONS, _HIDDEN, size))
+    bias = self.param("bias", nn.initializers.zeros, (REGIONS, size))
+    kernels = jnp.einsum("brk,rks->brs", hidden, weight.astype(self.dtype))
+    kernels = kernels + bias.astype(self.dtype)
+    return kernels.reshape(-1, REGIONS, channels, channels)
+
+
+def choose(scores: Float[Array, "... r"]) -> Float[Array, "... r"]:
+  """One-hot of the largest score, with the gradient of the softmax."""
+  soft = jax.nn.softmax(scores)
+  hard = jax.nn.one_hot(
+    jnp.argmax(scores, axis=-1), scores.shape[-1], dtype=soft.dtype
+  )
+  return soft + jax.lax.stop_gradient(hard - soft)
+
+
+class SpatialAttention(nn.Module):
+  """RainNet's attention, `sigmoid(conv1x1(x)) * x`: Table 3's +SA."""
+
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(
+    self, x: Float[Array, "b h w c"], mask: Float[Array, "b h w 1"]
+  ) -> Float[Array, "b h w c"]:
+    del mask  # the attention sees the features only
+    gate = nn.Dense(
+      x.shape[-1], kernel_init=_NORMAL, dtype=self.dtype, name="gate"
+    )(x)
+    return jax.nn.sigmoid(gate) * x

@@ -1,0 +1,186 @@
+"""HDNet: a U-Net from a stage table, with LD at its neck and MGD at its end.
+
+Images are [B, H, W, 3] in [-1, 1], masks [B, H, W, 1] with 1 = foreground;
+height and width are multiples of 8. Parameters are float32; `dtype` is what is
+computed in.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from hdnet_jax.model.convolution import Double, Halve, Same
+from hdnet_jax.model.global_dynamics import GlobalDynamics, SpatialAttention
+from hdnet_jax.model.local_dynamics import REFERENCES, LocalDynamics
+from hdnet_jax.model.norm import RAIN, instance_norm
+
+
+class Stage(NamedTuple):
+  """One row of the network's table."""
+
+  name: str  # the tensor it makes, as in the paper's figure
+  widths: int  # output channels, in units of the network's width n
+  convolution: Callable[..., nn.Module]
+
+
+ENCODER = (
+  Stage("x1", 2, Halve),
+  Stage("x2", 4, Same),
+  Stage("x3", 8, Halve),
+  Stage("x4", 8, Same),
+  Stage("x5", 8, Halve),
+  Stage("x6", 8, Same),
+  Stage("x7", 8, Same),
+)
+DECODER = (
+  Stage("y6", 8, Same),
+  Stage("y5", 8, Same),
+  Stage("y4", 8, Double),
+  Stage("y3", 8, Same),
+  Stage("y2", 4, Double),
+  Stage("y1", 2, Same),
+  Stage("y0", 1, Double),
+)
+UNNORMALIZED = "x7"  # the features that LD compares
+WITH_MGD = ("y2", "y1", "y0")
+REDUCTION = 8  # height and width over those of x7
+
+LOCAL_DYNAMICS = (*REFERENCES, "none")
+GLOBAL_DYNAMICS = ("mask", "learned_mask", "spatial_attention", "none")
+
+
+class EncoderStage(nn.Module):
+  stage: Stage
+  width: int
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: Float[Array, "b h w c"]) -> Array:
+    x = self.stage.convolution(
+      self.stage.widths * self.width, dtype=self.dtype, name="conv"
+    )(x)
+    return x if self.stage.name == UNNORMALIZED else instance_norm(x)
+
+
+class DecoderStage(nn.Module):
+  stage: Stage
+  width: int
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, y: Array, pyramid: dict[int, Array]) -> Array:
+    y = self.stage.convolution(
+      self.stage.widths * self.width, dtype=self.dtype, name="conv"
+    )(nn.relu(y))
+    return RAIN(name="rain")(y, pyramid[y.shape[1]])
+
+
+class HDNet(nn.Module):
+  """The generator G(I_c, M): recolours a composite's foreground to fit.
+
+  Attributes:
+    width: n of the stage table; 32 is HDNet, 8 is HDNet-lite.
+    local_dynamics: "paper", "official" (the authors' code) or "none".
+    neighbors: K of LD; the paper's best is 1.
+    global_dynamics: "mask" (MGD), "learned_mask" (HDNet*),
+      "spatial_attention" (+SA) or "none"; Table 3's rows.
+    dtype: what is computed in; parameters are float32 always.
+  """
+
+  width: int = 32
+  local_dynamics: str = "paper"
+  neighbors: int = 1
+  global_dynamics: str = "mask"
+  dtype: Any = "float32"
+
+  @nn.compact
+  def __call__(
+    self,
+    composite: Float[Array, "b h w 3"],
+    mask: Float[Array, "b h w 1"],
+  ) -> Float[Array, "b h w 3"]:
+    """The network's image, float32 in [-1, 1]; see `blend` for I_h.
+
+    Raises:
+      ValueError: for sizes that are no multiples of 8, shapes that do not
+        belong together, and unknown options.
+    """
+    _check(self, composite.shape, mask.shape)
+    dtype = jnp.dtype(self.dtype)
+    pyramid = mask_pyramid(mask)
+
+    x = Same(self.width, dtype=dtype, name="x0")(composite)
+    skips = []
+    for stage in ENCODER:
+      # The authors activate in place: every skip is the activated tensor.
+      x = nn.leaky_relu(x, 0.2)
+      skips.append(x)
+      x = EncoderStage(stage, self.width, dtype, name=stage.name)(x)
+
+    if self.local_dynamics != "none":
+      x = LocalDynamics(
+        REFERENCES[self.local_dynamics], self.neighbors, dtype, name="ld"
+      )(x, pyramid[x.shape[1]])
+
+    for stage, skip in zip(DECODER, reversed(skips), strict=True):
+      x = DecoderStage(stage, self.width, dtype, name=stage.name)(x, pyramid)
+      x = jnp.concatenate([skip, x], axis=-1)
+      if stage.name in WITH_MGD and self.global_dynamics != "none":
+        name = f"mgd_{stage.name}"
+        x = self.make_global_dynamics(name)(x, pyramid[x.shape[1]])
+
+    x = Same(3, use_bias=True, dtype=dtype, name="out")(nn.relu(x))
+    return jnp.tanh(x.astype(jnp.float32))
+
+  def make_global_dynamics(self, name: str) -> nn.Module:
+    dtype = jnp.dtype(self.dtype)
+    if self.global_dynamics == "spatial_attention":
+      return SpatialAttention(dtype, name=name)
+    learned = self.global_dynamics == "learned_mask"
+    return GlobalDynamics(learned, dtype, name=name)
+
+
+def blend(
+  output: Float[Array, "b h w 3"],
+  composite: Float[Array, "b h w 3"],
+  mask: Float[Array, "b h w 1"],
+) -> Float[Array, "b h w 3"]:
+  """The harmonized image I_h: `output` inside the mask, `composite` outside."""
+  return mask * output + (1 - mask) * composite
+
+
+def mask_pyramid(mask: Float[Array, "b h w 1"]) -> dict[int, Array]:
+  """The mask at every height of the network, by strided slicing.
+
+  Index i of a level is index i * s of the mask, as PyTorch's "nearest" takes
+  it; `jax.image.resize` would take other pixels. Small masks can vanish.
+  """
+  height = mask.shape[1]
+  return {height // s: mask[:, ::s, ::s] for s in (1, 2, 4, REDUCTION)}
+
+
+def _check(model: HDNet, image: tuple, mask: tuple) -> None:
+  if model.local_dynamics not in LOCAL_DYNAMICS:
+    raise ValueError(
+      f"local_dynamics={model.local_dynamics!r} is none of {LOCAL_DYNAMICS}"
+    )
+  if model.global_dynamics not in GLOBAL_DYNAMICS:
+    raise ValueError(
+      f"global_dynamics={model.global_dynamics!r} is none of {GLOBAL_DYNAMICS}"
+    )
+  if model.neighbors < 1 or model.width < 1:
+    raise ValueError("neighbors and width are 1 or more")
+  if len(image) != 4 or image[-1] != 3:
+    raise ValueError(f"composite is [batch, height, width, 3], not {image}")
+  if mask != (*image[:3], 1):
+    raise ValueError(
+      f"mask is {(*image[:3], 1)} for a composite of {image}, not {mask}"
+    )
+  if image[1] % REDUCTION or image[2] % REDUCTION:
+    raise ValueError(
+      f"height and width must be multiples of {REDUCTION}, not "
+      f"{image[1]}x{image[2]}; pad or resize the image"
+    )
