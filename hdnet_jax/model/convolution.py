@@ -4,9 +4,9 @@ A transposed convolution is stored as the correlation kernel that it applies to
 its dilated input, so every kernel of the network reads [height, width, in,
 out].
 
-On CPUs the two 4x4 stride-2 convolutions run as stride-1 convolutions between
-space-to-depth (or depth-to-space) moves: the same sums, but XLA's CPU backward
-pass of strided and dilated convolutions is several times slower. Accelerators
+On CPUs the transposed convolution runs as a stride-1 convolution followed by a
+depth-to-space move: the same sums, but XLA's CPU gradient of a dilated
+convolution is ten times slower (`benchmarks/convolutions.py`). Accelerators
 keep the plain form. The choice is made when a function is traced.
 """
 
@@ -33,25 +33,19 @@ def same(x: Image, kernel: Float[Array, "3 3 i o"]) -> Float[Array, "b h w o"]:
 
 def halve(x: Image, kernel: Float[Array, "4 4 i o"]) -> Array:
   """4x4, stride 2, padding 1: [B, H, W, I] to [B, H/2, W/2, O]."""
-  if jax.default_backend() == "cpu":
-    return halve_by_space_to_depth(x, kernel)
-  return halve_plainly(x, kernel)
+  return jax.lax.conv_general_dilated(
+    x, kernel, (2, 2), ((1, 1), (1, 1)), dimension_numbers=_DIMENSIONS
+  )
 
 
 def double(x: Image, kernel: Float[Array, "4 4 i o"]) -> Array:
   """4x4, stride 2, padding 1, transposed: [B, H, W, I] to [B, 2H, 2W, O]."""
   if jax.default_backend() == "cpu":
     return double_by_depth_to_space(x, kernel)
-  return double_plainly(x, kernel)
+  return double_by_dilation(x, kernel)
 
 
-def halve_plainly(x: Image, kernel: Float[Array, "4 4 i o"]) -> Array:
-  return jax.lax.conv_general_dilated(
-    x, kernel, (2, 2), ((1, 1), (1, 1)), dimension_numbers=_DIMENSIONS
-  )
-
-
-def double_plainly(x: Image, kernel: Float[Array, "4 4 i o"]) -> Array:
+def double_by_dilation(x: Image, kernel: Array) -> Array:
   return jax.lax.conv_general_dilated(
     x,
     kernel,
@@ -62,30 +56,17 @@ def double_plainly(x: Image, kernel: Float[Array, "4 4 i o"]) -> Array:
   )
 
 
-def halve_by_space_to_depth(x: Image, kernel: Array) -> Array:
-  b, h, w, i = x.shape
-  x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
-  x = x.reshape(b, h // 2 + 1, 2, w // 2 + 1, 2, i)
-  x = x.transpose(0, 1, 3, 2, 4, 5).reshape(b, h // 2 + 1, w // 2 + 1, 4 * i)
-  # Tap 2a + p of the 4x4 kernel is tap a of the 2x2 kernel at phase p.
-  kernel = kernel.reshape(2, 2, 2, 2, i, -1).transpose(0, 2, 1, 3, 4, 5)
-  kernel = kernel.reshape(2, 2, 4 * i, -1)
-  return jax.lax.conv_general_dilated(
-    x, kernel, (1, 1), "VALID", dimension_numbers=_DIMENSIONS
-  )
-
-
 def double_by_depth_to_space(x: Image, kernel: Array) -> Array:
   b, h, w, i = x.shape
   o = kernel.shape[-1]
   # Output 2y + p sees inputs y + p - 1 and y + p, through taps p and 2 + p.
   kernel = kernel.reshape(2, 2, 2, 2, i, o).transpose(0, 2, 4, 1, 3, 5)
+  kernel = kernel.reshape(2, 2, i, 4 * o)
+  # Padded here and not by the convolution, whose gradient is slow with more
+  # windows than input.
+  x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
   y = jax.lax.conv_general_dilated(
-    x,
-    kernel.reshape(2, 2, i, 4 * o),
-    (1, 1),
-    ((1, 1), (1, 1)),
-    dimension_numbers=_DIMENSIONS,
+    x, kernel, (1, 1), "VALID", dimension_numbers=_DIMENSIONS
   ).reshape(b, h + 1, w + 1, 2, 2, o)
   rows = [
     jnp.stack([y[:, p : p + h, q : q + w, p, q] for q in (0, 1)], axis=3)
