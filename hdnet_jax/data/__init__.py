@@ -1,0 +1,1 @@
+"""Examples on the host: NumPy, Pillow and Grain; neither jax nor flax."""

@@ -1,0 +1,188 @@
+"""Photos with object masks: composites are made of them on the device.
+
+`PhotoFolder` reads a folder with `images/`, `masks/` and `manifest.csv`
+(columns `image` and `mask`, paths inside the folder; `source` names a subset;
+others are ignored). `EmbeddedPhotos` needs no files of the user's.
+"""
+
+import csv
+import functools
+import hashlib
+import pathlib
+import re
+
+import numpy as np
+from PIL import Image
+
+from hdnet_jax.data.records import Example, read_image, read_mask
+from hdnet_jax.errors import UserError
+
+# Shares of the photos, per thousand. A photo's split depends on its name alone,
+# so it stays the same when photos are added.
+_TEST, _VALIDATION = 50, 25
+_TIME_STAMP = re.compile(r"-\d{8}-\d{6}$")
+
+
+class PhotoFolder:
+  """One split of a photo folder; an example is a (photo, mask) pair."""
+
+  def __init__(self, root: str | pathlib.Path, split: str, image_size: int):
+    self._root = pathlib.Path(root)
+    self._size = image_size
+    self._rows = [
+      row
+      for row in read_manifest(self._root)
+      if split_of(row["image"]) == split
+    ]
+    if not self._rows:
+      raise UserError(
+        f"{self._root} has no photo in the split {split!r} of train, "
+        "validation and test; add photos (about 40 are needed to fill all)"
+      )
+
+  def __len__(self) -> int:
+    return len(self._rows)
+
+  def __getitem__(self, index: int) -> Example:
+    row = self._rows[index]
+    return {
+      "real": read_image(self._root / row["image"], self._size),
+      "mask": read_mask(self._root / row["mask"], self._size),
+      "index": np.int32(index),
+    }
+
+  def name(self, index: int) -> str:
+    return pathlib.Path(self._rows[index]["mask"]).stem
+
+  def subset(self, index: int) -> str:
+    return self._rows[index].get("source") or "photos"
+
+
+def read_manifest(root: pathlib.Path) -> list[dict[str, str]]:
+  """The rows of `root/manifest.csv`, in its order."""
+  path = root / "manifest.csv"
+  if not path.is_file():
+    raise UserError(
+      f"{path} does not exist; set --config.data.root to a folder with "
+      "images/, masks/ and manifest.csv (columns: image, mask)"
+    )
+  with path.open(newline="", encoding="utf-8") as file:
+    reader = csv.DictReader(file)
+    missing = {"image", "mask"} - set(reader.fieldnames or ())
+    if missing:
+      raise UserError(
+        f"{path} has no column {' and '.join(sorted(missing))} in its first "
+        "line"
+      )
+    return list(reader)
+
+
+def split_of(image: str) -> str:
+  """train, validation or test, by a hash of the photo's name.
+
+  Photos of one fixed camera, told apart by a time stamp, count as one photo.
+  """
+  scene = _TIME_STAMP.sub("", pathlib.Path(image).stem)
+  digest = hashlib.sha256(scene.encode()).digest()
+  place = int.from_bytes(digest[:8], "big") % 1000
+  if place < _TEST:
+    return "test"
+  return "validation" if place < _TEST + _VALIDATION else "train"
+
+
+class EmbeddedPhotos:
+  """The photos inside scikit-image's wheel, with masks computed from them.
+
+  Views (square crops at three scales) of a few photos; the masks are segments
+  of each view, so they follow edges as objects do. No download, deterministic.
+  The two photos of a stereo pair are apart (one trains, one validates); the
+  test photos share nothing with the others.
+  """
+
+  PHOTOS = {
+    "train": ("astronaut.png", "rocket.jpg", "motorcycle_left.png"),
+    "validation": ("motorcycle_right.png",),
+    "test": ("chelsea.png", "coffee.png"),
+  }
+
+  def __init__(self, split: str, image_size: int):
+    if split not in self.PHOTOS:
+      raise UserError(
+        f"the embedded photos have no split {split!r}; use one of "
+        + ", ".join(self.PHOTOS)
+      )
+    self._examples = [
+      (f"{pathlib.Path(photo).stem}_{number:02d}", real, mask)
+      for photo in self.PHOTOS[split]
+      for number, (real, mask) in enumerate(_views(photo, image_size))
+    ]
+
+  def __len__(self) -> int:
+    return len(self._examples)
+
+  def __getitem__(self, index: int) -> Example:
+    _, real, mask = self._examples[index]
+    return {"real": real, "mask": mask, "index": np.int32(index)}
+
+  def name(self, index: int) -> str:
+    return self._examples[index][0]
+
+  def subset(self, index: int) -> str:
+    return self.name(index).rsplit("_", 1)[0]
+
+
+@functools.cache
+def _views(photo: str, size: int) -> list[tuple[np.ndarray, np.ndarray]]:
+  """Every (view, mask) of a photo."""
+  from skimage import data  # loaded only by those who use the sample
+
+  with Image.open(pathlib.Path(data.__file__).parent / photo) as file:
+    image = file.convert("RGB")
+  pairs = []
+  for box in _squares(*image.size):
+    view = image.resize((size, size), Image.Resampling.BILINEAR, box)
+    view = np.asarray(view)
+    pairs += [(view, mask) for mask in segment_masks(view)]
+  return pairs
+
+
+def _squares(width: int, height: int):
+  """Boxes (left, top, right, bottom) of overlapping squares at three scales."""
+  for share in (1.0, 0.7, 0.5):
+    side = round(share * min(width, height))
+    for top in _offsets(height - side, side):
+      for left in _offsets(width - side, side):
+        yield left, top, left + side, top + side
+
+
+def _offsets(room: int, side: int) -> list[int]:
+  """Starts of squares, half a side or less apart, that cover the room."""
+  count = -(-2 * room // side) + 1
+  return [round(i * room / max(count - 1, 1)) for i in range(count)]
+
+
+def segment_masks(
+  view: np.ndarray, smallest: float = 0.03, largest: float = 0.45
+) -> list[np.ndarray]:
+  """Object-like masks of a view: its segments of a fitting size.
+
+  Args:
+    view: uint8 [H, W, 3].
+    smallest, largest: shares of the view's area.
+
+  Returns:
+    uint8 0/1 masks [H, W, 1], in the segmentation's order.
+  """
+  from scipy import ndimage
+  from skimage.segmentation import felzenszwalb
+
+  area = view.shape[0] * view.shape[1]
+  labels = felzenszwalb(
+    view, scale=300, sigma=1.0, min_size=int(smallest * area)
+  )
+  masks = []
+  for label in range(labels.max() + 1):
+    mask = ndimage.binary_fill_holes(labels == label)
+    if smallest <= mask.mean() <= largest:
+      masks.append(mask.astype(np.uint8)[..., None])
+  return masks

@@ -1,0 +1,194 @@
+"""Composites from photos: the masked object recoloured at random, on device.
+
+The object takes the colours of other light: gains and gammas of its channels,
+exposure, contrast, saturation, white balance and a smooth tone curve, and, for
+half of the examples, the colour statistics of another photo's object (Reinhard
+et al. 2001), as the colour transfers that made iHarmony4 do. Pixels outside the
+mask stay as they are, to the bit.
+
+One image is float32 [H, W, 3] in [0, 1], its mask [H, W, 1]; `make_composites`
+takes and gives uint8 batches.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, UInt8
+
+Photo = Float[Array, "h w 3"]
+Mask = Float[Array, "h w 1"]
+
+TRANSFER_SHARE = 0.5  # of examples that take another object's statistics
+CHANGE_SHARE = 0.5  # of examples in which one given change takes part
+_MIN_PIXELS = 16  # of an object whose statistics mean anything
+_LUMA = jnp.array([0.299, 0.587, 0.114])  # Rec. 601
+
+# Reinhard et al. 2001: RGB to the cones' LMS, whose logarithms Ruderman's
+# l-alpha-beta decorrelates.
+_RGB_TO_LMS = jnp.array(
+  [
+    [0.3811, 0.5783, 0.0402],
+    [0.1967, 0.7244, 0.0782],
+    [0.0241, 0.1288, 0.8444],
+  ]
+)
+_LOG_LMS_TO_LAB = (
+  jnp.diag(1 / jnp.sqrt(jnp.array([3.0, 6.0, 2.0])))
+  @ jnp.array([[1.0, 1, 1], [1, 1, -2], [1, -1, 0]])
+)
+
+
+def make_composites(
+  keys: Array,
+  real: UInt8[Array, "b h w 3"],
+  mask: UInt8[Array, "b h w 1"],
+  donor_real: UInt8[Array, "b h w 3"],
+  donor_mask: UInt8[Array, "b h w 1"],
+  strength: float = 1.0,
+) -> UInt8[Array, "b h w 3"]:
+  """One composite an example.
+
+  Args:
+    keys: a random key an example.
+    real, mask: the photos and their objects, masks 0/1.
+    donor_real, donor_mask: photos whose objects lend their colours.
+    strength: scales every change; 0 leaves the photo as it is.
+  """
+
+  def one(key, real, mask, donor_real, donor_mask):
+    photo = real.astype(jnp.float32) / 255
+    region = mask.astype(jnp.float32)
+    changed = recolor(
+      key,
+      photo,
+      region,
+      donor_real.astype(jnp.float32) / 255,
+      donor_mask.astype(jnp.float32),
+      strength,
+    )
+    changed = jnp.round(255 * changed).astype(jnp.uint8)
+    return jnp.where(mask > 0, changed, real)
+
+  return jax.vmap(one)(keys, real, mask, donor_real, donor_mask)
+
+
+def recolor(
+  key: Array,
+  photo: Photo,
+  mask: Mask,
+  donor_photo: Photo,
+  donor_mask: Mask,
+  strength: float = 1.0,
+) -> Photo:
+  """`photo` in other colours, in [0, 1]; only those inside the mask matter."""
+  key_transfer, key_choice, *keys = jax.random.split(key, 2 + len(CHANGES))
+  share, amount = jax.random.uniform(key_transfer, (2,))
+  amount = strength * (0.3 + 0.7 * amount) * (share < TRANSFER_SHARE)
+  target = transfer_statistics(photo, mask, donor_photo, donor_mask)
+  photo = jnp.clip(photo + amount * (target - photo), 0, 1)
+
+  chosen = jax.random.bernoulli(key_choice, CHANGE_SHARE, (len(CHANGES),))
+  for change, key, taken in zip(CHANGES, keys, chosen, strict=True):
+    # A change of strength 0 is the identity up to rounding.
+    photo = jnp.clip(change(key, photo, mask, strength * taken), 0, 1)
+  return photo
+
+
+def gain_and_gamma(key: Array, x: Photo, mask: Mask, strength: Array) -> Photo:
+  """Each channel its own factor and exponent."""
+  del mask
+  gain, gamma = jnp.exp(0.15 * strength * jax.random.normal(key, (2, 3)))
+  return gain * jnp.maximum(x, 1e-4) ** gamma
+
+
+def exposure(key: Array, x: Photo, mask: Mask, strength: Array) -> Photo:
+  """Up to one stop more or less light."""
+  del mask
+  stops = strength * jax.random.uniform(key, minval=-1.0, maxval=1.0)
+  return _to_srgb(_to_linear(x) * 2**stops)
+
+
+def contrast(key: Array, x: Photo, mask: Mask, strength: Array) -> Photo:
+  """Farther from the object's mean, or nearer to it."""
+  mean = jnp.sum(x * mask) / (3 * jnp.maximum(jnp.sum(mask), 1))
+  spread = jax.random.uniform(key, minval=-0.5, maxval=0.5)
+  return mean + (x - mean) * jnp.exp(strength * spread)
+
+
+def saturation(key: Array, x: Photo, mask: Mask, strength: Array) -> Photo:
+  """Farther from gray, or nearer to it."""
+  del mask
+  gray = jnp.sum(x * _LUMA, axis=-1, keepdims=True)
+  spread = jax.random.uniform(key, minval=-0.6, maxval=0.4)
+  return gray + (x - gray) * jnp.exp(strength * spread)
+
+
+def white_balance(key: Array, x: Photo, mask: Mask, strength: Array) -> Photo:
+  """Warmer or colder light, with a little tint, at about equal luminance."""
+  del mask
+  warmth, tint = strength * jax.random.normal(key, (2,)) * jnp.array([0.3, 0.1])
+  gains = jnp.exp(jnp.stack([warmth, -tint, -warmth]))
+  gains = gains / jnp.sum(gains * _LUMA)
+  return _to_srgb(_to_linear(x) * gains)
+
+
+def tone_curve(key: Array, x: Photo, mask: Mask, strength: Array) -> Photo:
+  """A smooth, increasing curve through 0 and 1: lifted or bent to an S."""
+  del mask
+  lift, bend = strength * jax.random.uniform(
+    key, (2,), minval=-0.45, maxval=0.45
+  )
+  return x + 4 * x * (1 - x) * (lift / 4 + bend / 2 * (2 * x - 1))
+
+
+CHANGES: tuple[Callable[[Array, Photo, Mask, Array], Photo], ...] = (
+  exposure,
+  white_balance,
+  gain_and_gamma,
+  contrast,
+  saturation,
+  tone_curve,
+)
+
+
+def transfer_statistics(
+  photo: Photo, mask: Mask, donor_photo: Photo, donor_mask: Mask
+) -> Photo:
+  """The object with the donor object's mean and deviation in l-alpha-beta.
+
+  Deviations change by a factor of at most 2.5 either way. Where either object
+  is smaller than 16 pixels the photo is returned.
+  """
+  lab, donor = _to_lab(photo), _to_lab(donor_photo)
+  mean, deviation = _statistics(lab, mask)
+  donor_mean, donor_deviation = _statistics(donor, donor_mask)
+  ratio = jnp.clip(donor_deviation / deviation, 1 / 2.5, 2.5)
+  changed = _from_lab((lab - mean) * ratio + donor_mean)
+  sizes = jnp.minimum(jnp.sum(mask), jnp.sum(donor_mask))
+  return jnp.where(sizes >= _MIN_PIXELS, jnp.clip(changed, 0, 1), photo)
+
+
+def _statistics(x: Photo, mask: Mask) -> tuple[Array, Array]:
+  count = jnp.maximum(jnp.sum(mask), 1)
+  mean = jnp.sum(x * mask, axis=(0, 1)) / count
+  variance = jnp.sum(jnp.square(x - mean) * mask, axis=(0, 1)) / count
+  return mean, jnp.sqrt(variance + 1e-6)
+
+
+def _to_lab(x: Photo) -> Photo:
+  lms = jnp.maximum(x, 1 / 255) @ _RGB_TO_LMS.T
+  return jnp.log10(lms) @ _LOG_LMS_TO_LAB.T
+
+
+def _from_lab(lab: Photo) -> Photo:
+  lms = 10 ** (lab @ jnp.linalg.inv(_LOG_LMS_TO_LAB).T)
+  return lms @ jnp.linalg.inv(_RGB_TO_LMS).T
+
+
+def _to_linear(x: Photo) -> Photo:
+  return jnp.maximum(x, 1e-4) ** 2.2
+
+
+def _to_srgb(x: Photo) -> Photo:
+  return jnp.maximum(x, 1e-9) ** (1 / 2.2)
