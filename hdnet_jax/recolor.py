@@ -89,6 +89,8 @@ def recolor(
   photo = jnp.clip(photo + amount * (target - photo), 0, 1)
 
   chosen = jax.random.bernoulli(key_choice, CHANGE_SHARE, (len(CHANGES),))
+  # A composite always differs from its photo.
+  chosen = chosen.at[0].set(chosen[0] | ~jnp.any(chosen))
   for change, key, taken in zip(CHANGES, keys, chosen, strict=True):
     # A change of strength 0 is the identity up to rounding.
     photo = jnp.clip(change(key, photo, mask, strength * taken), 0, 1)

@@ -1,0 +1,63 @@
+"""What train.py and eval.py share: flags to a Config, errors to one line."""
+
+import logging
+import sys
+from collections.abc import Callable, Sequence
+
+import absl.logging
+from absl import app, flags
+from ml_collections import config_flags
+
+from hdnet_jax.config import Config
+from hdnet_jax.errors import UserError
+
+CONFIG = config_flags.DEFINE_config_file(
+  "config",
+  None,
+  "The run: a file of configs/. Settings are overridden by name, as in "
+  "--config.batch_size=4 --config.data.root=DIR.",
+  lock_config=True,
+)
+
+
+def config_from_flags() -> Config:
+  """The typed config of --config and its overrides."""
+  return Config.from_dict(CONFIG.value.to_dict())
+
+
+def run(main: Callable[[], None]) -> None:
+  """Parses the flags and calls `main`; a user's mistake becomes one line."""
+  flags.mark_flag_as_required("config")
+  app.run(lambda argv: _call(main, argv), flags_parser=_parse)
+
+
+def _parse(argv: Sequence[str]) -> list[str]:
+  try:
+    return flags.FLAGS(argv)
+  except flags.Error as error:
+    _stop(str(error))
+  except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:
+    # ml_collections raises these for overrides that do not fit the config.
+    _stop(str(error))
+
+
+def _call(main: Callable[[], None], argv: Sequence[str]) -> None:
+  _quiet_libraries()
+  if len(argv) > 1:
+    _stop(f"unexpected argument {argv[1]!r}; settings are --config.NAME=VALUE")
+  try:
+    main()
+  except UserError as error:
+    _stop(str(error))
+
+
+def _quiet_libraries() -> None:
+  """Our log lines, and only the warnings of everyone else's."""
+  absl.logging.use_absl_handler()
+  absl.logging.set_verbosity(absl.logging.WARNING)
+  logging.getLogger("hdnet_jax").setLevel(logging.INFO)
+
+
+def _stop(message: str) -> None:
+  print(f"error: {message}", file=sys.stderr)
+  raise SystemExit(1)

@@ -1,0 +1,1 @@
+"""How good harmonized images are: protocols, tables, pictures."""

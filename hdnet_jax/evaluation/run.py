@@ -1,0 +1,166 @@
+"""Evaluates parameters on a split, and writes what came out."""
+
+import csv
+import dataclasses
+import io
+import json
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+from PIL import Image
+
+from hdnet_jax.config import Config
+from hdnet_jax.data.pipeline import evaluation_batches
+from hdnet_jax.data.records import Source
+from hdnet_jax.evaluation import protocols, tables, visuals
+from hdnet_jax.files import write_text, write_then_rename
+from hdnet_jax.images import normalize
+from hdnet_jax.model.hdnet import HDNet, blend
+from hdnet_jax.recolor import make_composites
+from hdnet_jax.sharding import put, replicated, split
+
+PICTURES = 6  # rows of the grid
+
+EvalStep = Callable[[dict, dict[str, jax.Array]], dict[str, Any]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+  """One row an image, in the source's order, and examples to look at."""
+
+  rows: list[tables.Row]
+  comparisons: list[visuals.Comparison]
+
+  def summary(self) -> dict[str, float]:
+    """The harmonized images' means by metric name."""
+    means = tables.summarize(self.rows)["harmonized"]
+    return {name: means[name] for name in protocols.NAMES}
+
+  def grid(self) -> Image.Image:
+    return visuals.grid(self.comparisons)
+
+
+def make_eval_step(config: Config, model: HDNet, mesh: Mesh) -> EvalStep:
+  """The jitted `(params, batch) -> images and values`, one compilation.
+
+  Photos get the same composite whatever the batch they are in: its random key
+  is folded from the config's seed and the example's index.
+  """
+  def eval_step(params, batch):
+    composite = _composites(
+      batch, config.seed, config.data.recolor_strength
+    )
+    image = normalize(composite)
+    mask = batch["mask"].astype(jnp.float32)
+    output = model.apply({"params": params}, image, mask)
+    harmonized = blend(output, image, mask)
+    values, pixels = protocols.standard(
+      harmonized, composite, batch["real"], batch["mask"]
+    )
+    return {"values": values, "composite": composite, "harmonized": pixels}
+
+  return jax.jit(
+    eval_step,
+    in_shardings=(replicated(mesh), split(mesh)),
+    out_shardings=split(mesh),
+  )
+
+
+def _composites(batch, seed: int, strength: float) -> jax.Array:
+  if "composite" in batch:
+    return batch["composite"]
+  key = jax.random.key(seed)
+  keys = jax.vmap(lambda index: jax.random.fold_in(key, index))(batch["index"])
+  return make_composites(
+    keys,
+    batch["real"],
+    batch["mask"],
+    batch["donor_real"],
+    batch["donor_mask"],
+    strength,
+  )
+
+
+def evaluate(
+  config: Config,
+  eval_step: EvalStep,
+  params: dict,
+  source: Source,
+  mesh: Mesh,
+  on_batch: Callable[[int, int], None] = lambda done, total: None,
+) -> Evaluation:
+  """Runs `eval_step` over the whole source.
+
+  The next batch is computed while the last one's values are read.
+
+  Args:
+    on_batch: called with images done and images in all.
+  """
+  count = len(source)
+  wanted = set(np.linspace(0, count - 1, min(count, PICTURES)).astype(int))
+  rows, comparisons = [], []
+
+  def read(batch, outputs) -> None:
+    values = jax.device_get(outputs["values"])
+    images = None
+    for place, index in enumerate(batch["index"].tolist()):
+      if not batch["valid"][place]:
+        continue
+      row = {"name": source.name(index), "subset": source.subset(index)}
+      row |= {name: float(column[place]) for name, column in values.items()}
+      rows.append(row)
+      if index in wanted:
+        images = images or jax.device_get(
+          {name: outputs[name] for name in ("composite", "harmonized")}
+        )
+        comparisons.append(
+          visuals.Comparison(
+            name=row["name"],
+            composite=images["composite"][place],
+            mask=batch["mask"][place],
+            harmonized=images["harmonized"][place],
+            real=batch["real"][place],
+            composite_psnr=row["composite_psnr"],
+            harmonized_psnr=row["harmonized_psnr"],
+          )
+        )
+    on_batch(len(rows), count)
+
+  pending = None
+  for batch in evaluation_batches(
+    source, config.eval_batch_size, config.data.threads
+  ):
+    outputs = eval_step(params, put(batch, mesh))
+    if pending is not None:
+      read(*pending)
+    pending = (batch, outputs)
+  read(*pending)
+  return Evaluation(rows, comparisons)
+
+
+def write(
+  evaluation: Evaluation, directory: pathlib.Path, **facts: Any
+) -> dict[str, Any]:
+  """Writes metrics.json, per_image.csv and grid.png; returns the report.
+
+  Args:
+    facts: what the report says besides numbers: split, step and so on.
+  """
+  report = tables.report_of(evaluation.rows, protocol="standard", **facts)
+  write_text(
+    directory / "metrics.json", json.dumps(report, indent=2) + "\n"
+  )
+  text = io.StringIO()
+  writer = csv.DictWriter(
+    text, fieldnames=list(evaluation.rows[0]), lineterminator="\n"
+  )
+  writer.writeheader()
+  writer.writerows(evaluation.rows)
+  write_text(directory / "per_image.csv", text.getvalue())
+  write_then_rename(directory / "grid.png", evaluation.grid().save)
+  return report

@@ -1,0 +1,106 @@
+"""From one row an image to means, and to the table that people read."""
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from rich.table import Table
+
+from hdnet_jax.evaluation.protocols import NAMES
+
+Row = dict[str, Any]  # name, subset, ratio and the protocol's values
+
+# Table 2 of the paper: the foreground's share of the image, upper bounds.
+RATIO_BINS = (("0-5 %", 0.05), ("5-15 %", 0.15), ("15-100 %", 1.0))
+_TITLES = {"mse": "MSE", "psnr": "PSNR", "fmse": "fMSE", "ssim": "SSIM"}
+_DIGITS = {"mse": 2, "psnr": 2, "fmse": 2, "ssim": 4}
+
+
+def ratio_bin(row: Row) -> str:
+  """The name of the row's foreground-ratio bin: bounds belong to the lower."""
+  return next(name for name, bound in RATIO_BINS if row["ratio"] <= bound)
+
+
+def summarize(rows: Iterable[Row]) -> dict[str, Any]:
+  """Means over images.
+
+  An image equal to its truth has an infinite PSNR. Such images are left out of
+  the PSNR's mean and counted in `infinite_psnr`.
+  """
+  rows = list(rows)
+  summary: dict[str, Any] = {"count": len(rows)}
+  for kind in ("composite", "harmonized"):
+    values = {}
+    for name in NAMES:
+      column = [row[f"{kind}_{name}"] for row in rows]
+      finite = [value for value in column if math.isfinite(value)]
+      values[name] = math.fsum(finite) / len(finite) if finite else None
+      if name == "psnr":
+        values["infinite_psnr"] = len(column) - len(finite)
+    summary[kind] = values
+  return summary
+
+
+def group(rows: Iterable[Row], key: Callable[[Row], str]) -> dict[str, list]:
+  """Rows by `key`, in order of first appearance."""
+  groups: dict[str, list] = {}
+  for row in rows:
+    groups.setdefault(key(row), []).append(row)
+  return groups
+
+
+def report_of(rows: list[Row], **facts: Any) -> dict[str, Any]:
+  """What metrics.json holds: `facts`, then means over all and by part."""
+  by_ratio = group(rows, ratio_bin)
+  return {
+    **facts,
+    **summarize(rows),
+    "by_subset": {
+      name: summarize(part)
+      for name, part in sorted(group(rows, lambda r: r["subset"]).items())
+    },
+    "by_foreground_ratio": {
+      name: summarize(by_ratio[name])
+      for name, _ in RATIO_BINS
+      if name in by_ratio
+    },
+  }
+
+
+def table_of(report: dict[str, Any]) -> Table:
+  """The report as a table: composite -> harmonized in every cell."""
+  infinite = report["harmonized"]["infinite_psnr"]
+  table = Table(
+    title=f"composite → harmonized, protocol {report['protocol']!r}, "
+    f"split {report['split']!r}, step {report['step']}",
+    caption=f"{infinite} images equal to the truth are not in the mean PSNR"
+    if infinite
+    else None,
+  )
+  table.add_column("images of")
+  table.add_column("count", justify="right")
+  for name in NAMES:
+    sign = "↓" if "mse" in name else "↑"
+    table.add_column(f"{_TITLES[name]} {sign}", justify="right")
+  sections = [
+    report["by_subset"],
+    {f"foreground {k}": v for k, v in report["by_foreground_ratio"].items()},
+    {"all": report},
+  ]
+  for section in sections:
+    for title, summary in section.items():
+      table.add_row(title, str(summary["count"]), *_cells(summary))
+    table.add_section()
+  return table
+
+
+def _cells(summary: dict[str, Any]) -> list[str]:
+  cells = []
+  for name in NAMES:
+    before, after = summary["composite"][name], summary["harmonized"][name]
+    cells.append(f"{_number(before, name)} → {_number(after, name)}")
+  return cells
+
+
+def _number(value: float | None, name: str) -> str:
+  return "inf" if value is None else f"{value:.{_DIGITS[name]}f}"

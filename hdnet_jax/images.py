@@ -1,0 +1,14 @@
+"""Between uint8 pixels and the network's [-1, 1], on the device."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, UInt8
+
+
+def normalize(pixels: UInt8[Array, "..."]) -> Float[Array, "..."]:
+  """uint8 0 to 255 as float32 -1 to 1."""
+  return pixels.astype(jnp.float32) / 127.5 - 1
+
+
+def to_pixels(image: Float[Array, "..."]) -> UInt8[Array, "..."]:
+  """Float -1 to 1 as uint8 0 to 255: rounded, clipped."""
+  return jnp.round(jnp.clip(image + 1, 0, 2) * 127.5).astype(jnp.uint8)

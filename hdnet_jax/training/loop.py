@@ -1,0 +1,278 @@
+"""The training loop, in chapters."""
+
+import dataclasses
+import logging
+import math
+import pathlib
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import grain
+import jax
+import numpy as np
+from clu import parameter_overview
+from jax.sharding import Mesh
+
+from hdnet_jax import sharding
+from hdnet_jax.config import Config
+from hdnet_jax.data.pipeline import open_source, training_batches
+from hdnet_jax.data.records import Source
+from hdnet_jax.evaluation import run as evaluation
+from hdnet_jax.training import workdir as workdirs
+from hdnet_jax.training.checkpoint import Checkpoints
+from hdnet_jax.training.log import RunLog
+from hdnet_jax.training.state import (
+  TrainState,
+  initial_state,
+  make_model,
+  make_optimizer,
+  make_schedule,
+)
+from hdnet_jax.training.step import make_train_step
+
+log = logging.getLogger(__name__)
+
+
+class NonFiniteLoss(ArithmeticError):
+  """The loss became NaN or infinite; the message names step and checkpoint."""
+
+
+class Stopped(Exception):
+  """The run was asked to stop (SIGTERM), has saved, and can be continued."""
+
+
+def train_and_evaluate(
+  config: Config,
+  workdir: str | pathlib.Path,
+  devices: Sequence[jax.Device] | None = None,
+) -> TrainState:
+  """Trains as `config` says, evaluates on its test split, returns the state.
+
+  A workdir that holds an unfinished run of the same config is continued from
+  its newest checkpoint, and ends bitwise as if it had never stopped.
+
+  Args:
+    config: the run.
+    workdir: its folder; see `training.workdir` for what is in it.
+    devices: to train on, all by default.
+
+  Raises:
+    UserError: for data, workdir or checkpoint that cannot be used.
+    NonFiniteLoss: where training diverged; nothing bad is saved.
+    Stopped: after SIGTERM.
+  """
+  # Data first: what is missing there is found before anything else is done.
+  workdir = pathlib.Path(workdir)
+  train_source = open_source(config.data, "train")
+  validation_source = open_source(config.data, config.data.validation_split)
+  test_source = open_source(config.data, config.data.test_split)
+  batches = training_batches(
+    train_source, config.batch_size, config.seed, config.data.threads
+  )
+  workdirs.claim(workdir, config)
+
+  # Devices, and the functions that are compiled for them.
+  mesh = sharding.make_mesh(devices)
+  sharding.check_divides("batch_size", config.batch_size, mesh)
+  sharding.check_divides("eval_batch_size", config.eval_batch_size, mesh)
+  steps_per_epoch = len(train_source) / config.batch_size
+  total_steps = math.ceil(config.epochs * steps_per_epoch)
+  optimizer = make_optimizer(config.optimizer, steps_per_epoch)
+  train_step = make_train_step(config, optimizer, mesh)
+  eval_step = evaluation.make_eval_step(config, make_model(config.model), mesh)
+
+  with Checkpoints(workdir, config.keep) as checkpoints:
+    # State: shapes first, then a checkpoint's values or new ones.
+    start = jax.jit(
+      lambda: initial_state(config, optimizer),
+      out_shardings=sharding.replicated(mesh),
+    )
+    like = abstract_state(start, mesh)
+    state = checkpoints.restore_latest(like, batches)
+    if state is None:
+      state = start()
+      log.info("\n%s", overview(state.params))
+    first_step = int(state.step)
+
+    with RunLog(workdir, first_step, total_steps) as run_log:
+      if 0 < first_step < total_steps:
+        run_log.say(f"continuing {workdir} from step {first_step}")
+      run = _Run(
+        config=config,
+        total_steps=total_steps,
+        mesh=mesh,
+        batches=batches,
+        checkpoints=checkpoints,
+        run_log=run_log,
+        learning_rate=make_schedule(config.optimizer, steps_per_epoch),
+        train_step=train_step,
+        evaluate=lambda params, source: evaluation.evaluate(
+          config, eval_step, params, source, mesh
+        ),
+        validation_source=validation_source,
+      )
+      with _sigterm() as stop_asked:
+        state = _train(run, state, first_step, stop_asked)
+
+      # The end: the test split, once, with the last parameters.
+      result = run.evaluate(state.params, test_source)
+      evaluation.write(
+        result,
+        workdir / "evaluation",
+        split=config.data.test_split,
+        config=config.name,
+        step=total_steps,
+      )
+      run_log.scalars(total_steps, result.summary(), "test")
+      run_log.picture(total_steps, "test", np.asarray(result.grid()))
+  return state
+
+
+@dataclasses.dataclass(frozen=True)
+class _Run:
+  """What the loop needs besides the state."""
+
+  config: Config
+  total_steps: int
+  mesh: Mesh
+  batches: grain.DatasetIterator
+  checkpoints: Checkpoints
+  run_log: RunLog
+  learning_rate: Callable[[int], Any]
+  train_step: Callable
+  evaluate: Callable[[dict, Source], evaluation.Evaluation]
+  validation_source: Source
+
+
+def _train(
+  run: _Run,
+  state: TrainState,
+  first_step: int,
+  stop_asked: threading.Event,
+) -> TrainState:
+  """Steps from `first_step` to the end."""
+  config = run.config
+  losses: list[jax.Array] = []  # on the device, of the steps since `clock`
+  clock = time.perf_counter()
+
+  for step in range(first_step + 1, run.total_steps + 1):
+    last = step == run.total_steps
+
+    # One step. Nothing waits for the device here: the next batch is read
+    # while this one is computed.
+    batch = sharding.put(next(run.batches), run.mesh)
+    state, measures = run.train_step(state, batch)
+    losses.append(measures["loss"])
+    run.run_log.step(step)
+
+    # Log.
+    logging_now = step % config.log_every == 0 or last
+    saving = step % config.save_every == 0 or last or stop_asked.is_set()
+    evaluating = step % config.eval_every == 0 or last
+    if not (logging_now or saving or evaluating):
+      continue
+    values = _finite(losses, step, run.checkpoints)
+    if logging_now:
+      seconds = time.perf_counter() - clock
+      speed = len(losses) * config.batch_size / seconds
+      _log_step(run, step, values, float(measures["gradient_norm"]), speed)
+      losses, clock = [], time.perf_counter()
+
+    # Evaluate.
+    metrics = None
+    if evaluating:
+      metrics = _validate(run, state, step)
+      clock += metrics.pop("seconds")
+
+    # Save.
+    if saving or evaluating:
+      run.checkpoints.save(state, run.batches, metrics)
+    if stop_asked.is_set() and not last:
+      run.checkpoints.wait()
+      raise Stopped(
+        f"stopped at step {step} of {run.total_steps}, saved in "
+        f"{run.checkpoints.path(step)}; the same command continues it"
+      )
+  return state
+
+
+def _finite(
+  losses: list[jax.Array], step: int, checkpoints: Checkpoints
+) -> np.ndarray:
+  """The losses of the steps up to `step`, once they are known to be finite."""
+  values = np.array(jax.device_get(losses), np.float64)
+  bad = np.flatnonzero(~np.isfinite(values))
+  if bad.size:
+    first = step - len(values) + 1 + int(bad[0])
+    checkpoints.wait()
+    saved = checkpoints.steps()
+    good = (
+      f"the last good checkpoint is {checkpoints.path(saved[-1])}"
+      if saved
+      else "there is no checkpoint before it"
+    )
+    raise NonFiniteLoss(
+      f"the loss is {values[bad[0]]} at step {first}; {good}. Train with a "
+      "lower --config.optimizer.learning_rate in another --workdir"
+    )
+  return values
+
+
+def _log_step(
+  run: _Run, step: int, losses: np.ndarray, norm: float, speed: float
+) -> None:
+  values = {
+    "loss": float(losses.mean()),
+    "gradient_norm": norm,
+    "learning_rate": float(run.learning_rate(step - 1)),
+    "images_per_second": speed,
+  }
+  run.run_log.scalars(step, values, "train")
+  run.run_log.note(step, f"loss {values['loss']:.4f}  {speed:.1f} images/s")
+
+
+def _validate(run: _Run, state: TrainState, step: int) -> dict[str, float]:
+  """The validation split's means, logged; and the `seconds` that it took."""
+  clock = time.perf_counter()
+  result = run.evaluate(state.params, run.validation_source)
+  metrics = result.summary()
+  run.run_log.scalars(step, metrics, "validation")
+  run.run_log.picture(step, "validation", np.asarray(result.grid()))
+  before = np.mean([row["composite_fmse"] for row in result.rows])
+  run.run_log.say(
+    f"step {step}: validation PSNR {metrics['psnr']:.2f} dB, "
+    f"fMSE {before:.0f} → {metrics['fmse']:.0f}"
+  )
+  return {**metrics, "seconds": time.perf_counter() - clock}
+
+
+def abstract_state(start: Callable[[], TrainState], mesh: Mesh) -> TrainState:
+  """The shapes of `start()`, placed on the mesh; nothing is computed."""
+  place = sharding.replicated(mesh)
+  return jax.tree.map(
+    lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place),
+    jax.eval_shape(start),
+  )
+
+
+def overview(params: dict) -> str:
+  return parameter_overview.get_parameter_overview(params)
+
+
+class _sigterm:
+  """While entered, SIGTERM sets an event instead of ending the process."""
+
+  def __enter__(self) -> threading.Event:
+    event = threading.Event()
+    # Handlers can be set in the main thread only (a notebook's is one).
+    self._main = threading.current_thread() is threading.main_thread()
+    if self._main:
+      self._old = signal.signal(signal.SIGTERM, lambda *_: event.set())
+    return event
+
+  def __exit__(self, *_: Any) -> None:
+    if self._main:
+      signal.signal(signal.SIGTERM, self._old)

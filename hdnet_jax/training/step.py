@@ -1,0 +1,81 @@
+"""One optimization step, compiled once."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh
+
+from hdnet_jax.config import Config
+from hdnet_jax.images import normalize
+from hdnet_jax.losses import foreground_loss
+from hdnet_jax.model.hdnet import blend
+from hdnet_jax.recolor import make_composites
+from hdnet_jax.sharding import replicated, split
+from hdnet_jax.training.state import TrainState, make_model
+
+Batch = dict[str, jax.Array]
+TrainStep = Callable[[TrainState, Batch], tuple[TrainState, dict]]
+
+
+def make_train_step(
+  config: Config, optimizer: optax.GradientTransformation, mesh: Mesh
+) -> TrainStep:
+  """The jitted step `(state, batch) -> (state, measures)`.
+
+  The state is donated. Batches are Examples of uint8; those without composites
+  get them here, from the state's key and step. Measures are scalars: `loss`,
+  the mean of Eq. 1 over the batch, and `gradient_norm`.
+  """
+  model = make_model(config.model)
+
+  def train_step(state: TrainState, batch: Batch):
+    key = jax.random.fold_in(state.key, state.step)
+    pixels = composites(batch, key, config.data.recolor_strength)
+    composite, real = normalize(pixels), normalize(batch["real"])
+    mask = batch["mask"].astype(jnp.float32)
+
+    def mean_loss(params):
+      output = model.apply({"params": params}, composite, mask)
+      harmonized = blend(output, composite, mask)
+      return jnp.mean(
+        foreground_loss(harmonized, real, mask, config.min_area)
+      )
+
+    loss, gradients = jax.value_and_grad(mean_loss)(state.params)
+    updates, opt_state = optimizer.update(
+      gradients, state.opt_state, state.params
+    )
+    state = state.replace(
+      step=state.step + 1,
+      params=optax.apply_updates(state.params, updates),
+      opt_state=opt_state,
+    )
+    norm = optax.global_norm(gradients)
+    return state, {"loss": loss, "gradient_norm": norm}
+
+  return jax.jit(
+    train_step,
+    in_shardings=(replicated(mesh), split(mesh)),
+    out_shardings=replicated(mesh),
+    donate_argnums=0,
+  )
+
+
+def composites(batch: Batch, key: jax.Array, strength: float) -> jax.Array:
+  """The batch's composites, uint8: given, or made with its own neighbours.
+
+  Every photo's object takes its colours from the next one of the batch.
+  """
+  if "composite" in batch:
+    return batch["composite"]
+  real, mask = batch["real"], batch["mask"]
+  return make_composites(
+    jax.random.split(key, real.shape[0]),
+    real,
+    mask,
+    jnp.roll(real, 1, axis=0),
+    jnp.roll(mask, 1, axis=0),
+    strength,
+  )

@@ -1,0 +1,41 @@
+"""Trains HDNet and evaluates it.
+
+Examples:
+  python train.py --config=configs/quickstart.py --workdir=runs/quickstart
+  python train.py --config=configs/photos.py --config.data.root=DIR
+  python train.py --config=configs/hdnet.py --config.data.root=DIR \\
+      --config.batch_size=24 --config.model.dtype=bfloat16
+
+The same command continues a run that was stopped.
+"""
+
+import pathlib
+
+from absl import flags
+
+from hdnet_jax import command_line
+
+_WORKDIR = flags.DEFINE_string(
+  "workdir", None, "The run's folder; runs/NAME of the config by default."
+)
+
+
+def main() -> None:
+  config = command_line.config_from_flags()
+  workdir = pathlib.Path(_WORKDIR.value or f"runs/{config.name}")
+
+  from hdnet_jax.training import loop  # jax loads after the flags are right
+
+  try:
+    loop.train_and_evaluate(config, workdir)
+  except loop.Stopped as stopped:
+    print(stopped)
+    return
+  except loop.NonFiniteLoss as error:
+    raise SystemExit(f"error: {error}") from None
+  command_line.show_evaluation(workdir / "evaluation")
+  print(f"checkpoint  {loop.last_checkpoint(workdir)}")
+
+
+if __name__ == "__main__":
+  command_line.run(main)
