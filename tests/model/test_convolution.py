@@ -1,0 +1,134 @@
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from hdnet_jax.model import convolution
+
+SIZES = [(1, 1, 3, 2), (2, 3, 1, 4), (5, 4, 3, 2)]  # height, width, in, out
+
+
+def make(rng, height, width, inputs, outputs, size):
+  x = rng.normal(size=(2, height, width, inputs)).astype(np.float32)
+  kernel = rng.normal(size=(size, size, inputs, outputs)).astype(np.float32)
+  return x, kernel
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_double_is_the_same_in_both_forms(rng, size):
+  x, kernel = make(rng, *size, 4)
+  height, width, _, outputs = size
+  cotangent = rng.normal(size=(2, 2 * height, 2 * width, outputs))
+  cotangent = cotangent.astype(np.float32)
+
+  def run(form):
+    y, backward = jax.vjp(form, x, kernel)
+    assert y.shape == cotangent.shape
+    return y, *backward(cotangent)
+
+  dilation = run(convolution.double_by_dilation)
+  moved = run(convolution.double_by_depth_to_space)
+  for a, b in zip(dilation, moved, strict=True):
+    np.testing.assert_allclose(a, b, rtol=0, atol=1e-4)
+
+
+def test_double_takes_the_form_of_the_backend(monkeypatch):
+  x, kernel = jnp.ones((1, 2, 2, 1)), jnp.ones((4, 4, 1, 1))
+
+  def dilates():
+    text = str(jax.make_jaxpr(lambda x: convolution.double(x, kernel))(x))
+    return "lhs_dilation=(2, 2)" in text
+
+  assert not dilates()
+  monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+  assert dilates()
+
+
+@pytest.mark.parametrize(
+  "form",
+  [convolution.double_by_dilation, convolution.double_by_depth_to_space],
+)
+@pytest.mark.parametrize("size", SIZES)
+def test_double_is_pytorchs_transposed_convolution(rng, form, size):
+  x, _ = make(rng, *size, 4)
+  _, height, width, inputs = x.shape
+  outputs = size[-1]
+  weight = rng.normal(size=(inputs, outputs, 4, 4)).astype(np.float32)
+
+  # PyTorch's definition: every input adds its copy of the kernel to a canvas,
+  # two pixels a step, and the padding cuts one pixel off each border.
+  canvas = np.zeros((2, 2 * height + 2, 2 * width + 2, outputs))
+  for i in range(height):
+    for j in range(width):
+      canvas[:, 2 * i : 2 * i + 4, 2 * j : 2 * j + 4] += np.einsum(
+        "bi,iohw->bhwo", x[:, i, j], weight
+      )
+  expected = canvas[:, 1:-1, 1:-1]
+
+  kernel = weight.transpose(2, 3, 0, 1)[::-1, ::-1]
+  np.testing.assert_allclose(form(x, kernel), expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+  ("ours", "size", "stride"),
+  [(convolution.same, 3, 1), (convolution.double, 4, 2)],
+)
+def test_transposed_convolutions_are_flax_conv_transpose(
+  rng, ours, size, stride
+):
+  x = rng.normal(size=(2, 5, 4, 3)).astype(np.float32)
+  weight = rng.normal(size=(3, 2, size, size)).astype(np.float32)
+  layer = nn.ConvTranspose(
+    2,
+    (size, size),
+    (stride, stride),
+    padding="SAME",
+    use_bias=False,
+    transpose_kernel=True,
+  )
+  kernel = jnp.asarray(weight.transpose(2, 3, 1, 0))
+  expected = layer.apply({"params": {"kernel": kernel}}, x)
+  actual = ours(x, weight.transpose(2, 3, 0, 1)[::-1, ::-1])
+  np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+  ("ours", "size", "stride"),
+  [(convolution.same, 3, 1), (convolution.halve, 4, 2)],
+)
+def test_convolutions_are_sums_over_windows(rng, ours, size, stride):
+  x, kernel = make(rng, 6, 4, 3, 2, size)
+  padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+  expected = np.zeros((2, 6 // stride, 4 // stride, 2))
+  for i in range(6 // stride):
+    for j in range(4 // stride):
+      top, left = i * stride, j * stride
+      window = padded[:, top : top + size, left : left + size]
+      expected[:, i, j] = np.einsum("bhwi,hwio->bo", window, kernel)
+  np.testing.assert_allclose(ours(x, kernel), expected, rtol=0, atol=1e-4)
+
+
+def test_halve_by_hand():
+  x = np.arange(1.0, 5.0).reshape(1, 2, 2, 1)
+  # The 2x2 image fills the middle of the one 4x4 window.
+  kernel = np.arange(16.0).reshape(4, 4, 1, 1)
+  expected = 1 * 5 + 2 * 6 + 3 * 9 + 4 * 10
+  assert convolution.halve(x, kernel).tolist() == [[[[expected]]]]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_layer(dtype):
+  layer = convolution.Halve(5, use_bias=True, dtype=jnp.dtype(dtype))
+  x = jnp.ones((1, 4, 4, 2))
+  params = layer.init(jax.random.key(0), x)["params"]
+  assert params["kernel"].shape == (4, 4, 2, 5)
+  assert params["kernel"].dtype == params["bias"].dtype == jnp.float32
+  np.testing.assert_array_equal(params["bias"], 0)
+
+  bias = jnp.arange(5.0)
+  without = layer.apply({"params": params}, x)
+  shifted = layer.apply({"params": params | {"bias": bias}}, x)
+  assert without.shape == (1, 2, 2, 5)
+  assert without.dtype == dtype
+  np.testing.assert_allclose(shifted, without + bias, rtol=0.01)
