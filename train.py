@@ -24,7 +24,9 @@ def main() -> None:
   config = command_line.config_from_flags()
   workdir = pathlib.Path(_WORKDIR.value or f"runs/{config.name}")
 
-  from hdnet_jax.training import loop  # jax loads after the flags are right
+  # JAX loads after the flags were found to be right.
+  from hdnet_jax.evaluation import run as evaluation
+  from hdnet_jax.training import loop
 
   try:
     loop.train_and_evaluate(config, workdir)
@@ -33,7 +35,7 @@ def main() -> None:
     return
   except loop.NonFiniteLoss as error:
     raise SystemExit(f"error: {error}") from None
-  command_line.show_evaluation(workdir / "evaluation")
+  evaluation.show(workdir / "evaluation")
   print(f"checkpoint  {loop.last_checkpoint(workdir)}")
 
 

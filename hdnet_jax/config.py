@@ -36,6 +36,7 @@ class DataConfig:
   validation_split: str = "validation"  # chooses the best checkpoint
   test_split: str = "test"  # what the final table is about
   recolor_strength: float = 1.0  # of made composites; 0 leaves photos as is
+  photo_variation: float = 0.0  # other light on whole training photos
   threads: int = 4  # that read and decode ahead
 
 

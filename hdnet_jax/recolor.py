@@ -73,6 +73,28 @@ def make_composites(
   return jax.vmap(one)(keys, real, mask, donor_real, donor_mask)
 
 
+def vary_photos(
+  keys: Array, real: UInt8[Array, "b h w 3"], strength: float = 1.0
+) -> UInt8[Array, "b h w 3"]:
+  """Whole photos in other colours, one key each: an augmentation.
+
+  The channels change places, and the light changes as that of objects does.
+
+  A network that sees few photos learns their colours by heart; when every
+  visit shows them in others, the background alone tells what fits.
+  """
+
+  def one(key, real):
+    everywhere = jnp.ones((*real.shape[:2], 1))
+    key_channels, key_change = jax.random.split(key)
+    photo = jax.random.permutation(key_channels, real, axis=-1)
+    photo = photo.astype(jnp.float32) / 255
+    photo = change(key_change, photo, everywhere, strength)
+    return jnp.round(255 * photo).astype(jnp.uint8)
+
+  return jax.vmap(one)(keys, real)
+
+
 def recolor(
   key: Array,
   photo: Photo,
@@ -82,18 +104,22 @@ def recolor(
   strength: float = 1.0,
 ) -> Photo:
   """`photo` in other colours, in [0, 1]; only those inside the mask matter."""
-  key_transfer, key_choice, *keys = jax.random.split(key, 2 + len(CHANGES))
+  key_transfer, key_change = jax.random.split(key)
   share, amount = jax.random.uniform(key_transfer, (2,))
   amount = strength * (0.3 + 0.7 * amount) * (share < TRANSFER_SHARE)
   target = transfer_statistics(photo, mask, donor_photo, donor_mask)
   photo = jnp.clip(photo + amount * (target - photo), 0, 1)
+  return change(key_change, photo, mask, strength)
 
+
+def change(key: Array, photo: Photo, mask: Mask, strength: float) -> Photo:
+  """A random choice of `CHANGES`, at least one, each at a random strength."""
+  key_choice, *keys = jax.random.split(key, 1 + len(CHANGES))
   chosen = jax.random.bernoulli(key_choice, CHANGE_SHARE, (len(CHANGES),))
-  # A composite always differs from its photo.
   chosen = chosen.at[0].set(chosen[0] | ~jnp.any(chosen))
-  for change, key, taken in zip(CHANGES, keys, chosen, strict=True):
+  for one_change, key, taken in zip(CHANGES, keys, chosen, strict=True):
     # A change of strength 0 is the identity up to rounding.
-    photo = jnp.clip(change(key, photo, mask, strength * taken), 0, 1)
+    photo = jnp.clip(one_change(key, photo, mask, strength * taken), 0, 1)
   return photo
 
 

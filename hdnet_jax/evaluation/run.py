@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 from PIL import Image
+from rich.console import Console
 
 from hdnet_jax.config import Config
 from hdnet_jax.data.pipeline import evaluation_batches
@@ -164,3 +165,18 @@ def write(
   write_text(directory / "per_image.csv", text.getvalue())
   write_then_rename(directory / "grid.png", evaluation.grid().save)
   return report
+
+
+def show(directory: pathlib.Path) -> None:
+  """Prints the table of an evaluation's folder, and where its files are."""
+  report = json.loads(
+    (directory / "metrics.json").read_text(encoding="utf-8")
+  )
+  console = Console()
+  console.print(tables.table_of(report))
+  for name, file in (
+    ("pictures", "grid.png"),
+    ("numbers", "metrics.json"),
+    ("each image", "per_image.csv"),
+  ):
+    print(f"{name:11s} {directory / file}")

@@ -94,7 +94,9 @@ def train_and_evaluate(
     state = checkpoints.restore_latest(like, batches)
     if state is None:
       state = start()
-      log.info("\n%s", overview(state.params))
+      log.info(
+        "\n%s", parameter_overview.get_parameter_overview(state.params)
+      )
     first_step = int(state.step)
 
     with RunLog(workdir, first_step, total_steps) as run_log:
@@ -258,8 +260,10 @@ def abstract_state(start: Callable[[], TrainState], mesh: Mesh) -> TrainState:
   )
 
 
-def overview(params: dict) -> str:
-  return parameter_overview.get_parameter_overview(params)
+def last_checkpoint(workdir: pathlib.Path) -> pathlib.Path:
+  """The folder of the newest checkpoint of a finished run."""
+  with Checkpoints(workdir) as checkpoints:
+    return checkpoints.path(checkpoints.steps()[-1])
 
 
 class _sigterm:

@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
-from hdnet_jax.config import Config
+from hdnet_jax.config import Config, DataConfig
 from hdnet_jax.images import normalize
 from hdnet_jax.losses import foreground_loss
 from hdnet_jax.model.hdnet import blend
-from hdnet_jax.recolor import make_composites
+from hdnet_jax.recolor import make_composites, vary_photos
 from hdnet_jax.sharding import replicated, split
 from hdnet_jax.training.state import TrainState, make_model
 
@@ -32,8 +32,9 @@ def make_train_step(
 
   def train_step(state: TrainState, batch: Batch):
     key = jax.random.fold_in(state.key, state.step)
-    pixels = composites(batch, key, config.data.recolor_strength)
-    composite, real = normalize(pixels), normalize(batch["real"])
+    batch = with_composites(batch, key, config.data)
+    composite = normalize(batch["composite"])
+    real = normalize(batch["real"])
     mask = batch["mask"].astype(jnp.float32)
 
     def mean_loss(params):
@@ -63,19 +64,26 @@ def make_train_step(
   )
 
 
-def composites(batch: Batch, key: jax.Array, strength: float) -> jax.Array:
-  """The batch's composites, uint8: given, or made with its own neighbours.
+def with_composites(
+  batch: Batch, key: jax.Array, config: DataConfig
+) -> Batch:
+  """The batch with composites, uint8: given, or made with its own neighbours.
 
   Every photo's object takes its colours from the next one of the batch.
   """
   if "composite" in batch:
-    return batch["composite"]
+    return batch
   real, mask = batch["real"], batch["mask"]
-  return make_composites(
-    jax.random.split(key, real.shape[0]),
+  key_vary, key_recolor = jax.random.split(key)
+  if config.photo_variation:
+    keys = jax.random.split(key_vary, real.shape[0])
+    real = vary_photos(keys, real, config.photo_variation)
+  composite = make_composites(
+    jax.random.split(key_recolor, real.shape[0]),
     real,
     mask,
     jnp.roll(real, 1, axis=0),
     jnp.roll(mask, 1, axis=0),
-    strength,
+    config.recolor_strength,
   )
+  return {**batch, "real": real, "composite": composite}
