@@ -23,6 +23,8 @@ Mask = Float[Array, "h w 1"]
 TRANSFER_SHARE = 0.5  # of examples that take another object's statistics
 CHANGE_SHARE = 0.5  # of examples in which one given change takes part
 _MIN_PIXELS = 16  # of an object whose statistics mean anything
+# A factor f on linear light is f ** (1 / 2.2) on pixels.
+_DISPLAY_GAMMA = 2.2
 # NumPy, so that importing this module does not start JAX's devices.
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # Rec. 601
 # Reinhard et al. 2001: RGB to the cones' LMS, whose logarithms Ruderman's
@@ -137,7 +139,7 @@ def exposure(key: Array, x: Photo, mask: Mask, strength: Array) -> Photo:
   """Up to one stop more or less light."""
   del mask
   stops = strength * jax.random.uniform(key, minval=-1.0, maxval=1.0)
-  return _to_srgb(_to_linear(x) * 2**stops)
+  return x * 2 ** (stops / _DISPLAY_GAMMA)
 
 
 def contrast(key: Array, x: Photo, mask: Mask, strength: Array) -> Photo:
@@ -161,7 +163,7 @@ def white_balance(key: Array, x: Photo, mask: Mask, strength: Array) -> Photo:
   warmth, tint = strength * jax.random.normal(key, (2,)) * np.array([0.3, 0.1], np.float32)
   gains = jnp.exp(jnp.stack([warmth, -tint, -warmth]))
   gains = gains / jnp.sum(gains * _LUMA)
-  return _to_srgb(_to_linear(x) * gains)
+  return x * gains ** (1 / _DISPLAY_GAMMA)
 
 
 def tone_curve(key: Array, x: Photo, mask: Mask, strength: Array) -> Photo:
@@ -219,11 +221,3 @@ def _from_lab(lab: Photo) -> Photo:
 def _mix(x: Photo, matrix: np.ndarray) -> Photo:
   """Every pixel times `matrix`; a dot of 3 by 3 is ten times slower."""
   return sum(x[..., i : i + 1] * matrix[:, i] for i in range(3))
-
-
-def _to_linear(x: Photo) -> Photo:
-  return jnp.maximum(x, 1e-4) ** 2.2
-
-
-def _to_srgb(x: Photo) -> Photo:
-  return jnp.maximum(x, 1e-9) ** (1 / 2.2)
