@@ -160,7 +160,9 @@ def saturation(key: Array, x: Photo, mask: Mask, strength: Array) -> Photo:
 def white_balance(key: Array, x: Photo, mask: Mask, strength: Array) -> Photo:
   """Warmer or colder light, with a little tint, at about equal luminance."""
   del mask
-  warmth, tint = strength * jax.random.normal(key, (2,)) * np.array([0.3, 0.1], np.float32)
+  warmth, tint = (
+    strength * jax.random.normal(key, (2,)) * np.array([0.3, 0.1], np.float32)
+  )
   gains = jnp.exp(jnp.stack([warmth, -tint, -warmth]))
   gains = gains / jnp.sum(gains * _LUMA)
   return x * gains ** (1 / _DISPLAY_GAMMA)

@@ -10,6 +10,7 @@ import functools
 import hashlib
 import pathlib
 import re
+from typing import ClassVar
 
 import numpy as np
 from PIL import Image
@@ -99,7 +100,7 @@ class EmbeddedPhotos:
   test photos share nothing with the others.
   """
 
-  PHOTOS = {
+  PHOTOS: ClassVar = {
     "train": ("astronaut.png", "coffee.png", "motorcycle_left.png"),
     "validation": ("motorcycle_right.png",),
     "test": ("chelsea.png", "rocket.jpg"),

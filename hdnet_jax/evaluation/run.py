@@ -52,10 +52,9 @@ def make_eval_step(config: Config, model: HDNet, mesh: Mesh) -> EvalStep:
   Photos get the same composite whatever the batch they are in: its random key
   is folded from the config's seed and the example's index.
   """
+
   def eval_step(params, batch):
-    composite = _composites(
-      batch, config.seed, config.data.recolor_strength
-    )
+    composite = _composites(batch, config.seed, config.data.recolor_strength)
     image = normalize(composite)
     mask = batch["mask"].astype(jnp.float32)
     output = model.apply({"params": params}, image, mask)
@@ -153,9 +152,7 @@ def write(
     facts: what the report says besides numbers: split, step and so on.
   """
   report = tables.report_of(evaluation.rows, protocol="standard", **facts)
-  write_text(
-    directory / "metrics.json", json.dumps(report, indent=2) + "\n"
-  )
+  write_text(directory / "metrics.json", json.dumps(report, indent=2) + "\n")
   text = io.StringIO()
   writer = csv.DictWriter(
     text, fieldnames=list(evaluation.rows[0]), lineterminator="\n"
@@ -169,9 +166,7 @@ def write(
 
 def show(directory: pathlib.Path) -> None:
   """Prints the table of an evaluation's folder, and where its files are."""
-  report = json.loads(
-    (directory / "metrics.json").read_text(encoding="utf-8")
-  )
+  report = json.loads((directory / "metrics.json").read_text(encoding="utf-8"))
   console = Console()
   console.print(tables.table_of(report))
   for name, file in (

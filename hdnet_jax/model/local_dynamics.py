@@ -93,7 +93,9 @@ def paper_reference(
   )
   # Finite where nothing was found, so that softmax has a gradient there too.
   weights = jax.nn.softmax(jnp.where(found, similarities, -1e9)) * found
-  return jnp.einsum("bnk,bnkc->bnc", weights.astype(x.dtype), gather(x, indices))
+  return jnp.einsum(
+    "bnk,bnkc->bnc", weights.astype(x.dtype), gather(x, indices)
+  )
 
 
 def official_reference(

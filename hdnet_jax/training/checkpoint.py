@@ -201,4 +201,3 @@ def _restored(stored: dict[str, Any]) -> TrainState:
 def _one_line(error: Exception) -> str:
   text = " ".join(str(error).split())
   return f"{type(error).__name__}: {text[:200]}"
-

@@ -21,9 +21,7 @@ class RunLog:
   the files of the one before it, without what lies after that step.
   """
 
-  def __init__(
-    self, workdir: pathlib.Path, first_step: int, total_steps: int
-  ):
+  def __init__(self, workdir: pathlib.Path, first_step: int, total_steps: int):
     self._path = workdir / "metrics.jsonl"
     self._keep_until(first_step)
     self._events = tensorboardX.SummaryWriter(

@@ -4,7 +4,6 @@ import dataclasses
 import logging
 import math
 import pathlib
-import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -23,9 +22,11 @@ from hdnet_jax.data.records import Source
 from hdnet_jax.evaluation import run as evaluation
 from hdnet_jax.training import workdir as workdirs
 from hdnet_jax.training.checkpoint import Checkpoints
+from hdnet_jax.training.interrupt import SigtermAsEvent
 from hdnet_jax.training.log import RunLog
 from hdnet_jax.training.state import (
   TrainState,
+  abstract_state,
   initial_state,
   make_model,
   make_optimizer,
@@ -94,9 +95,7 @@ def train_and_evaluate(
     state = checkpoints.restore_latest(like, batches)
     if state is None:
       state = start()
-      log.info(
-        "\n%s", parameter_overview.get_parameter_overview(state.params)
-      )
+      log.info("\n%s", parameter_overview.get_parameter_overview(state.params))
     first_step = int(state.step)
 
     with RunLog(workdir, first_step, total_steps) as run_log:
@@ -116,7 +115,7 @@ def train_and_evaluate(
         ),
         validation_source=validation_source,
       )
-      with _sigterm() as stop_asked:
+      with SigtermAsEvent() as stop_asked:
         state = _train(run, state, first_step, stop_asked)
 
       # The end: the test split, once, with the last parameters.
@@ -126,6 +125,7 @@ def train_and_evaluate(
         workdir / "evaluation",
         split=config.data.test_split,
         config=config.name,
+        checkpoint="last",
         step=total_steps,
       )
       run_log.scalars(total_steps, result.summary(), "test")
@@ -251,32 +251,7 @@ def _validate(run: _Run, state: TrainState, step: int) -> dict[str, float]:
   return {**metrics, "seconds": time.perf_counter() - clock}
 
 
-def abstract_state(start: Callable[[], TrainState], mesh: Mesh) -> TrainState:
-  """The shapes of `start()`, placed on the mesh; nothing is computed."""
-  place = sharding.replicated(mesh)
-  return jax.tree.map(
-    lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place),
-    jax.eval_shape(start),
-  )
-
-
 def last_checkpoint(workdir: pathlib.Path) -> pathlib.Path:
   """The folder of the newest checkpoint of a finished run."""
   with Checkpoints(workdir) as checkpoints:
     return checkpoints.path(checkpoints.steps()[-1])
-
-
-class _sigterm:
-  """While entered, SIGTERM sets an event instead of ending the process."""
-
-  def __enter__(self) -> threading.Event:
-    event = threading.Event()
-    # Handlers can be set in the main thread only (a notebook's is one).
-    self._main = threading.current_thread() is threading.main_thread()
-    if self._main:
-      self._old = signal.signal(signal.SIGTERM, lambda *_: event.set())
-    return event
-
-  def __exit__(self, *_: Any) -> None:
-    if self._main:
-      signal.signal(signal.SIGTERM, self._old)

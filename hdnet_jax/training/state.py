@@ -1,14 +1,17 @@
 """All that a run carries from one step to the next."""
 
 import dataclasses
+from collections.abc import Callable
 
 import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import Mesh
 
 from hdnet_jax.config import Config, ModelConfig, OptimizerConfig
 from hdnet_jax.model.hdnet import HDNet
+from hdnet_jax.sharding import replicated
 
 
 @flax.struct.dataclass
@@ -52,3 +55,12 @@ def initial_state(
   image, mask = jnp.zeros((1, 8, 8, 3)), jnp.zeros((1, 8, 8, 1))
   params = make_model(config.model).init(init_key, image, mask)["params"]
   return TrainState(jnp.int32(0), params, optimizer.init(params), key)
+
+
+def abstract_state(start: Callable[[], TrainState], mesh: Mesh) -> TrainState:
+  """The shapes of `start()`, placed on the mesh; nothing is computed."""
+  place = replicated(mesh)
+  return jax.tree.map(
+    lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place),
+    jax.eval_shape(start),
+  )

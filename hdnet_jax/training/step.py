@@ -40,9 +40,7 @@ def make_train_step(
     def mean_loss(params):
       output = model.apply({"params": params}, composite, mask)
       harmonized = blend(output, composite, mask)
-      return jnp.mean(
-        foreground_loss(harmonized, real, mask, config.min_area)
-      )
+      return jnp.mean(foreground_loss(harmonized, real, mask, config.min_area))
 
     loss, gradients = jax.value_and_grad(mean_loss)(state.params)
     updates, opt_state = optimizer.update(
@@ -64,9 +62,7 @@ def make_train_step(
   )
 
 
-def with_composites(
-  batch: Batch, key: jax.Array, config: DataConfig
-) -> Batch:
+def with_composites(batch: Batch, key: jax.Array, config: DataConfig) -> Batch:
   """The batch with composites, uint8: given, or made with its own neighbours.
 
   Every photo's object takes its colours from the next one of the batch.

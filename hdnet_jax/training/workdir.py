@@ -1,10 +1,10 @@
 """A run's folder: its config, and whether it may be continued.
 
-  config.json      the settings it was started with
-  metrics.jsonl    a line of numbers every `log_every` steps and evaluation
-  events.out.*     the same for TensorBoard, with pictures
-  checkpoints/     by step
-  evaluation/      the table of the end: metrics.json, per_image.csv, grid.png
+config.json      the settings it was started with
+metrics.jsonl    a line of numbers every `log_every` steps and evaluation
+events.out.*     the same for TensorBoard, with pictures
+checkpoints/     by step
+evaluation/      the table of the end: metrics.json, per_image.csv, grid.png
 """
 
 import json

@@ -156,15 +156,35 @@ def test_weights_are_a_softmax_over_the_neighbors():
   )
 
 
-def test_fewer_background_positions_than_neighbors(rng):
-  x = make_features(rng, 2, 30)
-  cotangent = make_features(rng, 2, 30)
-  foreground = np.ones((2, 30, 1), np.float32)
-  foreground[:, [3, 17]] = 0
-  few = run(paper_reference, x, foreground, 9, cotangent)
-  two = run(dense_paper_reference, x, foreground, 2, cotangent)
-  np.testing.assert_allclose(few[0], two[0], rtol=0, atol=1e-5)
-  np.testing.assert_allclose(few[1], two[1], rtol=0, atol=1e-5)
+def test_fewer_background_positions_than_neighbors(rng, monkeypatch):
+  # In one image of two, and with more than one tile.
+  monkeypatch.setattr(local_dynamics, "QUERY_TILE", 16)
+  x = make_features(rng, 2, 40)
+  cotangent = make_features(rng, 2, 40)
+  foreground = np.zeros((2, 40, 1), np.float32)
+  foreground[:, :25] = 1
+  foreground[1] = 1
+  foreground[1, [3, 17]] = 0
+  actual = run(paper_reference, x, foreground, 9, cotangent)
+  for image, background in ((0, 9), (1, 2)):
+    one = slice(image, image + 1)
+    expected = run(
+      dense_paper_reference, x[one], foreground[one], background, cotangent[one]
+    )
+    for a, e in zip(actual, expected, strict=True):
+      np.testing.assert_allclose(a[one], e, rtol=0, atol=1e-5)
+
+
+def test_no_nan_is_made_where_nothing_is_found(rng):
+  # XLA takes NaN * False for 0 and would hide one from the results.
+  x = make_features(rng, 1, 4)
+  foreground = np.ones((1, 4, 1), np.float32)
+  with jax.debug_nans(True):
+    reference, backward = jax.vjp(
+      lambda x: paper_reference(x, foreground, 3), x
+    )
+    backward(x)
+  np.testing.assert_array_equal(reference, 0)
 
 
 def test_fewer_positions_than_neighbors(rng):
