@@ -12,8 +12,8 @@ import skimage.metrics
 from hdnet_jax import metrics
 
 PHOTOS = ("astronaut", "coffee", "chelsea", "rocket")
-# Relative. SSIM's is what centring buys on bright images.
-TOLERANCES = {"mse": 1e-5, "psnr": 1e-5, "ssim": 2e-5}
+# Relative. That of SSIM needs the centring of `ssim`.
+TOLERANCES = {"mse": 1e-5, "psnr": 1e-5, "ssim": 3e-5}
 OURS = {
   "mse": jax.jit(metrics.mse),
   "psnr": jax.jit(metrics.psnr),
