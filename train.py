@@ -15,6 +15,7 @@ from absl import flags
 
 from hdnet_jax import command_line
 
+flags.adopt_module_key_flags(command_line)
 _WORKDIR = flags.DEFINE_string(
   "workdir", None, "The run's folder; runs/NAME of the config by default."
 )

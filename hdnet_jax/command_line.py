@@ -21,13 +21,28 @@ CONFIG = config_flags.DEFINE_config_file(
 
 
 def config_from_flags() -> Config:
-  """The typed config of --config and its overrides."""
-  return Config.from_dict(CONFIG.value.to_dict())
+  """The typed config of --config and its overrides.
+
+  Raises:
+    UserError: where there is none, or it does not fit.
+  """
+  if CONFIG.value is None:
+    raise UserError(
+      "give a config, as in --config=configs/quickstart.py; --help says more"
+    )
+  try:
+    values = CONFIG.value.to_dict()
+  except OSError:
+    file = flags.FLAGS["config"].config_filename
+    raise UserError(
+      f"{file} cannot be read; use a file of configs/, such as "
+      "configs/quickstart.py"
+    ) from None
+  return Config.from_dict(values)
 
 
 def run(main: Callable[[], None]) -> None:
   """Parses the flags and calls `main`; a user's mistake becomes one line."""
-  flags.mark_flag_as_required("config")
   app.run(lambda argv: _call(main, argv), flags_parser=_parse)
 
 
@@ -36,9 +51,13 @@ def _parse(argv: Sequence[str]) -> list[str]:
     return flags.FLAGS(argv)
   except flags.Error as error:
     _stop(str(error))
-  except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:
-    # ml_collections raises these for overrides that do not fit the config.
-    _stop(str(error))
+  except (AttributeError, KeyError) as error:
+    # ml_collections raises these for a name that the config does not have.
+    lines = str(error.args[0]).replace("\\n", "\n").splitlines()
+    _stop("no such setting: " + " ".join(line.strip("'\\ ") for line in lines))
+  except OSError as error:
+    # Overrides of a config that cannot be loaded.
+    _stop(" ".join(str(error).split()))
 
 
 def _call(main: Callable[[], None], argv: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ import difflib
 import types
 import typing
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from hdnet_jax.errors import UserError
 
@@ -20,17 +20,20 @@ class ModelConfig:
   """The network; see `hdnet_jax.HDNet`."""
 
   width: int = 32  # n of the stage table: 32 is HDNet, 8 is HDNet-lite
-  local_dynamics: str = "paper"  # paper | official | none
+  local_dynamics: Literal["paper", "official", "none"] = "paper"
   neighbors: int = 1  # K of LD
-  global_dynamics: str = "mask"  # mask|learned_mask|spatial_attention|none
-  dtype: str = "float32"  # what is computed in; parameters are float32
+  global_dynamics: Literal[
+    "mask", "learned_mask", "spatial_attention", "none"
+  ] = "mask"
+  # What is computed in; parameters are float32.
+  dtype: Literal["float32", "bfloat16"] = "float32"
 
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
   """Where examples come from. Splits never share a photo."""
 
-  source: str = "embedded"  # embedded | photos | iharmony4
+  source: Literal["embedded", "photos", "iharmony4"] = "embedded"
   root: str = ""  # the data's folder; embedded photos need none
   image_size: int = 256  # examples are resized to this square
   validation_split: str = "validation"  # chooses the best checkpoint
@@ -85,6 +88,11 @@ class Config:
     for name, value in positive.items():
       if value <= 0:
         raise UserError(f"config.{name} must be above 0, not {value}")
+    if self.model.local_dynamics == "official" and self.model.neighbors != 1:
+      raise UserError(
+        "config.model.local_dynamics='official' has config.model.neighbors=1 "
+        f"only, not {self.model.neighbors}"
+      )
     if self.data.image_size < 8 or self.data.image_size % 8:
       raise UserError(
         "config.data.image_size must be a multiple of 8, not "
@@ -128,7 +136,9 @@ def flags_of(config: Config):
   """The ConfigDict that config files return to ml_collections."""
   import ml_collections  # a training library: config itself needs none
 
-  return ml_collections.ConfigDict(config.to_dict())
+  # By way of from_dict, so that an int written for a float takes overrides of
+  # either kind.
+  return ml_collections.ConfigDict(Config.from_dict(config.to_dict()).to_dict())
 
 
 def nearest_name(name: str, valid: list[str]) -> str:
@@ -163,6 +173,11 @@ def _convert(value: Any, kind: Any, path: str) -> Any:
     if not isinstance(value, (tuple, list)):
       raise UserError(f"{path} is a list of numbers, not {value!r}")
     return tuple(_convert(item, float, path) for item in value)
+  if typing.get_origin(kind) is Literal:
+    choices = typing.get_args(kind)
+    if value not in choices:
+      raise UserError(f"{path} is one of {', '.join(choices)}, not {value!r}")
+    return value
   if kind is float and type(value) is int:
     return float(value)
   if type(value) is not kind:
