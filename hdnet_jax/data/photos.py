@@ -67,7 +67,8 @@ def read_manifest(root: pathlib.Path) -> list[dict[str, str]]:
       f"{path} does not exist; set --config.data.root to a folder with "
       "images/, masks/ and manifest.csv (columns: image, mask)"
     )
-  with path.open(newline="", encoding="utf-8") as file:
+  # Spreadsheets begin their files with a byte order mark: -sig.
+  with path.open(newline="", encoding="utf-8-sig") as file:
     reader = csv.DictReader(file)
     missing = {"image", "mask"} - set(reader.fieldnames or ())
     if missing:
@@ -75,7 +76,15 @@ def read_manifest(root: pathlib.Path) -> list[dict[str, str]]:
         f"{path} has no column {' and '.join(sorted(missing))} in its first "
         "line"
       )
-    return list(reader)
+    rows = []
+    for row in reader:
+      if not (row["image"] and row["mask"]):
+        raise UserError(
+          f"{path}, line {reader.line_num}: give both an image and a mask, or "
+          "remove the line"
+        )
+      rows.append(row)
+  return rows
 
 
 def split_of(image: str) -> str:

@@ -52,12 +52,12 @@ def read_mask(path: pathlib.Path, size: int) -> np.ndarray:
 def _open(path: pathlib.Path) -> Image.Image:
   """The decoded image; raises UserError, naming the file."""
   try:
-    image = Image.open(path)
-    image.load()
+    with Image.open(path) as image:
+      image.load()
+      return image
   except FileNotFoundError:
     raise UserError(f"{path} does not exist; restore it or its list") from None
   except (UnidentifiedImageError, OSError, SyntaxError) as error:
     raise UserError(
       f"{path} cannot be read as an image ({error}); replace or remove it"
     ) from None
-  return image
