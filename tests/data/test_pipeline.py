@@ -1,0 +1,254 @@
+import ast
+import collections
+import itertools
+import json
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from hdnet_jax.config import DataConfig
+from hdnet_jax.data.iharmony4 import Iharmony4Folder
+from hdnet_jax.data.photos import EmbeddedPhotos
+from hdnet_jax.data.pipeline import (
+  evaluation_batches,
+  open_source,
+  training_batches,
+)
+from hdnet_jax.errors import UserError
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def make_source(count: int, composites: bool = False) -> list:
+  """Examples that tell by every pixel which they are."""
+  return [
+    {
+      "real": np.full((4, 4, 3), index, np.uint8),
+      "mask": np.full((4, 4, 1), index % 2, np.uint8),
+      "index": np.int32(index),
+    }
+    | ({"composite": np.full((4, 4, 3), 100, np.uint8)} if composites else {})
+    for index in range(count)
+  ]
+
+
+def take(batches, count: int) -> list[int]:
+  """The indices of the next `count` batches, in a row."""
+  return [
+    index
+    for batch in itertools.islice(batches, count)
+    for index in batch["index"].tolist()
+  ]
+
+
+def train(count: int, size: int, seed: int = 0, threads: int = 1, **process):
+  return training_batches(make_source(count), size, seed, threads, **process)
+
+
+def test_training_batches_are_stacked_examples():
+  batch = next(train(10, 4))
+  assert {n: (a.shape, a.dtype) for n, a in batch.items()} == {
+    "real": ((4, 4, 4, 3), np.uint8),
+    "mask": ((4, 4, 4, 1), np.uint8),
+    "index": ((4,), np.int32),
+  }
+  # Entries of one example stay together.
+  index = batch["index"]
+  np.testing.assert_array_equal(batch["real"][:, 0, 0, 0], index)
+  np.testing.assert_array_equal(batch["mask"][:, 0, 0, 0], index % 2)
+
+
+@pytest.mark.parametrize(("count", "size"), [(12, 4), (10, 4), (7, 3), (3, 5)])
+def test_every_pass_visits_every_example_once(count, size):
+  # As many batches as hold a whole number of passes.
+  indices = take(train(count, size), 2 * count)
+  passes = [indices[i : i + count] for i in range(0, len(indices), count)]
+  assert len(passes) == 2 * size
+  for one in passes:
+    assert sorted(one) == list(range(count))
+
+
+def test_every_pass_has_its_own_order():
+  indices = take(train(20, 4), 25)
+  passes = {tuple(indices[i : i + 20]) for i in range(0, 100, 20)}
+  assert len(passes) == 5
+  assert tuple(range(20)) not in passes
+
+
+def test_the_seed_gives_the_stream():
+  first = take(train(20, 4, seed=3), 15)
+  assert take(train(20, 4, seed=3), 15) == first
+  assert take(train(20, 4, seed=4), 15) != first
+
+
+def test_threads_do_not_change_the_stream():
+  assert take(train(20, 4, threads=4), 15) == take(train(20, 4, threads=1), 15)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("done", [0, 1, 7])
+def test_a_stream_continues_from_its_state(threads, done):
+  batches = train(10, 4, threads=threads)
+  take(batches, done)
+  state = json.loads(json.dumps(batches.get_state()))
+  expected = take(batches, 12)
+  again = train(10, 4, threads=threads)
+  again.set_state(state)
+  assert take(again, 12) == expected
+  # Even where it was somewhere else, and with another number of threads.
+  other = train(10, 4, threads=4 - threads)
+  take(other, 2)
+  other.set_state(state)
+  assert take(other, 12) == expected
+
+
+@pytest.mark.parametrize("processes", [2, 4])
+def test_processes_share_every_batch(processes):
+  whole = take(train(10, 4), 10)
+  parts = [
+    take(train(10, 4, process_index=index, process_count=processes), 10)
+    for index in range(processes)
+  ]
+  assert [len(part) for part in parts] == [40 // processes] * processes
+  # Process p holds places p, p + n, p + 2n of the stream of one process.
+  together = [
+    index for indices in zip(*parts, strict=True) for index in indices
+  ]
+  assert together == whole
+  size = 4 // processes
+  for start in range(10):
+    batch = [i for part in parts for i in part[size * start :][:size]]
+    assert sorted(batch) == sorted(whole[4 * start :][:4])
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 8])
+def test_evaluation_visits_every_example_once_in_order(size, threads):
+  batches = list(evaluation_batches(make_source(7), size, threads))
+  assert len(batches) == -(-7 // size)
+  assert {batch["index"].shape for batch in batches} == {(size,)}
+  index = np.concatenate([batch["index"] for batch in batches])
+  valid = np.concatenate([batch["valid"] for batch in batches])
+  assert valid.dtype == bool
+  assert index[valid].tolist() == list(range(7))
+  # Padding comes last, and holds an example like any other.
+  assert valid.tolist() == [True] * 7 + [False] * (len(valid) - 7)
+  assert set(index[~valid].tolist()) <= {6}
+
+
+def test_evaluation_batches_have_one_shape():
+  def contract(batch):
+    return {name: (array.shape, array.dtype) for name, array in batch.items()}
+
+  batches = list(evaluation_batches(make_source(7), 4, 1))
+  assert [contract(batch) for batch in batches] == 2 * [
+    {
+      "real": ((4, 4, 4, 3), np.uint8),
+      "mask": ((4, 4, 4, 1), np.uint8),
+      "donor_real": ((4, 4, 4, 3), np.uint8),
+      "donor_mask": ((4, 4, 4, 1), np.uint8),
+      "index": ((4,), np.int32),
+      "valid": ((4,), np.bool_),
+    }
+  ]
+
+
+def donors(count: int, size: int) -> dict[int, int]:
+  """Example to donor, as the pixels tell."""
+  found = {}
+  for batch in evaluation_batches(make_source(count), size, 2):
+    donor = batch["donor_real"][:, 0, 0, 0]
+    np.testing.assert_array_equal(batch["donor_mask"][:, 0, 0, 0], donor % 2)
+    for index, valid, one in zip(
+      batch["index"].tolist(), batch["valid"], donor.tolist(), strict=True
+    ):
+      if valid:
+        found[index] = one
+  return found
+
+
+@pytest.mark.parametrize("count", [2, 3, 7, 8])
+def test_donors_are_other_examples(count):
+  found = donors(count, 4)
+  assert set(found) == set(range(count))
+  assert all(index != donor for index, donor in found.items())
+  # Every example lends its colours once.
+  assert collections.Counter(found.values()) == dict.fromkeys(range(count), 1)
+
+
+def test_donors_do_not_depend_on_the_batch():
+  assert donors(7, 1) == donors(7, 3) == donors(7, 8)
+
+
+def test_an_example_alone_is_its_own_donor():
+  assert donors(1, 2) == {0: 0}
+
+
+def test_given_composites_need_no_donors():
+  source = make_source(3, composites=True)
+  for batch in evaluation_batches(source, 2, 1):
+    assert set(batch) == {"composite", "real", "mask", "index", "valid"}
+
+
+def test_evaluation_leaves_the_source_as_it_is():
+  source = make_source(3)
+  list(evaluation_batches(source, 2, 1))
+  assert set(source[0]) == {"real", "mask", "index"}
+
+
+class BrokenSource(list):
+  def __getitem__(self, index):
+    raise UserError("mask.png cannot be read")
+
+
+def test_errors_of_a_source_reach_the_caller():
+  source = BrokenSource(4 * [None])
+  with pytest.raises(UserError, match=r"mask\.png"):
+    next(iter(evaluation_batches(source, 2, 2)))
+  with pytest.raises(UserError, match=r"mask\.png"):
+    next(training_batches(source, 2, 0, 2))
+
+
+def test_open_source():
+  source = open_source(DataConfig(image_size=32), "validation")
+  assert isinstance(source, EmbeddedPhotos)
+  assert source[0]["real"].shape == (32, 32, 3)
+
+
+def test_open_source_of_folders(shared):
+  root = str(shared / "data/iharmony4_samples")
+  config = DataConfig(source="iharmony4", root=root, image_size=32)
+  assert isinstance(open_source(config, "test"), Iharmony4Folder)
+  root = str(shared / "data/photos")
+  config = DataConfig(source="photos", root=root, image_size=40)
+  assert open_source(config, "test")[0]["real"].shape == (40, 40, 3)
+
+
+def test_unknown_source():
+  with pytest.raises(UserError, match=r"'coco'.*embedded, photos.*iharmony4"):
+    open_source(DataConfig(source="coco"), "train")
+
+
+def test_data_loads_no_network_library():
+  # Grain brings parts of JAX along; nothing else may, as worker threads and
+  # processes of the data need none.
+  program = (
+    "import sys, grain; before = set(sys.modules)\n"
+    "import hdnet_jax.data.pipeline\n"
+    "print(sorted(m.split('.')[0] for m in set(sys.modules) - before))\n"
+    "print('flax' in sys.modules, 'tensorflow' in sys.modules)"
+  )
+  out = subprocess.run(
+    [sys.executable, "-c", program],
+    cwd=ROOT,
+    capture_output=True,
+    text=True,
+    check=True,
+  ).stdout.splitlines()
+  loaded = set(ast.literal_eval(out[0]))
+  assert "hdnet_jax" in loaded
+  assert not loaded & {"jax", "jaxlib", "flax", "tensorflow", "torch"}
+  assert out[1] == "False False"
