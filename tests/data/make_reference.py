@@ -121,11 +121,14 @@ def main():
     return foreground_loss(harmonized, real, mask).mean()
 
   file["loss"], gradients = loss(params)
-  optimizer = optax.adam(1e-3)
-  updates, _ = optimizer.update(gradients, optimizer.init(params))
-  file["loss_after_one_adam_step"], _ = loss(
-    optax.apply_updates(params, updates)
-  )
+
+  @jax.jit
+  def adam(params, gradients):
+    optimizer = optax.adam(1e-3)
+    updates, _ = optimizer.update(gradients, optimizer.init(params))
+    return optax.apply_updates(params, updates)
+
+  file["loss_after_one_adam_step"], _ = loss(adam(params, gradients))
   file["raw_output"] = model.apply({"params": params}, composite, mask)
   file["harmonized"] = blend(file["raw_output"], composite, mask)
   for path, leaf in jax.tree_util.tree_leaves_with_path(gradients):
