@@ -1,0 +1,303 @@
+import dataclasses
+import importlib.util
+import json
+import pathlib
+import re
+import typing
+
+import pytest
+
+from hdnet_jax.config import (
+  FREE_TO_CHANGE,
+  Config,
+  DataConfig,
+  ModelConfig,
+  OptimizerConfig,
+  differences,
+  flags_of,
+)
+from hdnet_jax.errors import UserError
+
+ROOT = pathlib.Path(__file__).parents[1]
+CONFIG_FILES = sorted((ROOT / "configs").glob("*.py"))
+
+# Nothing in it is a default.
+OTHER = Config(
+  name="other",
+  seed=3,
+  batch_size=4,
+  epochs=2.5,
+  min_area=50.0,
+  eval_batch_size=2,
+  log_every=5,
+  eval_every=6,
+  save_every=7,
+  keep=8,
+  model=ModelConfig(4, "none", 3, "none", "bfloat16"),
+  data=DataConfig(
+    "photos", "somewhere", 64, "train", "validation", 0.5, 0.25, 2
+  ),
+  optimizer=OptimizerConfig(0.5, 0.8, 0.9, (1.0, 2.0, 3.5), 0.25),
+)
+
+
+def load(path: pathlib.Path):
+  spec = importlib.util.spec_from_file_location(f"configs.{path.stem}", path)
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  return module.get_config()
+
+
+def nested(name: str, value) -> dict:
+  """`a.b`, 1 to {"a": {"b": 1}}."""
+  first, _, rest = name.partition(".")
+  return {first: nested(rest, value) if rest else value}
+
+
+def test_defaults_are_the_papers():
+  run = Config()
+  assert run.batch_size == 12
+  assert run.epochs == 120
+  assert run.min_area == 100
+  assert run.model == ModelConfig(32, "paper", 1, "mask", "float32")
+  assert run.data.image_size == 256
+  assert run.data.photo_variation == 0  # no augmentation
+  assert run.optimizer.learning_rate == 1e-3
+  assert (run.optimizer.beta1, run.optimizer.beta2) == (0.9, 0.999)
+  assert run.optimizer.boundaries == (100, 110)
+  assert run.optimizer.decay == 0.1
+
+
+def test_the_other_config_is_other_everywhere():
+  # The round trips below would not see a lost default.
+  defaults, other = Config().to_flat(), OTHER.to_flat()
+  assert set(defaults) == set(other)
+  assert [name for name in defaults if defaults[name] == other[name]] == []
+
+
+@pytest.mark.parametrize("run", [Config(), OTHER], ids=["default", "other"])
+def test_dicts_are_the_way_back(run):
+  assert Config.from_dict(run.to_dict()) == run
+  assert Config.from_dict(json.loads(json.dumps(run.to_dict()))) == run
+
+
+def test_what_a_dict_leaves_out_is_default():
+  assert Config.from_dict({}) == Config()
+  run = Config.from_dict({"model": {"width": 8}})
+  assert run == Config(model=ModelConfig(width=8))
+
+
+def test_configs_are_frozen():
+  with pytest.raises(dataclasses.FrozenInstanceError):
+    Config().seed = 1
+
+
+@pytest.mark.parametrize(
+  ("name", "hint"),
+  [
+    (
+      "batchsize",
+      "config.batchsize does not exist; did you mean 'batch_size'?",
+    ),
+    ("model.widht", "config.model.widht does not exist; did you mean 'width'?"),
+    ("data.dir_root", "did you mean 'root'?"),
+    ("optimizer.learning_rat", "did you mean 'learning_rate'?"),
+    ("data.qqq", "valid names: image_size, photo_variation"),
+  ],
+)
+def test_unknown_names(name, hint):
+  with pytest.raises(UserError, match=re.escape(hint)):
+    Config.from_dict(nested(name, 1))
+
+
+@pytest.mark.parametrize(
+  ("name", "value", "message"),
+  [
+    ("batch_size", "4", "config.batch_size is of type int, not '4'"),
+    ("batch_size", 4.0, "config.batch_size is of type int, not 4.0"),
+    ("batch_size", None, "config.batch_size is of type int, not None"),
+    ("keep", True, "config.keep is of type int, not True"),
+    ("epochs", "many", "config.epochs is of type float, not 'many'"),
+    ("epochs", True, "config.epochs is of type float, not True"),
+    ("name", 3, "config.name is of type str, not 3"),
+    ("data.root", None, "config.data.root is of type str, not None"),
+    ("model", 8, "config.model is a group of settings, not 8"),
+    ("model.width", [8], "config.model.width is of type int, not [8]"),
+    (
+      "optimizer.boundaries",
+      5,
+      "config.optimizer.boundaries is a list of numbers, not 5",
+    ),
+    (
+      "optimizer.boundaries",
+      [1, "2"],
+      "config.optimizer.boundaries is of type float, not '2'",
+    ),
+  ],
+)
+def test_wrong_types(name, value, message):
+  with pytest.raises(UserError, match=re.escape(message)):
+    Config.from_dict(nested(name, value))
+
+
+def test_integers_and_lists_are_taken_for_floats_and_tuples():
+  run = Config.from_dict(
+    {"epochs": 3, "optimizer": {"boundaries": [1, 2.5], "decay": 1}}
+  )
+  assert run.epochs == 3
+  assert run.optimizer.boundaries == (1, 2.5)
+  assert run.optimizer.decay == 1
+  # As floats: a ConfigDict takes no other type for them later.
+  assert type(run.epochs) is float
+  assert {type(value) for value in run.optimizer.boundaries} == {float}
+
+
+@pytest.mark.parametrize(
+  "name",
+  [
+    "batch_size",
+    "epochs",
+    "eval_batch_size",
+    "log_every",
+    "eval_every",
+    "save_every",
+    "keep",
+    "data.threads",
+    "model.width",
+    "model.neighbors",
+  ],
+)
+@pytest.mark.parametrize("value", [0, -1])
+def test_values_that_must_be_positive(name, value):
+  message = re.escape(f"config.{name} must be above 0, not {value}")
+  with pytest.raises(UserError, match=message):
+    Config.from_dict(nested(name, value))
+
+
+@pytest.mark.parametrize("size", [-8, 0, 4, 100, 255])
+def test_sizes_that_the_network_does_not_take(size):
+  with pytest.raises(UserError, match=f"multiple of 8, not {size}"):
+    Config(data=DataConfig(image_size=size))
+
+
+@pytest.mark.parametrize("size", [8, 96, 256, 2048])
+def test_sizes_that_the_network_takes(size):
+  assert Config(data=DataConfig(image_size=size)).data.image_size == size
+
+
+@pytest.mark.parametrize(
+  ("name", "choices"),
+  [
+    ("model.local_dynamics", ("paper", "official", "none")),
+    (
+      "model.global_dynamics",
+      ("mask", "learned_mask", "spatial_attention", "none"),
+    ),
+    ("model.dtype", ("float32", "bfloat16")),
+    ("data.source", ("embedded", "photos", "iharmony4")),
+  ],
+)
+def test_choices(name, choices):
+  for choice in choices:
+    run = Config.from_dict(nested(name, choice))
+    assert run.to_flat()[name] == choice
+  for wrong in ("nothing", "", None, 1, ["paper"]):
+    message = f"config.{name} is one of {', '.join(choices)}, not {wrong!r}"
+    with pytest.raises(UserError, match=re.escape(message)):
+      Config.from_dict(nested(name, wrong))
+
+
+def test_the_authors_local_dynamics_have_one_neighbor():
+  Config(model=ModelConfig(local_dynamics="official", neighbors=1))
+  with pytest.raises(UserError, match="neighbors=1 only, not 3"):
+    Config(model=ModelConfig(local_dynamics="official", neighbors=3))
+
+
+def test_differences_are_dotted_names():
+  new = Config(
+    batch_size=4,
+    model=ModelConfig(width=8),
+    optimizer=OptimizerConfig(boundaries=(1, 2)),
+  )
+  assert differences(Config(), new) == [
+    "batch_size: 12 -> 4",
+    "model.width: 32 -> 8",
+    "optimizer.boundaries: (100, 110) -> (1, 2)",
+  ]
+  assert differences(new, new) == []
+
+
+def test_differences_see_every_name_but_the_free_ones():
+  assert set(FREE_TO_CHANGE) < set(Config().to_flat())
+  named = {line.split(":")[0] for line in differences(Config(), OTHER)}
+  assert named == set(Config().to_flat()) - set(FREE_TO_CHANGE)
+
+
+def test_a_run_differs_not_from_its_own_file():
+  saved = Config.from_dict(json.loads(json.dumps(Config().to_dict())))
+  assert differences(saved, Config()) == []
+
+
+def test_config_files_are_there():
+  assert {"hdnet", "hdnet_lite", "photos", "quickstart"} <= {
+    path.stem for path in CONFIG_FILES
+  }
+
+
+@pytest.mark.parametrize("path", CONFIG_FILES, ids=lambda path: path.stem)
+def test_config_files(path):
+  run = Config.from_dict(load(path).to_dict())
+  assert run.name == path.stem
+
+
+def test_quickstart_needs_no_data():
+  # The error about missing data names it as the way to train at once.
+  run = Config.from_dict(load(ROOT / "configs/quickstart.py").to_dict())
+  assert run.data.source == "embedded"
+  assert run.data.root == ""
+
+
+@pytest.mark.parametrize("name", ["hdnet", "hdnet_lite"])
+def test_the_papers_configs_train_as_the_paper_says(name):
+  path = ROOT / f"configs/{name}.py"
+  run, paper = Config.from_dict(load(path).to_dict()), Config()
+  assert run.optimizer == paper.optimizer
+  assert (run.epochs, run.min_area) == (paper.epochs, paper.min_area)
+  assert run.data.source == "iharmony4"
+  assert run.data.photo_variation == 0
+
+
+def test_flags_take_overrides():
+  flags = flags_of(Config())
+  flags.batch_size = 4
+  flags.epochs = 0.5  # although the file says 120, an int
+  flags.data.root = "photos"
+  flags.optimizer.boundaries = (1.0,)
+  assert Config.from_dict(flags.to_dict()) == Config(
+    batch_size=4,
+    epochs=0.5,
+    data=DataConfig(root="photos"),
+    optimizer=OptimizerConfig(boundaries=(1.0,)),
+  )
+
+
+def test_flags_take_an_int_for_a_float():
+  flags = flags_of(OTHER)
+  flags.epochs = 3
+  assert Config.from_dict(flags.to_dict()).epochs == 3
+
+
+@pytest.mark.parametrize("run", [Config(), OTHER], ids=["default", "other"])
+def test_flags_are_the_way_back(run):
+  assert Config.from_dict(flags_of(run).to_dict()) == run
+
+
+def test_every_setting_has_a_type_that_is_checked():
+  # `_convert` knows these; a new one needs a line there.
+  for group in (Config, ModelConfig, DataConfig, OptimizerConfig):
+    for kind in typing.get_type_hints(group).values():
+      assert (
+        kind in (int, float, str, tuple[float, ...])
+        or typing.get_origin(kind) is typing.Literal
+        or dataclasses.is_dataclass(kind)
+      )

@@ -1,0 +1,121 @@
+"""Who may import whom: the order that keeps each part usable alone."""
+
+import ast
+import pathlib
+import sys
+
+import pytest
+
+PACKAGE = pathlib.Path(__file__).parents[1] / "hdnet_jax"
+
+# Every part of the package, in order: it may import the parts that it names,
+# which stand above it, and these libraries. A part is a module, or a folder.
+BASE = ("errors", "config", "files")
+DEVICE = ("losses", "metrics", "images", "recolor")
+PARTS = {
+  "__init__": ((), ()),
+  "errors": ((), ()),
+  # Inside a function only, for those who write config files.
+  "config": (("errors",), ("ml_collections",)),
+  "files": ((), ()),
+  "data": (BASE, ("grain", "numpy", "PIL", "scipy", "skimage")),
+  "model": ((), ("flax", "jax", "jaxtyping")),
+  "losses": ((), ("jax", "jaxtyping")),
+  "metrics": ((), ("jax", "jaxtyping")),
+  "images": ((), ("jax", "jaxtyping")),
+  "recolor": ((), ("jax", "jaxtyping", "numpy")),
+  "interop": (("config", "model"), ("jax", "numpy")),
+  "sharding": (("errors", "data"), ("jax",)),
+  "evaluation": (
+    (*BASE, *DEVICE, "data", "model", "sharding"),
+    ("jax", "jaxtyping", "numpy", "PIL", "rich"),
+  ),
+  "training": (
+    (*BASE, *DEVICE, "data", "model", "sharding", "evaluation"),
+    (
+      *("clu", "flax", "grain", "jax", "jaxtyping", "numpy", "optax", "orbax"),
+      *("rich", "tensorboardX"),
+    ),
+  ),
+  "command_line": (("errors", "config"), ("absl", "ml_collections")),
+}
+
+
+def part_of(path: pathlib.Path) -> str:
+  return path.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+def imports(path: pathlib.Path) -> set[str]:
+  """Dotted names that a file imports, anywhere in it."""
+  found = set()
+  for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    if isinstance(node, ast.Import):
+      found |= {alias.name for alias in node.names}
+    elif isinstance(node, ast.ImportFrom):
+      assert node.level == 0, f"{path}: imports are absolute"
+      # `from hdnet_jax import sharding` imports hdnet_jax.sharding.
+      found |= {f"{node.module}.{alias.name}" for alias in node.names}
+  return found
+
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+IDS = [str(path.relative_to(PACKAGE)) for path in FILES]
+
+
+def test_every_part_has_its_place():
+  # A new one is written down above, with what it needs.
+  assert {part_of(path) for path in FILES} == set(PARTS)
+
+
+def test_the_order_has_no_circles():
+  order = list(PARTS)
+  for part, (allowed, _) in PARTS.items():
+    assert set(allowed) <= set(order[: order.index(part)]), part
+
+
+@pytest.mark.parametrize("path", FILES, ids=IDS)
+def test_parts_import_only_what_they_may(path):
+  part = part_of(path)
+  allowed_parts, allowed_libraries = PARTS[part]
+  for name in imports(path):
+    top, *rest = name.split(".")
+    if top == "hdnet_jax":
+      assert rest[0] in (part, *allowed_parts), name
+    elif top not in sys.stdlib_module_names:
+      assert top in allowed_libraries, name
+
+
+def test_what_the_table_must_never_allow():
+  assert "model" not in PARTS["data"][0]
+  assert "data" not in PARTS["model"][0]
+  assert not {"jax", "flax"} & set(PARTS["data"][1])
+
+
+def test_orbax_is_imported_in_one_file():
+  found = [
+    str(path.relative_to(PACKAGE))
+    for path in FILES
+    if any(name.split(".")[0] == "orbax" for name in imports(path))
+  ]
+  assert found == ["training/checkpoint.py"]
+
+
+@pytest.mark.parametrize("library", ["tensorflow", "torch"])
+def test_other_frameworks_are_not_imported(library):
+  for path in FILES:
+    tops = {name.split(".")[0] for name in imports(path)}
+    assert library not in tops, path
+
+
+def test_libraries_of_the_config_load_on_use_only():
+  # `flags_of` alone needs ml_collections.
+  tree = ast.parse((PACKAGE / "config.py").read_text(encoding="utf-8"))
+  for node in tree.body:
+    names = []
+    if isinstance(node, ast.Import):
+      names = [alias.name for alias in node.names]
+    elif isinstance(node, ast.ImportFrom):
+      names = [node.module]
+    for name in names:
+      top = name.split(".")[0]
+      assert top in sys.stdlib_module_names or top == "hdnet_jax", name

@@ -1,0 +1,75 @@
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+import hdnet_jax
+
+ROOT = pathlib.Path(__file__).parents[1]
+PUBLIC = ("Config", "HDNet", "ModelConfig", "blend", "train_and_evaluate")
+# Seconds to import, each; users of a config or a file reader need none.
+HEAVY = ("jax", "jaxlib", "flax", "grain", "optax", "tensorflow", "torch")
+
+
+def loaded_after(program: str) -> set[str]:
+  """The top-level modules that a new interpreter has after `program`."""
+  program += (
+    "\nimport json, sys"
+    "\nprint(json.dumps(sorted({m.split('.')[0] for m in sys.modules})))"
+  )
+  result = subprocess.run(
+    [sys.executable, "-c", program],
+    cwd=ROOT,
+    capture_output=True,
+    text=True,
+    check=True,
+  )
+  return set(json.loads(result.stdout))
+
+
+@pytest.mark.parametrize(
+  "program",
+  [
+    "import hdnet_jax",
+    "import hdnet_jax; hdnet_jax.Config()",
+    "import hdnet_jax; dir(hdnet_jax)",
+    "import hdnet_jax.data.records, hdnet_jax.data.photos",
+  ],
+)
+def test_import_is_cheap(program):
+  loaded = loaded_after(program)
+  assert "hdnet_jax" in loaded
+  assert not loaded & set(HEAVY)
+
+
+@pytest.mark.parametrize(
+  "name", [name for name in PUBLIC if name != "train_and_evaluate"]
+)
+def test_public_names(name):
+  value = getattr(hdnet_jax, name)
+  assert value.__name__ == name
+
+
+def test_train_and_evaluate():
+  # In a new interpreter: it imports every library of the training.
+  loaded = loaded_after(
+    "import hdnet_jax\n"
+    "assert hdnet_jax.train_and_evaluate.__name__ == 'train_and_evaluate'"
+  )
+  assert not loaded & {"tensorflow", "torch"}
+
+
+def test_public_names_are_listed():
+  assert tuple(hdnet_jax.__all__) == PUBLIC
+  assert set(PUBLIC) <= set(dir(hdnet_jax))
+  assert "__version__" in dir(hdnet_jax)
+  assert hdnet_jax.__version__.count(".") == 2
+
+
+@pytest.mark.parametrize("name", ["HDNet2", "train", "_private"])
+def test_unknown_names(name):
+  message = f"module 'hdnet_jax' has no attribute '{name}'"
+  with pytest.raises(AttributeError, match=message):
+    getattr(hdnet_jax, name)
