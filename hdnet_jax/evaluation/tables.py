@@ -18,7 +18,9 @@ _DIGITS = {"mse": 2, "psnr": 2, "fmse": 2, "ssim": 4}
 
 def ratio_bin(row: Row) -> str:
   """The name of the row's foreground-ratio bin: bounds belong to the lower."""
-  return next(name for name, bound in RATIO_BINS if row["ratio"] <= bound)
+  # Ratios are float32: 5 % may be 0.05000000075. Less than a pixel at 2048.
+  ratio = row["ratio"] / (1 + 3e-7)
+  return next(name for name, bound in RATIO_BINS if ratio <= bound)
 
 
 def summarize(rows: Iterable[Row]) -> dict[str, Any]:
@@ -33,7 +35,7 @@ def summarize(rows: Iterable[Row]) -> dict[str, Any]:
     values = {}
     for name in NAMES:
       column = [row[f"{kind}_{name}"] for row in rows]
-      finite = [value for value in column if math.isfinite(value)]
+      finite = [value for value in column if not math.isinf(value)]
       values[name] = math.fsum(finite) / len(finite) if finite else None
       if name == "psnr":
         values["infinite_psnr"] = len(column) - len(finite)
