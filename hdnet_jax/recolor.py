@@ -118,66 +118,67 @@ def recolor(
 
 
 def change(key: Array, photo: Photo, mask: Mask, strength: float) -> Photo:
-  """A random choice of `CHANGES`, at least one, each at a random strength."""
-  key_choice, *keys = jax.random.split(key, 1 + len(CHANGES))
+  """A random choice of `CHANGES`, at least one, each by a random amount."""
+  key_choice, key_draws = jax.random.split(key)
   chosen = jax.random.bernoulli(key_choice, CHANGE_SHARE, (len(CHANGES),))
   chosen = chosen.at[0].set(chosen[0] | ~jnp.any(chosen))
-  for one_change, key, taken in zip(CHANGES, keys, chosen, strict=True):
-    # A change of strength 0 is the identity up to rounding.
-    photo = jnp.clip(one_change(key, photo, mask, strength * taken), 0, 1)
+  draws = jax.random.uniform(
+    key_draws, (len(CHANGES), DRAWS), minval=-1.0, maxval=1.0
+  )
+  draws = draws * strength * chosen[:, None]
+  for one_change, draw in zip(CHANGES, draws, strict=True):
+    photo = jnp.clip(one_change(draw, photo, mask), 0, 1)
   return photo
 
 
-def gain_and_gamma(key: Array, x: Photo, mask: Mask, strength: Array) -> Photo:
-  """Each channel its own factor and exponent."""
-  del mask
-  gain, gamma = jnp.exp(0.15 * strength * jax.random.normal(key, (2, 3)))
-  return gain * jnp.maximum(x, 1e-4) ** gamma
+# Each change takes numbers in [-1, 1]; 0 is the identity, up to rounding.
+DRAWS = 6
+Draw = Float[Array, "6"]
 
 
-def exposure(key: Array, x: Photo, mask: Mask, strength: Array) -> Photo:
+def exposure(draw: Draw, x: Photo, mask: Mask) -> Photo:
   """Up to one stop more or less light."""
   del mask
-  stops = strength * jax.random.uniform(key, minval=-1.0, maxval=1.0)
-  return x * 2 ** (stops / _DISPLAY_GAMMA)
+  return x * 2 ** (draw[0] / _DISPLAY_GAMMA)
 
 
-def contrast(key: Array, x: Photo, mask: Mask, strength: Array) -> Photo:
-  """Farther from the object's mean, or nearer to it."""
-  mean = jnp.sum(x * mask) / (3 * jnp.maximum(jnp.sum(mask), 1))
-  spread = jax.random.uniform(key, minval=-0.5, maxval=0.5)
-  return mean + (x - mean) * jnp.exp(strength * spread)
-
-
-def saturation(key: Array, x: Photo, mask: Mask, strength: Array) -> Photo:
-  """Farther from gray, or nearer to it."""
-  del mask
-  gray = _mix(x, _LUMA[None])
-  spread = jax.random.uniform(key, minval=-0.6, maxval=0.4)
-  return gray + (x - gray) * jnp.exp(strength * spread)
-
-
-def white_balance(key: Array, x: Photo, mask: Mask, strength: Array) -> Photo:
+def white_balance(draw: Draw, x: Photo, mask: Mask) -> Photo:
   """Warmer or colder light, with a little tint, at about equal luminance."""
   del mask
-  warmth, tint = (
-    strength * jax.random.normal(key, (2,)) * np.array([0.3, 0.1], np.float32)
-  )
+  warmth, tint = 0.5 * draw[0], 0.15 * draw[1]
   gains = jnp.exp(jnp.stack([warmth, -tint, -warmth]))
   gains = gains / jnp.sum(gains * _LUMA)
   return x * gains ** (1 / _DISPLAY_GAMMA)
 
 
-def tone_curve(key: Array, x: Photo, mask: Mask, strength: Array) -> Photo:
+def gain_and_gamma(draw: Draw, x: Photo, mask: Mask) -> Photo:
+  """Each channel its own factor and exponent, up to 1.3 either way."""
+  del mask
+  gain, gamma = jnp.exp(0.26 * draw.reshape(2, 3))
+  return gain * jnp.maximum(x, 1e-4) ** gamma
+
+
+def contrast(draw: Draw, x: Photo, mask: Mask) -> Photo:
+  """Farther from the object's mean, or nearer to it, up to 1.6 times."""
+  mean = jnp.sum(x * mask) / (3 * jnp.maximum(jnp.sum(mask), 1))
+  return mean + (x - mean) * jnp.exp(0.5 * draw[0])
+
+
+def saturation(draw: Draw, x: Photo, mask: Mask) -> Photo:
+  """Farther from gray, or nearer to it, up to 1.6 times."""
+  del mask
+  gray = _mix(x, _LUMA[None])
+  return gray + (x - gray) * jnp.exp(0.5 * draw[0])
+
+
+def tone_curve(draw: Draw, x: Photo, mask: Mask) -> Photo:
   """A smooth, increasing curve through 0 and 1: lifted or bent to an S."""
   del mask
-  lift, bend = strength * jax.random.uniform(
-    key, (2,), minval=-0.45, maxval=0.45
-  )
-  return x + 4 * x * (1 - x) * (lift / 4 + bend / 2 * (2 * x - 1))
+  lift, bend = 0.45 * draw[0], 0.5 * draw[1]  # below 1 in all: increasing
+  return x + x * (1 - x) * (lift + bend * (2 * x - 1))
 
 
-CHANGES: tuple[Callable[[Array, Photo, Mask, Array], Photo], ...] = (
+CHANGES: tuple[Callable[[Draw, Photo, Mask], Photo], ...] = (
   exposure,
   white_balance,
   gain_and_gamma,

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import io
 import json
+import math
 import pathlib
 from collections.abc import Callable
 from typing import Any
@@ -38,9 +39,15 @@ class Evaluation:
   comparisons: list[visuals.Comparison]
 
   def summary(self) -> dict[str, float]:
-    """The harmonized images' means by metric name."""
+    """The harmonized images' means by metric name.
+
+    The PSNR is infinite only where every image equals its truth.
+    """
     means = tables.summarize(self.rows)["harmonized"]
-    return {name: means[name] for name in protocols.NAMES}
+    return {
+      name: math.inf if means[name] is None else means[name]
+      for name in protocols.NAMES
+    }
 
   def grid(self) -> Image.Image:
     return visuals.grid(self.comparisons)

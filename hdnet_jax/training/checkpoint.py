@@ -6,6 +6,7 @@ the background, under a temporary name until the checkpoint is whole.
 """
 
 import logging
+import math
 import pathlib
 from typing import Any
 
@@ -20,6 +21,12 @@ from hdnet_jax.training.state import TrainState
 log = logging.getLogger(__name__)
 
 BEST_METRIC = "psnr"  # of harmonized validation images; more is better
+# Of checkpoints between evaluations: Orbax warns about each without metrics.
+_UNMEASURED = {BEST_METRIC: -math.inf}
+
+
+def _quality(metrics: dict[str, float]) -> float:
+  return metrics[BEST_METRIC]
 
 
 class Checkpoints:
@@ -36,7 +43,7 @@ class Checkpoints:
       [
         preservation_policy.LatestN(self._keep),
         preservation_policy.BestN(
-          get_metric_fn=lambda metrics: metrics[BEST_METRIC],
+          get_metric_fn=_quality,
           n=1,
           keep_checkpoints_without_metrics=False,
         ),
@@ -46,6 +53,9 @@ class Checkpoints:
       self.directory,
       options=ocp.CheckpointManagerOptions(
         preservation_policy=keep,
+        # Orbax writes and reads metrics only where this is set.
+        best_fn=_quality,
+        best_mode="max",
         cleanup_tmp_directories=True,
         enable_async_checkpointing=True,
       ),
@@ -60,12 +70,10 @@ class Checkpoints:
 
   def best(self) -> int | None:
     """The step whose validation was best; None before the first."""
-    measured = {
-      step: metrics[BEST_METRIC]
-      for step in self.steps()
-      if (metrics := self._manager.metrics(step))
-    }
-    return max(measured, key=measured.get) if measured else None
+    step = self._manager.best_step()
+    if step is None or self._manager.metrics(step) == _UNMEASURED:
+      return None
+    return step
 
   def save(
     self,
@@ -83,7 +91,7 @@ class Checkpoints:
         state=ocp.args.StandardSave(_storable(state)),
         data=ocp.args.JsonSave(batches.get_state()),
       ),
-      metrics=metrics,
+      metrics=metrics or _UNMEASURED,
     )
 
   def restore_latest(

@@ -36,6 +36,10 @@ from hdnet_jax.training.step import make_train_step
 
 log = logging.getLogger(__name__)
 
+# For what runs once: XLA's CPU compiler spends ten seconds on the many random
+# draws of the parameters, which run in an instant without it.
+_QUICKLY = {"xla_backend_optimization_level": 0}
+
 
 class NonFiniteLoss(ArithmeticError):
   """The loss became NaN or infinite; the message names step and checkpoint."""
@@ -90,6 +94,9 @@ def train_and_evaluate(
     start = jax.jit(
       lambda: initial_state(config, optimizer),
       out_shardings=sharding.replicated(mesh),
+      compiler_options=_QUICKLY
+      if mesh.devices.flat[0].platform == "cpu"
+      else None,
     )
     like = abstract_state(start, mesh)
     state = checkpoints.restore_latest(like, batches)

@@ -51,7 +51,7 @@ def make_train_step(
       params=optax.apply_updates(state.params, updates),
       opt_state=opt_state,
     )
-    norm = optax.global_norm(gradients)
+    norm = optax.tree.norm(gradients)
     return state, {"loss": loss, "gradient_norm": norm}
 
   return jax.jit(

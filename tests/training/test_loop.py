@@ -1,0 +1,214 @@
+"""Whole runs in one process."""
+
+import dataclasses
+import json
+import logging
+import pathlib
+import re
+import shutil
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from hdnet_jax.config import Config, DataConfig
+from hdnet_jax.errors import UserError
+from hdnet_jax.training.checkpoint import Checkpoints
+from hdnet_jax.training.evaluate import evaluate_checkpoint
+from hdnet_jax.training.loop import NonFiniteLoss, train_and_evaluate
+
+
+def rows_of(workdir: pathlib.Path) -> list[dict]:
+  lines = (workdir / "metrics.jsonl").read_text().splitlines()
+  return [json.loads(line) for line in lines]
+
+
+def compilations(caplog, name: str) -> int:
+  return sum(
+    bool(re.match(rf"Finished XLA compilation of jit\({name}\)", message))
+    for message in caplog.messages
+  )
+
+
+def test_a_run_leaves_what_it_promises(config, tmp_path, caplog):
+  caplog.set_level(logging.INFO, logger="hdnet_jax")
+  state = train_and_evaluate(config, tmp_path, jax.devices()[:1])
+  assert int(state.step) == 7
+
+  assert "ld/fuse/kernel" in caplog.text  # the parameter overview
+  assert Config.from_dict(json.loads((tmp_path / "config.json").read_text()))
+  rows = rows_of(tmp_path)
+  assert [r["step"] for r in rows if "train/loss" in r] == [2, 4, 6, 7]
+  assert [r["step"] for r in rows if "validation/psnr" in r] == [4, 7]
+  assert [r["step"] for r in rows if "test/psnr" in r] == [7]
+  assert list(tmp_path.glob("events.out.tfevents.*"))
+
+  report = json.loads((tmp_path / "evaluation/metrics.json").read_text())
+  assert report["protocol"] == "standard"
+  assert report["split"] == "test"
+  assert report["step"] == 7
+  assert report["count"] == 3
+  with Image.open(tmp_path / "evaluation/grid.png") as grid:
+    assert grid.width > 4 * 32
+  with Checkpoints(tmp_path) as checkpoints:
+    best = checkpoints.best()
+    assert best in (4, 7)
+    assert checkpoints.steps() == sorted({best, 6, 7})
+
+
+def test_events_hold_scalars_and_pictures(config, tmp_path):
+  from tensorboardX.proto.event_pb2 import Event
+
+  train_and_evaluate(config, tmp_path, jax.devices()[:1])
+  (path,) = tmp_path.glob("events.out.tfevents.*")
+  data, place, tags = path.read_bytes(), 0, set()
+  while place < len(data):  # length, its checksum, the record, its checksum
+    length = int.from_bytes(data[place : place + 8], "little")
+    event = Event.FromString(data[place + 12 : place + 12 + length])
+    for value in event.summary.value:
+      tags.add((value.tag, value.WhichOneof("value")))
+    place += length + 16
+  assert ("train/loss", "simple_value") in tags
+  assert ("validation/psnr", "simple_value") in tags
+  assert ("validation", "image") in tags
+
+
+def test_fifty_steps_compile_once(config, tmp_path, caplog):
+  config = dataclasses.replace(
+    config, epochs=40.0, eval_every=20, save_every=20
+  )
+  # pxla logs each compilation; the persistent cache does not hide it.
+  with jax.log_compiles():
+    state = train_and_evaluate(config, tmp_path, jax.devices()[:1])
+  assert int(state.step) == 50
+  assert compilations(caplog, "train_step") == 1
+  assert compilations(caplog, "eval_step") == 1
+
+
+def test_training_lowers_the_loss(config, tmp_path):
+  config = dataclasses.replace(
+    config, epochs=80.0, log_every=10, eval_every=1000, save_every=1000
+  )
+  train_and_evaluate(config, tmp_path, jax.devices()[:1])
+  losses = [r["train/loss"] for r in rows_of(tmp_path) if "train/loss" in r]
+  assert losses[-1] < 0.7 * losses[0]
+
+
+def test_eight_devices_run(config, tmp_path):
+  one = train_and_evaluate(config, tmp_path / "one", jax.devices()[:1])
+  eight = train_and_evaluate(config, tmp_path / "eight")
+  first, second = (
+    [r["train/loss"] for r in rows_of(tmp_path / name) if "train/loss" in r]
+    for name in ("one", "eight")
+  )
+  np.testing.assert_allclose(first, second, rtol=1e-4)
+  assert int(one.step) == int(eight.step)
+
+
+def test_finished_run_is_only_evaluated_again(config, tmp_path):
+  first = train_and_evaluate(config, tmp_path, jax.devices()[:1])
+  rows = rows_of(tmp_path)
+  again = train_and_evaluate(config, tmp_path, jax.devices()[:1])
+  jax.tree.map(np.testing.assert_array_equal, first.params, again.params)
+  steps = [row["step"] for row in rows_of(tmp_path)]
+  assert [row["step"] for row in rows] == steps[: len(rows)]
+
+
+def test_diverged_run_stops_and_names_the_last_good_checkpoint(
+  config, tmp_path
+):
+  # Harmless at first; then a step that throws the weights out of float32.
+  optimizer = dataclasses.replace(
+    config.optimizer, boundaries=(2.4,), decay=1e38
+  )
+  bad = dataclasses.replace(config, optimizer=optimizer)
+  with pytest.raises(NonFiniteLoss, match=r"loss is (nan|inf) at step 5") as e:
+    train_and_evaluate(bad, tmp_path, jax.devices()[:1])
+  assert str(tmp_path / "checkpoints" / "4") in str(e.value)
+  with Checkpoints(tmp_path) as checkpoints:
+    assert checkpoints.steps()[-1] == 4  # nothing bad was saved
+
+
+def test_other_config_is_refused_with_the_difference(config, tmp_path):
+  train_and_evaluate(config, tmp_path, jax.devices()[:1])
+  other = dataclasses.replace(config, min_area=50.0, seed=3)
+  with pytest.raises(UserError) as error:
+    train_and_evaluate(other, tmp_path, jax.devices()[:1])
+  assert "min_area: 100.0 -> 50.0" in str(error.value)
+  assert "seed: 0 -> 3" in str(error.value)
+
+
+def test_missing_data_leaves_no_workdir(tmp_path):
+  config = Config(data=DataConfig(source="iharmony4", root=str(tmp_path)))
+  with pytest.raises(UserError, match="quickstart"):
+    train_and_evaluate(config, tmp_path / "run")
+  assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("which", ["last", "best"])
+def test_evaluating_a_checkpoint(config, tmp_path, which):
+  train_and_evaluate(config, tmp_path, jax.devices()[:1])
+  evaluate_checkpoint(
+    config, tmp_path, which, tmp_path / "again", jax.devices()[:1]
+  )
+  report = json.loads((tmp_path / "again/metrics.json").read_text())
+  with Checkpoints(tmp_path) as checkpoints:
+    expected = 7 if which == "last" else checkpoints.best()
+  assert report["step"] == expected
+  if which == "last":
+    trained = json.loads((tmp_path / "evaluation/metrics.json").read_text())
+    assert report == trained
+
+
+def test_evaluating_nothing_is_refused(config, tmp_path):
+  with pytest.raises(UserError, match="holds no run"):
+    evaluate_checkpoint(config, tmp_path, "last", tmp_path)
+
+
+def test_evaluating_with_another_network_is_refused(config, tmp_path):
+  train_and_evaluate(config, tmp_path, jax.devices()[:1])
+  model = dataclasses.replace(config.model, width=4)
+  other = dataclasses.replace(config, model=model)
+  with pytest.raises(UserError, match="width=2"):
+    evaluate_checkpoint(other, tmp_path, "last", tmp_path / "out")
+
+
+def make_iharmony4(root: pathlib.Path, photo_folder: pathlib.Path) -> None:
+  """A data set of the published layout from the photos of the fixture."""
+  for split, count in (("train", 9), ("test", 4)):
+    lines = []
+    for number, image in enumerate(sorted(photo_folder.glob("images/*"))):
+      if number == count:
+        break
+      name, subset = f"{split}{number}", root / "HCOCO"
+      for folder in ("composite_images", "real_images", "masks"):
+        (subset / folder).mkdir(parents=True, exist_ok=True)
+      with Image.open(image) as file:
+        real = file.convert("RGB")
+      real.save(subset / f"real_images/{name}.jpg")
+      real.point(lambda v: v // 2).save(
+        subset / f"composite_images/{name}_1_1.jpg"
+      )
+      mask = photo_folder / "masks" / image.name
+      shutil.copy(mask, subset / f"masks/{name}_1.png")
+      lines.append(f"HCOCO/composite_images/{name}_1_1.jpg\n")
+    (root / f"IHD_{split}.txt").write_text("".join(lines))
+
+
+@pytest.mark.parametrize("source", ["iharmony4", "embedded"])
+def test_other_sources_train_a_step(config, photo_folder, tmp_path, source):
+  make_iharmony4(tmp_path, photo_folder)
+  data = DataConfig(
+    source=source,
+    root=str(tmp_path),
+    image_size=32,
+    validation_split="test",
+    threads=1,
+  )
+  config = dataclasses.replace(
+    config, data=data, epochs=0.01, batch_size=2, eval_batch_size=16
+  )
+  state = train_and_evaluate(config, tmp_path / "run", jax.devices()[:1])
+  assert int(state.step) >= 1
+  assert (tmp_path / "run/evaluation/grid.png").exists()

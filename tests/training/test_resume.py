@@ -1,0 +1,229 @@
+"""Runs that are killed, asked to stop, or find a damaged checkpoint."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from hdnet_jax.errors import UserError
+from hdnet_jax.training.checkpoint import Checkpoints
+from hdnet_jax.training.loop import train_and_evaluate
+from hdnet_jax.training.state import initial_state, make_optimizer
+
+ROOT = pathlib.Path(__file__).parents[2]
+LAST = 40  # steps
+
+CONFIG_FILE = """
+from hdnet_jax import config
+
+def get_config():
+  return config.flags_of(config.Config.from_dict({values!r}))
+"""
+
+
+@pytest.fixture
+def long_config(config):
+  """Long enough to be killed on the way; saves often."""
+  return dataclasses.replace(
+    config, epochs=LAST * 0.8, log_every=5, eval_every=20, save_every=5
+  )
+
+
+def start(config, folder: pathlib.Path, workdir: pathlib.Path):
+  """`python train.py` on `config`, as a user starts it."""
+  file = folder / "tiny.py"
+  file.write_text(CONFIG_FILE.format(values=config.to_dict()))
+  return subprocess.Popen(
+    [
+      sys.executable,
+      str(ROOT / "train.py"),
+      f"--config={file}",
+      f"--workdir={workdir}",
+    ],
+    cwd=folder,
+    env={**os.environ, "PYTHONPATH": str(ROOT), "JAX_NUM_CPU_DEVICES": "1"},
+    stdout=subprocess.PIPE,
+    stderr=subprocess.STDOUT,
+    text=True,
+  )
+
+
+def wait_for_step(process, workdir: pathlib.Path, step: int) -> None:
+  """Returns when the run has logged `step`, or fails with its output."""
+  path, deadline = workdir / "metrics.jsonl", time.monotonic() + 300
+  while time.monotonic() < deadline:
+    if path.exists() and f'"step": {step},' in path.read_text():
+      return
+    if process.poll() is not None:
+      pytest.fail(f"ended before step {step}:\n{process.stdout.read()}")
+    time.sleep(0.01)
+  process.kill()
+  pytest.fail(f"no step {step} in 300 s")
+
+
+def finish(process) -> str:
+  output, _ = process.communicate(timeout=300)
+  assert process.returncode == 0, output
+  return output
+
+
+def final_state(config, workdir: pathlib.Path):
+  """The last checkpoint: every array of the state, the key's numbers too."""
+  optimizer = make_optimizer(config.optimizer, 1.25)
+  like = jax.device_put(initial_state(config, optimizer), jax.devices()[0])
+
+  class Place:
+    state = None
+
+    def set_state(self, state):
+      self.state = state
+
+  place = Place()
+  with Checkpoints(workdir) as checkpoints:
+    state = checkpoints.restore_latest(like, place)
+  assert int(state.step) == LAST
+  return state.replace(key=jax.random.key_data(state.key)), place.state
+
+
+def losses(workdir: pathlib.Path) -> dict[int, float]:
+  rows = (workdir / "metrics.jsonl").read_text().splitlines()
+  rows = [json.loads(row) for row in rows]
+  found = [(r["step"], r["train/loss"]) for r in rows if "train/loss" in r]
+  assert len(dict(found)) == len(found)  # no step is told twice
+  return dict(found)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+  """Filled by the first test that needs it."""
+  return tmp_path_factory.mktemp("uninterrupted")
+
+
+def run_uninterrupted(config, folder: pathlib.Path) -> pathlib.Path:
+  workdir = folder / "run"
+  if not workdir.exists():
+    finish(start(config, folder, workdir))
+  return workdir
+
+
+def test_killed_run_ends_bitwise_equal(long_config, tmp_path, uninterrupted):
+  whole = run_uninterrupted(long_config, uninterrupted)
+  workdir = tmp_path / "run"
+  # Twice, at moments that no one chose: wherever the run is by then.
+  for step in (10, 25):
+    process = start(long_config, tmp_path, workdir)
+    wait_for_step(process, workdir, step)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+  output = finish(start(long_config, tmp_path, workdir))
+  assert f"continuing {workdir} from step" in output
+
+  (state, place), (other, other_place) = (
+    final_state(long_config, path) for path in (whole, workdir)
+  )
+  jax.tree.map(np.testing.assert_array_equal, state, other)
+  assert place == other_place
+  for name in ("metrics.json", "per_image.csv", "grid.png"):
+    file = pathlib.Path("evaluation") / name
+    assert (whole / file).read_bytes() == (workdir / file).read_bytes()
+  assert losses(whole).keys() == losses(workdir).keys()
+
+
+def test_sigterm_saves_and_exits_cleanly(long_config, tmp_path, uninterrupted):
+  whole = run_uninterrupted(long_config, uninterrupted)
+  workdir = tmp_path / "run"
+  process = start(long_config, tmp_path, workdir)
+  wait_for_step(process, workdir, 5)
+  process.send_signal(signal.SIGTERM)
+  output = finish(process)
+  assert "stopped at step" in output
+  with Checkpoints(workdir) as checkpoints:
+    stopped = checkpoints.steps()[-1]
+  assert f"stopped at step {stopped} of {LAST}" in output
+
+  finish(start(long_config, tmp_path, workdir))
+  jax.tree.map(
+    np.testing.assert_array_equal,
+    final_state(long_config, whole),
+    final_state(long_config, workdir),
+  )
+
+
+def damage(checkpoint: pathlib.Path) -> None:
+  """Cuts every file with array data in half, as a full disk does."""
+  files = [f for f in (checkpoint / "state").rglob("*") if "/d/" in str(f)]
+  assert files
+  for file in files:
+    os.truncate(file, file.stat().st_size // 2)
+
+
+def test_damaged_newest_checkpoint_falls_back(config, tmp_path, caplog):
+  config = dataclasses.replace(config, save_every=3, eval_every=100, keep=3)
+  devices = jax.devices()[:1]
+  whole = train_and_evaluate(config, tmp_path, devices)
+  damage(tmp_path / "checkpoints" / "7")
+  again = train_and_evaluate(config, tmp_path, devices)
+  assert "checkpoint 7 cannot be read" in caplog.text
+  jax.tree.map(np.testing.assert_array_equal, whole.params, again.params)
+  assert (tmp_path / "broken_checkpoints" / "7").is_dir()
+  with Checkpoints(tmp_path) as checkpoints:
+    assert checkpoints.steps() == [3, 6, 7]
+
+
+def test_half_written_checkpoint_is_ignored(config, tmp_path):
+  train_and_evaluate(config, tmp_path, jax.devices()[:1])
+  temporary = tmp_path / "checkpoints" / "9.orbax-checkpoint-tmp"
+  (temporary / "state").mkdir(parents=True)
+  state = train_and_evaluate(config, tmp_path, jax.devices()[:1])
+  assert int(state.step) == 7
+
+
+def test_all_checkpoints_damaged_is_an_error(config, tmp_path):
+  config = dataclasses.replace(config, keep=1, eval_every=100)
+  train_and_evaluate(config, tmp_path, jax.devices()[:1])
+  for checkpoint in (tmp_path / "checkpoints").iterdir():
+    damage(checkpoint)
+  with pytest.raises(UserError, match="no checkpoint in .* can be read"):
+    train_and_evaluate(config, tmp_path, jax.devices()[:1])
+
+
+def test_keeps_the_last_and_the_best(config, tmp_path):
+  class Batches:
+    def get_state(self):
+      return {"next_index": 0}
+
+  optimizer = make_optimizer(config.optimizer, 1.0)
+  state = initial_state(config, optimizer)
+  quality = {1: 20.0, 2: 30.0, 3: None, 4: 25.0, 5: None}
+  with Checkpoints(tmp_path, keep=2) as checkpoints:
+    for step, psnr in quality.items():
+      metrics = {"psnr": psnr} if psnr else None
+      state = state.replace(step=np.int32(step))
+      checkpoints.save(state, Batches(), metrics)
+      checkpoints.wait()
+    assert checkpoints.steps() == [2, 4, 5]
+    assert checkpoints.best() == 2
+  with Checkpoints(tmp_path, keep=2) as checkpoints:
+    assert checkpoints.best() == 2
+
+
+def test_no_best_before_the_first_evaluation(config, tmp_path):
+  class Batches:
+    def get_state(self):
+      return {"next_index": 0}
+
+  optimizer = make_optimizer(config.optimizer, 1.0)
+  with Checkpoints(tmp_path) as checkpoints:
+    assert checkpoints.best() is None
+    checkpoints.save(initial_state(config, optimizer), Batches())
+    checkpoints.wait()
+    assert checkpoints.best() is None

@@ -1,0 +1,136 @@
+"""The optimization step: devices, donation, the schedule."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import optax
+import pytest
+
+from hdnet_jax import sharding
+from hdnet_jax.data.pipeline import open_source, training_batches
+from hdnet_jax.errors import UserError
+from hdnet_jax.training.state import (
+  initial_state,
+  make_optimizer,
+  make_schedule,
+)
+from hdnet_jax.training.step import make_train_step, with_composites
+
+
+def run_steps(config, devices, count):
+  mesh = sharding.make_mesh(devices)
+  optimizer = make_optimizer(config.optimizer, steps_per_epoch=2.0)
+  step = make_train_step(config, optimizer, mesh)
+  source = open_source(config.data, "train")
+  batches = training_batches(source, config.batch_size, config.seed, 1)
+  state = jax.device_put(
+    initial_state(config, optimizer), sharding.replicated(mesh)
+  )
+  losses = []
+  for _ in range(count):
+    state, measures = step(state, sharding.put(next(batches), mesh))
+    losses.append(float(measures["loss"]))
+  return jax.device_get(state.params), losses
+
+
+def test_eight_devices_equal_one(config):
+  assert len(jax.devices()) == 8
+  one, losses_one = run_steps(config, jax.devices()[:1], 2)
+  eight, losses_eight = run_steps(config, jax.devices(), 2)
+  np.testing.assert_allclose(losses_eight, losses_one, rtol=1e-5)
+  for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(eight), strict=True):
+    # Adam divides by the gradient's size: where that is rounding error alone
+    # the sign of a step may differ, so weights are compared as tensors.
+    assert np.linalg.norm(a - b) <= 1e-5 * max(np.linalg.norm(a), 1)
+
+
+def test_same_seed_same_run(config):
+  first, losses_first = run_steps(config, jax.devices()[:1], 2)
+  second, losses_second = run_steps(config, jax.devices()[:1], 2)
+  assert losses_first == losses_second
+  jax.tree.map(np.testing.assert_array_equal, first, second)
+
+
+def test_other_seed_other_run(config):
+  _, first = run_steps(config, jax.devices()[:1], 1)
+  other = dataclasses.replace(config, seed=1)
+  _, second = run_steps(other, jax.devices()[:1], 1)
+  assert first != second
+
+
+def test_state_is_donated(config):
+  mesh = sharding.make_mesh(jax.devices()[:1])
+  optimizer = make_optimizer(config.optimizer, 2.0)
+  step = make_train_step(config, optimizer, mesh)
+  batches = training_batches(open_source(config.data, "train"), 8, 0, 1)
+  state = jax.device_put(
+    initial_state(config, optimizer), sharding.replicated(mesh)
+  )
+  kernel = state.params["x0"]["kernel"]
+  step(state, sharding.put(next(batches), mesh))
+  assert kernel.is_deleted()
+
+
+def test_every_step_makes_new_composites(config):
+  batch = next(training_batches(open_source(config.data, "train"), 8, 0, 1))
+  key = jax.random.key(0)
+  first = with_composites(batch, jax.random.fold_in(key, 0), config.data)
+  again = with_composites(batch, jax.random.fold_in(key, 0), config.data)
+  later = with_composites(batch, jax.random.fold_in(key, 1), config.data)
+  np.testing.assert_array_equal(first["composite"], again["composite"])
+  assert (first["composite"] != later["composite"]).any()
+  np.testing.assert_array_equal(first["real"], batch["real"])
+
+
+def test_given_composites_are_kept(config):
+  batch = {"composite": 1, "real": 2, "mask": 3}
+  assert with_composites(batch, jax.random.key(0), config.data) is batch
+
+
+def test_varied_photos_are_the_truth_of_their_composites(config):
+  data = dataclasses.replace(config.data, photo_variation=1.0)
+  batch = next(training_batches(open_source(data, "train"), 8, 0, 1))
+  varied = with_composites(batch, jax.random.key(0), data)
+  outside = np.broadcast_to(batch["mask"] == 0, varied["real"].shape)
+  assert (varied["real"] != batch["real"]).any()
+  np.testing.assert_array_equal(
+    np.asarray(varied["composite"])[outside],
+    np.asarray(varied["real"])[outside],
+  )
+
+
+def test_paper_schedule():
+  from hdnet_jax.config import OptimizerConfig
+
+  steps = 65_742 / 12
+  rate = make_schedule(OptimizerConfig(), steps)
+  np.testing.assert_allclose(rate(0), 1e-3)
+  np.testing.assert_allclose(rate(round(100 * steps) - 1), 1e-3)
+  np.testing.assert_allclose(rate(round(100 * steps) + 1), 1e-4, rtol=1e-6)
+  np.testing.assert_allclose(rate(round(110 * steps) + 1), 1e-5, rtol=1e-6)
+
+
+def test_boundaries_at_one_step_multiply():
+  from hdnet_jax.config import OptimizerConfig
+
+  config = OptimizerConfig(boundaries=(1.0, 1.1))
+  rate = make_schedule(config, steps_per_epoch=2.0)
+  np.testing.assert_allclose(rate(3), 1e-5, rtol=1e-6)
+
+
+def test_optimizer_is_adam(config):
+  ours = make_optimizer(config.optimizer, 1e6)
+  adam = optax.adam(1e-3, b1=0.9, b2=0.999)
+  params = {"w": np.array([1.0, -2.0], np.float32)}
+  gradient = {"w": np.array([0.3, -0.1], np.float32)}
+  update, _ = ours.update(gradient, ours.init(params))
+  expected, _ = adam.update(gradient, adam.init(params))
+  np.testing.assert_allclose(update["w"], expected["w"], rtol=1e-6)
+
+
+def test_batch_that_does_not_divide_names_the_nearest():
+  mesh = sharding.make_mesh()
+  with pytest.raises(UserError, match=r"batch_size=12 .* 8 devices.* is 16"):
+    sharding.check_divides("batch_size", 12, mesh)
+  sharding.check_divides("batch_size", 16, mesh)
