@@ -21,6 +21,14 @@ from hdnet_jax.sharding import make_mesh
 COUNT, SIZE, WIDTH = 7, 32, 2
 
 
+@pytest.fixture(scope="module", autouse=True)
+def unoptimized():
+  """Compiles in a fraction of the time."""
+  jax.config.update("jax_disable_most_optimizations", True)
+  yield
+  jax.config.update("jax_disable_most_optimizations", False)
+
+
 class Photos(list):
   """Examples in memory, in two subsets."""
 
@@ -102,7 +110,13 @@ def evaluate(source, eval_batch_size=3, devices=1, **options) -> run.Evaluation:
   )
 
 
-SPREADS = [(1, 1), (3, 1), (8, 1), (8, 8), (16, 8)]
+SPREADS = [
+  (1, 1),
+  (3, 1),
+  (8, 1),
+  (8, 8),
+  pytest.param(16, 8, marks=pytest.mark.slow),
+]
 
 
 @pytest.mark.parametrize(("size", "devices"), SPREADS)
