@@ -5,6 +5,8 @@ a run continued from it is the run that was never interrupted. Orbax writes in
 the background, under a temporary name until the checkpoint is whole.
 """
 
+import hashlib
+import json
 import logging
 import math
 import pathlib
@@ -16,11 +18,14 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from hdnet_jax.errors import UserError
+from hdnet_jax.files import write_text
 from hdnet_jax.training.state import TrainState
 
 log = logging.getLogger(__name__)
 
 BEST_METRIC = "psnr"  # of harmonized validation images; more is better
+# Digests of a checkpoint's files.
+_SEAL = "sha256.json"
 # Of checkpoints between evaluations: Orbax warns about each without metrics.
 _UNMEASURED = {BEST_METRIC: -math.inf}
 
@@ -36,6 +41,7 @@ class Checkpoints:
     self.directory = pathlib.Path(workdir).absolute() / "checkpoints"
     self._broken = self.directory.with_name("broken_checkpoints")
     self._keep = keep
+    self._saving: int | None = None  # the step that is being written
     self._manager = self._open()
 
   def _open(self) -> ocp.CheckpointManager:
@@ -56,8 +62,6 @@ class Checkpoints:
         # Orbax writes and reads metrics only where this is set.
         best_fn=_quality,
         best_mode="max",
-        cleanup_tmp_directories=True,
-        enable_async_checkpointing=True,
       ),
       item_names=("state", "data"),
     )
@@ -85,6 +89,8 @@ class Checkpoints:
     step = int(state.step)
     if step in self.steps():
       return
+    self.wait()
+    self._saving = step
     self._manager.save(
       step,
       args=ocp.args.Composite(
@@ -111,6 +117,7 @@ class Checkpoints:
     failures: dict[int, Exception] = {}
     for step in reversed(self.steps()):
       try:
+        check_seal(self.path(step))
         restored = self._manager.restore(
           step,
           args=ocp.args.Composite(
@@ -135,6 +142,7 @@ class Checkpoints:
   def restore_params(self, step: int, like: TrainState) -> dict:
     """The parameters at `step`."""
     try:
+      check_seal(self.path(step))
       restored = self._manager.restore(
         step,
         args=ocp.args.Composite(
@@ -171,11 +179,14 @@ class Checkpoints:
     self._manager = self._open()
 
   def wait(self) -> None:
-    """Returns when everything saved is on disk."""
+    """Returns when everything saved is on disk, and sealed."""
     self._manager.wait_until_finished()
+    if self._saving is not None:
+      seal(self.path(self._saving))
+      self._saving = None
 
   def close(self) -> None:
-    self._manager.wait_until_finished()
+    self.wait()
     self._manager.close()
 
   def __enter__(self) -> "Checkpoints":
@@ -183,6 +194,39 @@ class Checkpoints:
 
   def __exit__(self, *_: Any) -> None:
     self.close()
+
+
+def seal(checkpoint: pathlib.Path) -> None:
+  """Writes down the digest of every file of a whole checkpoint."""
+  write_text(checkpoint / _SEAL, json.dumps(_digests(checkpoint)))
+
+
+def check_seal(checkpoint: pathlib.Path) -> None:
+  """Raises OSError where a file is not as it was sealed.
+
+  The newest checkpoint of a killed run may have no seal yet. It passes: Orbax
+  had finished writing it, and reports damage too, at length.
+  """
+  path = checkpoint / _SEAL
+  if not path.exists():
+    return
+  sealed, found = json.loads(path.read_text()), _digests(checkpoint)
+  damaged = [name for name in sealed if found.get(name) != sealed[name]]
+  if damaged:
+    raise OSError(
+      f"{len(damaged)} of its {len(sealed)} files are damaged or missing, "
+      f"{damaged[0]} among them"
+    )
+
+
+def _digests(checkpoint: pathlib.Path) -> dict[str, str]:
+  digests = {}
+  for path in sorted(checkpoint.rglob("*")):
+    if path.is_file() and path.name != _SEAL:
+      with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+      digests[path.relative_to(checkpoint).as_posix()] = digest
+  return digests
 
 
 def _storable(state: TrainState) -> dict[str, Any]:
