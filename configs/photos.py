@@ -12,7 +12,9 @@ def get_config():
       name="photos",
       model=config.ModelConfig(width=8),
       data=config.DataConfig(source="photos", image_size=128),
-      eval_every=250,
+      # A batch of small images bears, and on few steps needs, a higher rate.
+      optimizer=config.OptimizerConfig(learning_rate=4e-3),
+      eval_every=500,
       save_every=250,
     )
   )
