@@ -70,17 +70,19 @@ def report_of(rows: list[Row], **facts: Any) -> dict[str, Any]:
 
 
 def table_of(report: dict[str, Any]) -> Table:
-  """The report as a table: composite -> harmonized in every cell."""
+  """The report as a table: composite above harmonized in every cell."""
   infinite = report["harmonized"]["infinite_psnr"]
   table = Table(
-    title=f"composite → harmonized, protocol {report['protocol']!r}, "
-    f"split {report['split']!r}, step {report['step']}",
+    title=f"protocol {report['protocol']!r}, split {report['split']!r}, "
+    f"step {report['step']}",
     caption=f"{infinite} images equal to the truth are not in the mean PSNR"
     if infinite
     else None,
+    show_lines=True,
   )
   table.add_column("images of")
   table.add_column("count", justify="right")
+  table.add_column("image")
   for name in NAMES:
     sign = "↓" if "mse" in name else "↑"
     table.add_column(f"{_TITLES[name]} {sign}", justify="right")
@@ -91,17 +93,16 @@ def table_of(report: dict[str, Any]) -> Table:
   ]
   for section in sections:
     for title, summary in section.items():
-      table.add_row(title, str(summary["count"]), *_cells(summary))
-    table.add_section()
+      cells = (_cell(summary, name) for name in NAMES)
+      count = str(summary["count"])
+      table.add_row(title, count, "composite\nharmonized", *cells)
   return table
 
 
-def _cells(summary: dict[str, Any]) -> list[str]:
-  cells = []
-  for name in NAMES:
-    before, after = summary["composite"][name], summary["harmonized"][name]
-    cells.append(f"{_number(before, name)} → {_number(after, name)}")
-  return cells
+def _cell(summary: dict[str, Any], name: str) -> str:
+  return "\n".join(
+    _number(summary[kind][name], name) for kind in ("composite", "harmonized")
+  )
 
 
 def _number(value: float | None, name: str) -> str:

@@ -1,21 +1,37 @@
-"""SIGTERM as a request that the training loop can answer in its own time."""
+"""SIGTERM and Ctrl-C as requests that the loop answers in its own time."""
 
 import signal
 import threading
+from types import FrameType
 from typing import Any
 
 
-class SigtermAsEvent:
-  """While entered, SIGTERM sets an event instead of ending the process."""
+class StopSignals:
+  """While entered, the first SIGTERM or SIGINT sets an event.
+
+  A second one has its usual effect. Does nothing outside the main thread,
+  where Python cannot handle signals.
+  """
+
+  _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
   def __enter__(self) -> threading.Event:
-    event = threading.Event()
-    # Handlers can be set in the main thread only (a notebook's is one).
-    self._main = threading.current_thread() is threading.main_thread()
-    if self._main:
-      self._old = signal.signal(signal.SIGTERM, lambda *_: event.set())
-    return event
+    self._event = threading.Event()
+    self._old: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+      self._old = {
+        number: signal.signal(number, self._handle) for number in self._SIGNALS
+      }
+    return self._event
 
   def __exit__(self, *_: Any) -> None:
-    if self._main:
-      signal.signal(signal.SIGTERM, self._old)
+    self._restore()
+
+  def _handle(self, number: int, frame: FrameType | None) -> None:
+    del number, frame
+    self._event.set()
+    self._restore()
+
+  def _restore(self) -> None:
+    for number, handler in self._old.items():
+      signal.signal(number, handler)

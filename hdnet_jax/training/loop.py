@@ -22,7 +22,7 @@ from hdnet_jax.data.records import Source
 from hdnet_jax.evaluation import run as evaluation
 from hdnet_jax.training import workdir as workdirs
 from hdnet_jax.training.checkpoint import Checkpoints
-from hdnet_jax.training.interrupt import SigtermAsEvent
+from hdnet_jax.training.interrupt import StopSignals
 from hdnet_jax.training.log import RunLog
 from hdnet_jax.training.state import (
   TrainState,
@@ -46,7 +46,7 @@ class NonFiniteLoss(ArithmeticError):
 
 
 class Stopped(Exception):
-  """The run was asked to stop (SIGTERM), has saved, and can be continued."""
+  """The run was asked to stop, has saved, and can be continued."""
 
 
 def train_and_evaluate(
@@ -67,7 +67,7 @@ def train_and_evaluate(
   Raises:
     UserError: for data, workdir or checkpoint that cannot be used.
     NonFiniteLoss: where training diverged; nothing bad is saved.
-    Stopped: after SIGTERM.
+    Stopped: after SIGTERM or Ctrl-C.
   """
   # Data first: what is missing there is found before anything else is done.
   workdir = pathlib.Path(workdir)
@@ -122,7 +122,7 @@ def train_and_evaluate(
         ),
         validation_source=validation_source,
       )
-      with SigtermAsEvent() as stop_asked:
+      with StopSignals() as stop_asked:
         state = _train(run, state, first_step, stop_asked)
 
       # The end: the test split, once, with the last parameters.

@@ -46,15 +46,15 @@ def render(report) -> str:
   return text.getvalue()
 
 
-def line_of(text: str, title: str) -> list[str]:
-  """The cells of the table's line that begins with `title`."""
+def lines_of(text: str, title: str) -> list[list[str]]:
+  """The cells of the table's line that begins with `title`, and of the next."""
   lines = [
     [cell.strip() for cell in line.split("│")[1:-1]]
     for line in text.splitlines()
     if line.startswith("│")
   ]
-  (cells,) = [cells for cells in lines if cells[0] == title]
-  return cells
+  (place,) = [i for i, cells in enumerate(lines) if cells[0] == title]
+  return lines[place : place + 2]
 
 
 def test_means_by_hand():
@@ -180,18 +180,18 @@ def test_table():
   assert "PSNR ↑" in text
   assert "fMSE ↓" in text
   assert "SSIM ↑" in text
-  assert line_of(text, "all") == [
-    "all",
-    "3",
-    "300.00 → 50.00",
-    "25.00 → 32.50",
-    "800.00 → 150.00",
-    "0.7000 → 0.9000",
-  ]
-  assert line_of(text, "night")[1:3] == ["2", "350.00 → 75.00"]
-  assert line_of(text, "coco")[3] == "30.00 → inf"
-  assert line_of(text, "foreground 0-5 %")[1] == "2"
-  assert line_of(text, "foreground 15-100 %")[1] == "1"
+  before, after = lines_of(text, "all")
+  numbers = ["300.00", "25.00", "800.00", "0.7000"]
+  assert before == ["all", "3", "composite", *numbers]
+  numbers = ["50.00", "32.50", "150.00", "0.9000"]
+  assert after == ["", "", "harmonized", *numbers]
+  before, after = lines_of(text, "night")
+  assert before[1:4] == ["2", "composite", "350.00"]
+  assert after[3] == "75.00"
+  before, after = lines_of(text, "coco")
+  assert (before[4], after[4]) == ("30.00", "inf")
+  assert lines_of(text, "foreground 0-5 %")[0][1] == "2"
+  assert lines_of(text, "foreground 15-100 %")[0][1] == "1"
   assert "foreground 5-15 %" not in text  # no image there
 
 
