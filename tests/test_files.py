@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from hdnet_jax.files import write_text, write_then_rename
@@ -36,6 +38,16 @@ def test_the_old_file_is_there_until_the_new_one_is_whole(tmp_path):
   write_then_rename(path, write)
   assert path.read_text() == "new"
   assert names(tmp_path) == ["grid.png"]
+
+
+def test_two_processes_do_not_share_a_temporary_file(tmp_path, monkeypatch):
+  used = []
+  for process in (1, 2):
+    monkeypatch.setattr(os, "getpid", lambda process=process: process)
+    write_then_rename(
+      tmp_path / "a.txt", lambda path: used.append(path) or path.touch()
+    )
+  assert used[0] != used[1]
 
 
 @pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])

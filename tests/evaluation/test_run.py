@@ -233,6 +233,14 @@ def test_summary_is_of_the_harmonized_images():
     assert summary[name] == pytest.approx(np.mean(values))
 
 
+def test_summary_of_perfect_images():
+  # Best checkpoints are told by comparing numbers: there has to be one.
+  before = evaluation_of(3, 1)
+  rows = [row | {"harmonized_psnr": math.inf} for row in before.rows]
+  summary = run.Evaluation(rows, before.comparisons).summary()
+  assert summary["psnr"] == math.inf
+
+
 def test_the_step_is_compiled_once(caplog):
   step = run.make_eval_step(make_config(), HDNet(WIDTH), mesh_of(1))
   with jax.log_compiles():
@@ -313,7 +321,7 @@ def test_show(tmp_path, capsys):
   run.write(evaluation_of(3, 1), tmp_path, split="test", step=12)
   run.show(tmp_path)
   out = capsys.readouterr().out
-  assert "composite → harmonized" in out
-  assert "step 12" in out
+  assert "split 'test', step 12" in out
+  assert "harmonized" in out
   for file in ("grid.png", "metrics.json", "per_image.csv"):
     assert str(tmp_path / file) in out

@@ -67,8 +67,10 @@ def test_every_picture_is_in_its_place(make_comparison, rows):
   assert all(b - a >= WIDTH for a, b in itertools.pairwise(lefts))
   assert image.width >= lefts[-1] + WIDTH
   tops = [line[0][0] for line in found]
-  assert all(b - a >= HEIGHT for a, b in itertools.pairwise(tops))
-  assert image.height >= tops[-1] + HEIGHT
+  # With room for a caption below each.
+  room = HEIGHT + 11
+  assert all(b - a >= room for a, b in itertools.pairwise(tops))
+  assert image.height >= tops[-1] + room
   for line, top in zip(found, tops, strict=True):
     assert line == [(top, left) for left in lefts]
 
