@@ -35,12 +35,20 @@ def _quality(metrics: dict[str, float]) -> float:
 
 
 class Checkpoints:
-  """The checkpoints of one workdir, by step. Close it: saves may be pending."""
+  """The checkpoints of one workdir, by step.
 
-  def __init__(self, workdir: pathlib.Path, keep: int = 1):
+  Use as a context manager: saves may be pending. With `read_only` nothing is
+  touched, so that a run can be looked at while it trains.
+  """
+
+  def __init__(
+    self, workdir: pathlib.Path, keep: int = 1, read_only: bool = False
+  ):
     self.directory = pathlib.Path(workdir).absolute() / "checkpoints"
     self._broken = self.directory.with_name("broken_checkpoints")
-    self._keep = keep
+    self._keep, self._read_only = keep, read_only
+    if read_only and not self.directory.is_dir():
+      raise UserError(f"{self.directory} does not exist; train longer")
     self._saving: int | None = None  # the step that is being written
     self._manager = self._open()
 
@@ -62,6 +70,9 @@ class Checkpoints:
         # Orbax writes and reads metrics only where this is set.
         best_fn=_quality,
         best_mode="max",
+        read_only=self._read_only,
+        # What a killed run left half-written.
+        cleanup_tmp_directories=not self._read_only,
       ),
       item_names=("state", "data"),
     )

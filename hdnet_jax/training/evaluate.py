@@ -54,7 +54,7 @@ def evaluate_checkpoint(
   # The optimizer's shapes do not depend on its schedule.
   optimizer = make_optimizer(config.optimizer, steps_per_epoch=1.0)
   like = abstract_state(lambda: initial_state(trained, optimizer), mesh)
-  with Checkpoints(workdir) as checkpoints:
+  with Checkpoints(workdir, read_only=True) as checkpoints:
     steps = checkpoints.steps()
     step = checkpoints.best() if which == "best" else max(steps, default=None)
     if step is None:

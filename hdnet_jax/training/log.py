@@ -72,6 +72,10 @@ class RunLog:
     else:
       print(f"step {step}/{self._total}  {text}", file=sys.stderr, flush=True)
 
+  def evaluating(self, done: int, total: int) -> None:
+    """Shows the progress of an evaluation beside the bar."""
+    self._bar.update(self._task, note=f"evaluating {done}/{total}")
+
   def say(self, text: str) -> None:
     """A line above the bar."""
     self.console.print(text, highlight=False, soft_wrap=True)

@@ -69,7 +69,7 @@ def train_and_evaluate(
     NonFiniteLoss: where training diverged; nothing bad is saved.
     Stopped: after SIGTERM or Ctrl-C.
   """
-  # Data first: what is missing there is found before anything else is done.
+  # Data and devices: what does not fit is found before anything is written.
   workdir = pathlib.Path(workdir)
   train_source = open_source(config.data, "train")
   validation_source = open_source(config.data, config.data.validation_split)
@@ -77,12 +77,12 @@ def train_and_evaluate(
   batches = training_batches(
     train_source, config.batch_size, config.seed, config.data.threads
   )
-  workdirs.claim(workdir, config)
-
-  # Devices, and the functions that are compiled for them.
   mesh = sharding.make_mesh(devices)
   sharding.check_divides("batch_size", config.batch_size, mesh)
   sharding.check_divides("eval_batch_size", config.eval_batch_size, mesh)
+  workdirs.claim(workdir, config)
+
+  # The functions that are compiled for them.
   steps_per_epoch = len(train_source) / config.batch_size
   total_steps = math.ceil(config.epochs * steps_per_epoch)
   optimizer = make_optimizer(config.optimizer, steps_per_epoch)
@@ -118,7 +118,7 @@ def train_and_evaluate(
         learning_rate=make_schedule(config.optimizer, steps_per_epoch),
         train_step=train_step,
         evaluate=lambda params, source: evaluation.evaluate(
-          config, eval_step, params, source, mesh
+          config, eval_step, params, source, mesh, run_log.evaluating
         ),
         validation_source=validation_source,
       )
@@ -260,5 +260,5 @@ def _validate(run: _Run, state: TrainState, step: int) -> dict[str, float]:
 
 def last_checkpoint(workdir: pathlib.Path) -> pathlib.Path:
   """The folder of the newest checkpoint of a finished run."""
-  with Checkpoints(workdir) as checkpoints:
+  with Checkpoints(workdir, read_only=True) as checkpoints:
     return checkpoints.path(checkpoints.steps()[-1])

@@ -185,6 +185,18 @@ def test_half_written_checkpoint_is_ignored(config, tmp_path):
   (temporary / "state").mkdir(parents=True)
   state = train_and_evaluate(config, tmp_path, jax.devices()[:1])
   assert int(state.step) == 7
+  assert not temporary.exists()
+
+
+def test_looking_at_a_run_leaves_it_alone(config, tmp_path):
+  train_and_evaluate(config, tmp_path, jax.devices()[:1])
+  temporary = tmp_path / "checkpoints" / "9.orbax-checkpoint-tmp"
+  (temporary / "state").mkdir(parents=True)
+  with Checkpoints(tmp_path, read_only=True) as checkpoints:
+    assert checkpoints.steps()[-1] == 7
+  assert temporary.exists()
+  with pytest.raises(UserError, match="train longer"):
+    Checkpoints(tmp_path / "nothing", read_only=True)
 
 
 def test_all_checkpoints_damaged_is_an_error(config, tmp_path):
