@@ -174,8 +174,8 @@ def test_empty_and_full_masks(photos, keys):
 
 
 def test_transfer_gives_the_donors_mean_and_deviation(rng):
-  photo = noisy_photo(rng, [0.5, 0.4, 0.3], 0.03)
-  donor = noisy_photo(rng, [0.35, 0.45, 0.6], 0.04)
+  photo = noisy_photo(rng, [0.5, 0.4, 0.3], 0.08)
+  donor = noisy_photo(rng, [0.35, 0.45, 0.6], 0.07)
   mask = np.zeros((16, 16, 1), np.float32)
   mask[4:12, 2:12] = 1
   donor_mask = np.zeros((16, 16, 1), np.float32)

@@ -75,7 +75,7 @@ def evaluation_batches(
     index = min(place, count - 1)
     example = dict(source[index], valid=np.bool_(place < count))
     if "composite" not in example:
-      donor = source[(index + max(count // 2, 1)) % count]
+      donor = source[(index + count // 2) % count]
       example |= {"donor_real": donor["real"], "donor_mask": donor["mask"]}
     return example
 

@@ -30,7 +30,7 @@ def root(tmp_path, rng):
   write_list(
     tmp_path,
     b"HFlickr/composite_images/f_1_7_1.jpg\r\n"
-    b"HFlickr/composite_images/f_1_7_2.jpg\r\n\r\n",
+    b"HFlickr/composite_images/f_1_7_2.jpg\r\n  \r\n\r\n",
   )
   return tmp_path
 
