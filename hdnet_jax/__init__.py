@@ -1,7 +1,6 @@
 """HDNet, hierarchical dynamic image harmonization, in JAX and Flax.
 
-Public names are imported on first use, so that `import hdnet_jax` is cheap and
-the data workers never load JAX.
+Public names are imported on first use, so that `import hdnet_jax` is cheap.
 """
 
 import importlib

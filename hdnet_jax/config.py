@@ -7,6 +7,7 @@ that takes overrides from the command line (`--config.batch_size=4`), which
 
 import dataclasses
 import difflib
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -84,10 +85,16 @@ class Config:
       "data.threads": self.data.threads,
       "model.width": self.model.width,
       "model.neighbors": self.model.neighbors,
+      "min_area": self.min_area,
+      "optimizer.learning_rate": self.optimizer.learning_rate,
     }
     for name, value in positive.items():
-      if value <= 0:
+      if not 0 < value < math.inf:  # false for NaN, too
         raise UserError(f"config.{name} must be above 0, not {value}")
+    for name in ("recolor_strength", "photo_variation"):
+      value = getattr(self.data, name)
+      if not 0 <= value < math.inf:
+        raise UserError(f"config.data.{name} must be 0 or more, not {value}")
     if self.model.local_dynamics == "official" and self.model.neighbors != 1:
       raise UserError(
         "config.model.local_dynamics='official' has config.model.neighbors=1 "

@@ -199,5 +199,7 @@ def segment_masks(
     for label in np.unique(labels):
       mask = ndimage.binary_fill_holes(labels == label)
       if smallest <= mask.mean() <= largest:
-        masks.append(mask.astype(np.uint8)[..., None])
+        mask = mask.astype(np.uint8)[..., None]
+        mask.setflags(write=False)  # examples share it
+        masks.append(mask)
   return masks

@@ -56,8 +56,15 @@ def _open(path: pathlib.Path) -> Image.Image:
       image.load()
       return image
   except FileNotFoundError:
-    raise UserError(f"{path} does not exist; restore it or its list") from None
-  except (UnidentifiedImageError, OSError, SyntaxError) as error:
+    raise UserError(
+      f"{path} does not exist; restore it, or take it off its list"
+    ) from None
+  except (
+    UnidentifiedImageError,
+    Image.DecompressionBombError,
+    OSError,
+    SyntaxError,
+  ) as error:
     raise UserError(
       f"{path} cannot be read as an image ({error}); replace or remove it"
     ) from None
