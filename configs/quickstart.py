@@ -15,6 +15,8 @@ def get_config():
         image_size=64,
         # Three photos train: only their structure is to be learned.
         photo_variation=1.0,
+        # Changes that the eye sees at this size.
+        recolor_strength=1.5,
       ),
       optimizer=config.OptimizerConfig(
         learning_rate=4e-3, boundaries=(15, 18.5)

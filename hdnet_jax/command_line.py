@@ -71,9 +71,9 @@ def _call(main: Callable[[], None], argv: Sequence[str]) -> None:
 
 
 def _quiet_libraries() -> None:
-  """Our log lines, and only the warnings of everyone else's."""
+  """Our log lines, and of other libraries (Orbax says much) errors only."""
   absl.logging.use_absl_handler()
-  absl.logging.set_verbosity(absl.logging.WARNING)
+  absl.logging.set_verbosity(absl.logging.ERROR)
   logging.getLogger("hdnet_jax").setLevel(logging.INFO)
 
 

@@ -177,9 +177,10 @@ def _train(
     losses.append(measures["loss"])
     run.run_log.step(step)
 
-    # Log.
+    # Log. The stop is read once: it can be asked for between two lines.
+    stopping = stop_asked.is_set() and not last
     logging_now = step % config.log_every == 0 or last
-    saving = step % config.save_every == 0 or last or stop_asked.is_set()
+    saving = step % config.save_every == 0 or last or stopping
     evaluating = step % config.eval_every == 0 or last
     if not (logging_now or saving or evaluating):
       continue
@@ -199,7 +200,7 @@ def _train(
     # Save.
     if saving or evaluating:
       run.checkpoints.save(state, run.batches, metrics)
-    if stop_asked.is_set() and not last:
+    if stopping:
       run.checkpoints.wait()
       raise Stopped(
         f"stopped at step {step} of {run.total_steps}, saved in "

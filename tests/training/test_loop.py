@@ -3,9 +3,11 @@
 import dataclasses
 import json
 import logging
+import os
 import pathlib
 import re
 import shutil
+import signal
 
 import jax
 import numpy as np
@@ -14,6 +16,7 @@ from PIL import Image
 
 from hdnet_jax.config import Config, DataConfig
 from hdnet_jax.errors import UserError
+from hdnet_jax.training import loop
 from hdnet_jax.training.checkpoint import Checkpoints
 from hdnet_jax.training.evaluate import evaluate_checkpoint
 from hdnet_jax.training.loop import NonFiniteLoss, train_and_evaluate
@@ -137,6 +140,25 @@ def test_other_config_is_refused_with_the_difference(config, tmp_path):
     train_and_evaluate(other, tmp_path, jax.devices()[:1])
   assert "min_area: 100.0 -> 50.0" in str(error.value)
   assert "seed: 0 -> 3" in str(error.value)
+
+
+@pytest.mark.parametrize("moment", ["_finite", "_log_step", "_validate"])
+def test_stop_asked_for_at_any_moment_is_saved(
+  config, tmp_path, monkeypatch, moment
+):
+  """A stop that arrives amid the chapters of a step waits for the next."""
+  function = getattr(loop, moment)
+
+  def ask_and_call(*args):
+    os.kill(os.getpid(), signal.SIGTERM)
+    return function(*args)
+
+  monkeypatch.setattr(loop, moment, ask_and_call)
+  with pytest.raises(loop.Stopped) as stopped:
+    train_and_evaluate(config, tmp_path, jax.devices()[:1])
+  with Checkpoints(tmp_path, read_only=True) as checkpoints:
+    last = checkpoints.steps()[-1]
+  assert str(stopped.value).startswith(f"stopped at step {last} of 7")
 
 
 def test_missing_data_leaves_no_workdir(tmp_path):
