@@ -7,6 +7,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 COLUMNS = ("composite", "mask", "harmonized", "real")
 _MARGIN = 6
+_MIN_WIDTH = 144  # of a picture: its labels fit
 _BACKGROUND, _INK = (255, 255, 255), (40, 40, 40)
 
 
@@ -24,8 +25,13 @@ class Comparison:
 
 
 def grid(comparisons: list[Comparison]) -> Image.Image:
-  """A row an example, a column an image, with PSNR before and after."""
+  """A row an example, a column an image, with PSNR before and after.
+
+  Images narrower than 144 pixels are enlarged by a whole factor.
+  """
   height, width = comparisons[0].real.shape[:2]
+  factor = -(-_MIN_WIDTH // width)
+  height, width = factor * height, factor * width
   size = max(11, min(20, width // 11))
   font = ImageFont.load_default(size)
   line = round(1.5 * size)
@@ -51,15 +57,19 @@ def grid(comparisons: list[Comparison]) -> Image.Image:
     top = line + 2 * _MARGIN + row * cell_height
     for column, (name, text) in enumerate(zip(COLUMNS, captions, strict=True)):
       left = column * cell_width + _MARGIN
-      canvas.paste(_picture(getattr(comparison, name)), (left, top))
+      canvas.paste(picture(getattr(comparison, name), factor), (left, top))
       _label(draw, font, left, top + height, width, text)
   return canvas
 
 
-def _picture(image: np.ndarray) -> Image.Image:
+def picture(image: np.ndarray, factor: int) -> Image.Image:
+  """A uint8 photo, or a 0/1 mask in black and white, `factor` times as wide."""
   if image.shape[-1] == 1:
-    image = np.repeat(255 * image, 3, axis=-1)
-  return Image.fromarray(image)
+    shown = Image.fromarray(np.repeat(255 * image, 3, axis=-1))
+    method = Image.Resampling.NEAREST
+  else:
+    shown, method = Image.fromarray(image), Image.Resampling.BICUBIC
+  return shown.resize((factor * shown.width, factor * shown.height), method)
 
 
 def _label(draw, font, left: int, top: int, width: int, text: str) -> None:

@@ -8,7 +8,9 @@ from PIL import Image, ImageChops, ImageFont
 from hdnet_jax.evaluation import visuals
 from hdnet_jax.evaluation.visuals import COLUMNS, Comparison, grid
 
+FACTOR = 3  # by which pictures of this size are enlarged
 HEIGHT, WIDTH = 40, 64
+SHOWN_HEIGHT, SHOWN_WIDTH = FACTOR * HEIGHT, FACTOR * WIDTH
 
 
 @pytest.fixture
@@ -35,12 +37,13 @@ def places(image: np.ndarray, part: np.ndarray) -> list[tuple[int, int]]:
 
 
 def pictures(comparison: Comparison) -> list[np.ndarray]:
-  return [
+  images = [
     comparison.composite,
-    np.repeat(255 * comparison.mask, 3, axis=-1),
+    comparison.mask,
     comparison.harmonized,
     comparison.real,
   ]
+  return [np.asarray(visuals.picture(image, FACTOR)) for image in images]
 
 
 def is_empty(image: Image.Image) -> bool:
@@ -64,11 +67,11 @@ def test_every_picture_is_in_its_place(make_comparison, rows):
   # A row an example, a column a kind, without overlap and inside the canvas.
   lefts = [left for _, left in found[0]]
   assert len(lefts) == len(COLUMNS)
-  assert all(b - a >= WIDTH for a, b in itertools.pairwise(lefts))
-  assert image.width >= lefts[-1] + WIDTH
+  assert all(b - a >= SHOWN_WIDTH for a, b in itertools.pairwise(lefts))
+  assert image.width >= lefts[-1] + SHOWN_WIDTH
   tops = [line[0][0] for line in found]
   # With room for a caption below each.
-  room = HEIGHT + 11
+  room = SHOWN_HEIGHT + 11
   assert all(b - a >= room for a, b in itertools.pairwise(tops))
   assert image.height >= tops[-1] + room
   for line, top in zip(found, tops, strict=True):
@@ -79,7 +82,7 @@ def test_the_grid_grows_by_rows(make_comparison):
   sizes = [grid([make_comparison()] * rows).size for rows in (1, 2, 3)]
   assert {width for width, _ in sizes} == {sizes[0][0]}
   heights = [height for _, height in sizes]
-  assert heights[1] - heights[0] == heights[2] - heights[1] > HEIGHT
+  assert heights[1] - heights[0] == heights[2] - heights[1] > SHOWN_HEIGHT
 
 
 def test_captions_are_under_their_pictures(make_comparison):
@@ -88,14 +91,14 @@ def test_captions_are_under_their_pictures(make_comparison):
   pixels = np.asarray(image)
   for picture in pictures(with_name):
     ((top, left),) = places(pixels, picture)
-    below = (left, top + HEIGHT, left + WIDTH, image.height)
+    below = (left, top + SHOWN_HEIGHT, left + SHOWN_WIDTH, image.height)
     assert not is_empty(image.crop(below))
     # Between the columns there is nothing.
-    gap = (left + WIDTH, 0, left + WIDTH + 1, image.height)
+    gap = (left + SHOWN_WIDTH, 0, left + SHOWN_WIDTH + 1, image.height)
     assert is_empty(image.crop(gap))
   image = grid([without])
-  ((top, left),) = places(np.asarray(image), without.real)
-  assert is_empty(image.crop((left, top + HEIGHT, *image.size)))
+  ((top, left),) = places(np.asarray(image), pictures(without)[-1])
+  assert is_empty(image.crop((left, top + SHOWN_HEIGHT, *image.size)))
 
 
 @pytest.mark.parametrize("length", [1, 3, 12, 200])
@@ -103,8 +106,8 @@ def test_long_names_are_shortened(make_comparison, length):
   # Nothing is written outside the column, not even of 200 letters.
   comparison = make_comparison("w" * length)
   image = grid([comparison])
-  ((top, left),) = places(np.asarray(image), comparison.real)
-  right_of_it = (left + WIDTH, 0, *image.size)
+  ((top, left),) = places(np.asarray(image), pictures(comparison)[-1])
+  right_of_it = (left + SHOWN_WIDTH, 0, *image.size)
   assert is_empty(image.crop(right_of_it))
   left_of_it = (left - 3, top, left, image.height)
   assert is_empty(image.crop(left_of_it))
@@ -141,9 +144,23 @@ def test_any_psnr_can_be_written(make_comparison, psnr):
   )
 
 
-@pytest.mark.parametrize("size", [8, 32, 256])
-def test_any_size(rng, size):
+@pytest.mark.parametrize(
+  ("size", "factor"), [(8, 18), (64, 3), (72, 2), (144, 1), (256, 1)]
+)
+def test_any_size_is_shown_at_144_pixels_or_more(rng, size, factor):
   pixels = rng.integers(0, 256, (size, size, 3), dtype=np.uint8)
   mask = np.ones((size, size, 1), np.uint8)
   image = grid([Comparison("x", pixels, mask, pixels, pixels, 1.0, 2.0)])
-  assert len(places(np.asarray(image), pixels)) == 3
+  shown = np.asarray(visuals.picture(pixels, factor))
+  assert shown.shape[1] == factor * size >= 144
+  assert len(places(np.asarray(image), shown)) == 3
+
+
+def test_pictures_are_shown_as_they_are(rng):
+  photo = rng.integers(0, 256, (6, 4, 3), dtype=np.uint8)
+  np.testing.assert_array_equal(visuals.picture(photo, 1), photo)
+  mask = np.array([[0, 1], [1, 0]], np.uint8)[..., None]
+  white = np.kron([[0, 255], [255, 0]], np.ones((3, 3)))
+  np.testing.assert_array_equal(
+    visuals.picture(mask, 3), np.repeat(white[..., None], 3, axis=-1)
+  )
