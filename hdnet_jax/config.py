@@ -51,7 +51,7 @@ class OptimizerConfig:
   learning_rate: float = 1e-3
   beta1: float = 0.9
   beta2: float = 0.999
-  boundaries: tuple[float, ...] = (100, 110)  # in epochs
+  boundaries: tuple[float, ...] = (100.0, 110.0)  # in epochs
   decay: float = 0.1  # the rate is multiplied by this at each boundary
 
 
@@ -62,8 +62,8 @@ class Config:
   name: str = "hdnet"
   seed: int = 0
   batch_size: int = 12  # over all devices
-  epochs: float = 120  # passes over the training split
-  min_area: float = 100  # A_min of the loss, in pixels
+  epochs: float = 120.0  # passes over the training split
+  min_area: float = 100.0  # A_min of the loss, in pixels
   eval_batch_size: int = 16
   log_every: int = 50  # steps between lines of metrics.jsonl
   eval_every: int = 1000  # steps between evaluations on validation_split

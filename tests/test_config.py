@@ -222,7 +222,7 @@ def test_differences_are_dotted_names():
   assert differences(Config(), new) == [
     "batch_size: 12 -> 4",
     "model.width: 32 -> 8",
-    "optimizer.boundaries: (100, 110) -> (1, 2)",
+    "optimizer.boundaries: (100.0, 110.0) -> (1, 2)",
   ]
   assert differences(new, new) == []
 

@@ -1,0 +1,74 @@
+"""The shapes in the signatures are those of a real step and evaluation.
+
+Signatures are jaxtyping's; here they are enforced while both are traced, in a
+process of its own, since the check is put in at import.
+"""
+
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+PROGRAM = """
+import jax
+import jax.numpy as jnp
+from jaxtyping import TypeCheckError, install_import_hook
+
+names = ["model", "losses", "metrics", "images", "recolor",
+         "evaluation.protocols"]
+modules = ["hdnet_jax." + name for name in names]
+with install_import_hook(modules, "beartype.beartype"):
+  from hdnet_jax import losses, sharding
+  from hdnet_jax.config import Config, DataConfig, ModelConfig
+  from hdnet_jax.evaluation.run import make_eval_step
+  from hdnet_jax.training.state import (
+    abstract_state, initial_state, make_model, make_optimizer)
+  from hdnet_jax.training.step import make_train_step
+
+def pixels(channels):
+  return jax.ShapeDtypeStruct((2, 16, 24, channels), jnp.uint8)
+
+model = ModelConfig(
+  width=2, local_dynamics={local!r}, neighbors={neighbors}, 
+  global_dynamics={world!r}, dtype={dtype!r})
+config = Config(
+  batch_size=2, model=model, data=DataConfig(photo_variation=1.0))
+mesh = sharding.make_mesh(jax.devices()[:1])
+optimizer = make_optimizer(config.optimizer, 1.0)
+state = abstract_state(lambda: initial_state(config, optimizer), mesh)
+batch = {{"real": pixels(3), "mask": pixels(1)}}
+_, measures = jax.eval_shape(
+  make_train_step(config, optimizer, mesh), state, batch)
+assert measures["loss"].shape == ()
+batch |= {{
+  "donor_real": pixels(3), "donor_mask": pixels(1),
+  "index": jax.ShapeDtypeStruct((2,), jnp.int32)}}
+outputs = jax.eval_shape(
+  make_eval_step(config, make_model(model), mesh), state.params, batch)
+assert outputs["harmonized"].shape == (2, 16, 24, 3)
+
+image, mask = jnp.zeros((2, 8, 8, 3)), jnp.zeros((2, 8, 8, 3))
+try:
+  losses.foreground_loss(image, image, mask)
+except TypeCheckError:
+  print("checked")
+"""
+
+
+@pytest.mark.parametrize(
+  ("local", "neighbors", "world", "dtype"),
+  [
+    ("paper", 3, "mask", "bfloat16"),
+    ("official", 1, "learned_mask", "float32"),
+    ("none", 1, "spatial_attention", "float32"),
+  ],
+)
+def test_signatures_say_the_truth(local, neighbors, world, dtype):
+  program = textwrap.dedent(PROGRAM).format(
+    local=local, neighbors=neighbors, world=world, dtype=dtype
+  )
+  result = subprocess.run(
+    [sys.executable, "-c", program], capture_output=True, text=True, timeout=300
+  )
+  assert result.stdout.split() == ["checked"], result.stderr
