@@ -221,8 +221,6 @@ def _from_lab(lab: Photo) -> Photo:
   return _mix(jnp.exp(_mix(lab, _LAB_TO_LMS)), _LMS_TO_RGB)
 
 
-def _mix(
-  x: Photo, matrix: Float[np.ndarray, "o 3"]
-) -> Float[Array, "h w o"]:
+def _mix(x: Photo, matrix: Float[np.ndarray, "o 3"]) -> Float[Array, "h w o"]:
   """Every pixel times `matrix`; a dot of 3 by 3 is ten times slower."""
   return sum(x[..., i : i + 1] * matrix[:, i] for i in range(3))

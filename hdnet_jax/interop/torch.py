@@ -16,11 +16,35 @@ from hdnet_jax.model.hdnet import HDNet
 
 Layout = Callable[[np.ndarray], np.ndarray]
 
-# A transposed convolution is stored flipped, as the correlation it applies.
-_conv: Layout = lambda w: w.transpose(2, 3, 1, 0)  # noqa: E731
-_deconv: Layout = lambda w: w.transpose(2, 3, 0, 1)[::-1, ::-1]  # noqa: E731
-_vector: Layout = lambda w: w  # noqa: E731
-_dense: Layout = lambda w: w.reshape(w.shape[:2]).T  # noqa: E731
+
+def _conv(weight: np.ndarray) -> np.ndarray:
+  """OIHW as HWIO."""
+  return weight.transpose(2, 3, 1, 0)
+
+
+def _deconv(weight: np.ndarray) -> np.ndarray:
+  """IOHW of a transposed convolution as the correlation that it applies."""
+  return weight.transpose(2, 3, 0, 1)[::-1, ::-1]
+
+
+def _dense(weight: np.ndarray) -> np.ndarray:
+  """[O, I, 1] or [O, I, 1, 1] of a 1x1 convolution as [I, O]."""
+  return weight.reshape(weight.shape[:2]).T
+
+
+def _grouped(weight: np.ndarray) -> np.ndarray:
+  """[2*C*C, 2, 1, 1] of MGD's grouped 1x1 convolution as [region, 2, C*C]."""
+  return weight.reshape(2, -1, weight.shape[1]).transpose(0, 2, 1)
+
+
+def _regions(bias: np.ndarray) -> np.ndarray:
+  """[2*C*C] as [region, C*C]."""
+  return bias.reshape(2, -1)
+
+
+def _vector(array: np.ndarray) -> np.ndarray:
+  return array
+
 
 _ENCODER = {
   "x1": "model_layer1.1",
@@ -48,11 +72,6 @@ _RAIN = (
 )
 
 
-def _grouped(w: np.ndarray) -> np.ndarray:
-  """[2*C*C, 2, 1, 1] of the grouped 1x1 conv as [region, hidden, C*C]."""
-  return w.reshape(2, -1, w.shape[1]).transpose(0, 2, 1)
-
-
 def _names() -> dict[str, tuple[str, Layout]]:
   """The authors' name -> (our path, layout)."""
   table = {
@@ -74,7 +93,7 @@ def _names() -> dict[str, tuple[str, Layout]]:
       f"{theirs}.1.weight": (f"{mgd}/squeeze/kernel", _dense),
       f"{theirs}.1.bias": (f"{mgd}/squeeze/bias", _vector),
       f"{theirs}.3.weight": (f"{mgd}/kernel", _grouped),
-      f"{theirs}.3.bias": (f"{mgd}/bias", lambda b: b.reshape(2, -1)),
+      f"{theirs}.3.bias": (f"{mgd}/bias", _regions),
     }
   return table
 
