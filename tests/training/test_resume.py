@@ -143,7 +143,7 @@ def test_sigterm_saves_and_exits_cleanly(long_config, tmp_path, uninterrupted):
   workdir = tmp_path / "run"
   process = start(long_config, tmp_path, workdir)
   wait_for_step(process, workdir, 5)
-  process.send_signal(number)
+  process.send_signal(signal.SIGTERM)
   output = finish(process)
   assert "stopped at step" in output
   with Checkpoints(workdir) as checkpoints:
