@@ -35,11 +35,14 @@ def main() -> None:
   output = pathlib.Path(_OUTPUT.value or workdir / "evaluation")
 
   # JAX loads after the flags were found to be right.
+  from hdnet_jax import hosts
   from hdnet_jax.evaluation import run as evaluation
   from hdnet_jax.training.evaluate import evaluate_checkpoint
 
+  hosts.join(config)
   evaluate_checkpoint(config, workdir, _CHECKPOINT.value, output)
-  evaluation.show(output)
+  if hosts.is_main():
+    evaluation.show(output)
 
 
 if __name__ == "__main__":

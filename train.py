@@ -26,9 +26,11 @@ def main() -> None:
   workdir = pathlib.Path(_WORKDIR.value or f"runs/{config.name}")
 
   # JAX loads after the flags were found to be right.
+  from hdnet_jax import hosts
   from hdnet_jax.evaluation import run as evaluation
   from hdnet_jax.training import loop
 
+  hosts.join(config)
   try:
     loop.train_and_evaluate(config, workdir)
   except loop.Stopped as stopped:
@@ -36,6 +38,10 @@ def main() -> None:
     return
   except loop.NonFiniteLoss as error:
     raise SystemExit(f"error: {error}") from None
+  except hosts.ProcessLost as error:
+    hosts.leave(f"error: {error}")
+  if not hosts.is_main():
+    return
   evaluation.show(workdir / "evaluation")
   print(f"checkpoint  {loop.last_checkpoint(workdir)}")
 

@@ -14,7 +14,7 @@ import jax
 
 from hdnet_jax import sharding
 from hdnet_jax.config import Config, DataConfig, ModelConfig
-from hdnet_jax.data.pipeline import open_source, training_batches
+from hdnet_jax.data.pipeline import Reader, open_source, training_batches
 from hdnet_jax.training.state import initial_state, make_optimizer
 from hdnet_jax.training.step import make_train_step
 
@@ -32,7 +32,7 @@ def main():
     model=ModelConfig(width=args.width, dtype=args.dtype),
     data=DataConfig(image_size=args.size),
   )
-  mesh = sharding.make_mesh()
+  mesh = sharding.make_mesh(config.mesh)
   sharding.check_divides("batch_size", args.batch, mesh)
   optimizer = make_optimizer(config.optimizer, steps_per_epoch=1e6)
   step = make_train_step(config, optimizer, mesh)
@@ -40,7 +40,7 @@ def main():
     initial_state(config, optimizer), sharding.replicated(mesh)
   )
   source = open_source(config.data, "train")
-  batches = training_batches(source, args.batch, 0, config.data.threads)
+  batches = training_batches(source, args.batch, 0, Reader(config.data.threads))
   batch = sharding.put(next(batches), mesh)
   start = time.perf_counter()
   state, _ = jax.block_until_ready(step(state, batch))

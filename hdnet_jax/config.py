@@ -28,20 +28,29 @@ class ModelConfig:
   ] = "mask"
   # What is computed in; parameters are float32.
   dtype: Literal["float32", "bfloat16"] = "float32"
+  # Stages computed again in the backward pass: slower, less memory.
+  remat: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
   """Where examples come from. Splits never share a photo."""
 
-  source: Literal["embedded", "photos", "iharmony4"] = "embedded"
+  # "iharmony4" is the prepared data set, "folder" the one as it is published.
+  source: Literal["embedded", "photos", "folder", "iharmony4"] = "embedded"
   root: str = ""  # the data's folder; embedded photos need none
+  subsets: tuple[str, ...] = ()  # of iHarmony4, such as HAdobe5k; () is all
   image_size: int = 256  # examples are resized to this square
   validation_split: str = "validation"  # chooses the best checkpoint
   test_split: str = "test"  # what the final table is about
   recolor_strength: float = 1.0  # of made composites; 0 leaves photos as is
   photo_variation: float = 0.0  # other light on whole training photos
-  threads: int = 4  # that read and decode ahead
+  flip: bool = False  # half of the training examples, left to right
+  # The least share of a training example's area that a random crop keeps; the
+  # crop is resized to image_size. 1 is no crop.
+  crop: float = 1.0
+  threads: int = 4  # that read and decode ahead, in each worker
+  workers: int = 0  # processes that read ahead; 0 is the training process
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +62,35 @@ class OptimizerConfig:
   beta2: float = 0.999
   boundaries: tuple[float, ...] = (100.0, 110.0)  # in epochs
   decay: float = 0.1  # the rate is multiplied by this at each boundary
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingConfig:
+  """How weights are kept, besides how they are found."""
+
+  # Of the running mean of the weights, which evaluation then uses; 0 is off.
+  ema_decay: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class MeshConfig:
+  """How devices share the work."""
+
+  data: int = 0  # devices that a batch is split over; 0 is all there are
+  spatial: int = 1  # devices that an image's height is split over
+
+
+@dataclasses.dataclass(frozen=True)
+class HostsConfig:
+  """The processes of a distributed run.
+
+  A TPU pod and Slurm tell the first three; elsewhere all three are given.
+  """
+
+  coordinator: str = ""  # host:port of the process of rank 0
+  count: int = 0  # of processes
+  rank: int = -1  # of this process, from 0
+  timeout: int = 100  # seconds without a sign of life, then the run stops
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +110,10 @@ class Config:
   model: ModelConfig = ModelConfig()
   data: DataConfig = DataConfig()
   optimizer: OptimizerConfig = OptimizerConfig()
+  training: TrainingConfig = TrainingConfig()
+  mesh: MeshConfig = MeshConfig()
+  distributed: bool = False  # one of several processes; see `hosts`
+  hosts: HostsConfig = HostsConfig()
 
   def __post_init__(self):
     positive = {
@@ -83,6 +125,9 @@ class Config:
       "save_every": self.save_every,
       "keep": self.keep,
       "data.threads": self.data.threads,
+      "data.crop": self.data.crop,
+      "mesh.spatial": self.mesh.spatial,
+      "hosts.timeout": self.hosts.timeout,
       "model.width": self.model.width,
       "model.neighbors": self.model.neighbors,
       "min_area": self.min_area,
@@ -91,10 +136,24 @@ class Config:
     for name, value in positive.items():
       if not 0 < value < math.inf:  # false for NaN, too
         raise UserError(f"config.{name} must be above 0, not {value}")
-    for name in ("recolor_strength", "photo_variation"):
-      value = getattr(self.data, name)
+    not_negative = {
+      "data.recolor_strength": self.data.recolor_strength,
+      "data.photo_variation": self.data.photo_variation,
+      "data.workers": self.data.workers,
+      "mesh.data": self.mesh.data,
+    }
+    for name, value in not_negative.items():
       if not 0 <= value < math.inf:
-        raise UserError(f"config.data.{name} must be 0 or more, not {value}")
+        raise UserError(f"config.{name} must be 0 or more, not {value}")
+    if self.data.crop > 1:
+      raise UserError(
+        f"config.data.crop is a share of the area, not {self.data.crop}"
+      )
+    if not 0 <= self.training.ema_decay < 1:
+      raise UserError(
+        "config.training.ema_decay must be 0 or more and below 1, not "
+        f"{self.training.ema_decay}"
+      )
     if self.model.local_dynamics == "official" and self.model.neighbors != 1:
       raise UserError(
         "config.model.local_dynamics='official' has config.model.neighbors=1 "
@@ -104,6 +163,11 @@ class Config:
       raise UserError(
         "config.data.image_size must be a multiple of 8, not "
         f"{self.data.image_size}"
+      )
+    if self.data.image_size % (8 * self.mesh.spatial):
+      raise UserError(
+        f"config.data.image_size={self.data.image_size} does not split into "
+        f"config.mesh.spatial={self.mesh.spatial} bands of a multiple of 8 rows"
       )
 
   @classmethod
@@ -124,9 +188,24 @@ class Config:
     return _flatten(self.to_dict())
 
 
-# Names that may differ between a run and its continuation: none of them changes
-# a number that the run produces.
-FREE_TO_CHANGE = ("name", "data.root", "data.threads", "log_every", "keep")
+# Names that may differ between a run and its continuation: where it runs, and
+# what it tells. None changes a number that the run produces, but for the order
+# of summation on another number of devices.
+FREE_TO_CHANGE = (
+  "name",
+  "data.root",
+  "data.threads",
+  "data.workers",
+  "log_every",
+  "keep",
+  "mesh.data",
+  "mesh.spatial",
+  "distributed",
+  "hosts.coordinator",
+  "hosts.count",
+  "hosts.rank",
+  "hosts.timeout",
+)
 
 
 def differences(old: Config, new: Config) -> list[str]:
@@ -177,9 +256,11 @@ def _convert(value: Any, kind: Any, path: str) -> Any:
   if dataclasses.is_dataclass(kind):
     return _build(kind, value, path)
   if isinstance(kind, types.GenericAlias):
+    (item_kind, _) = typing.get_args(kind)
     if not isinstance(value, (tuple, list)):
-      raise UserError(f"{path} is a list of numbers, not {value!r}")
-    return tuple(_convert(item, float, path) for item in value)
+      what = "names" if item_kind is str else "numbers"
+      raise UserError(f"{path} is a list of {what}, not {value!r}")
+    return tuple(_convert(item, item_kind, path) for item in value)
   if typing.get_origin(kind) is Literal:
     choices = typing.get_args(kind)
     if value not in choices:

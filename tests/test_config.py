@@ -11,8 +11,11 @@ from hdnet_jax.config import (
   FREE_TO_CHANGE,
   Config,
   DataConfig,
+  HostsConfig,
+  MeshConfig,
   ModelConfig,
   OptimizerConfig,
+  TrainingConfig,
   differences,
   flags_of,
 )
@@ -33,11 +36,26 @@ OTHER = Config(
   eval_every=6,
   save_every=7,
   keep=8,
-  model=ModelConfig(4, "none", 3, "none", "bfloat16"),
+  model=ModelConfig(4, "none", 3, "none", "bfloat16", True),
   data=DataConfig(
-    "photos", "somewhere", 64, "train", "validation", 0.5, 0.25, 2
+    source="photos",
+    root="somewhere",
+    subsets=("HCOCO",),
+    image_size=64,
+    validation_split="train",
+    test_split="validation",
+    recolor_strength=0.5,
+    photo_variation=0.25,
+    flip=True,
+    crop=0.5,
+    threads=2,
+    workers=1,
   ),
   optimizer=OptimizerConfig(0.5, 0.8, 0.9, (1.0, 2.0, 3.5), 0.25),
+  training=TrainingConfig(0.9),
+  mesh=MeshConfig(2, 4),
+  distributed=True,
+  hosts=HostsConfig("localhost:1234", 2, 1, 10),
 )
 
 
@@ -61,7 +79,8 @@ def test_defaults_are_the_papers():
   assert run.min_area == 100
   assert run.model == ModelConfig(32, "paper", 1, "mask", "float32")
   assert run.data.image_size == 256
-  assert run.data.photo_variation == 0  # no augmentation
+  # No augmentation.
+  assert (run.data.photo_variation, run.data.flip, run.data.crop) == (0, 0, 1)
   assert run.optimizer.learning_rate == 1e-3
   assert (run.optimizer.beta1, run.optimizer.beta2) == (0.9, 0.999)
   assert run.optimizer.boundaries == (100, 110)
@@ -102,7 +121,7 @@ def test_configs_are_frozen():
     ("model.widht", "config.model.widht does not exist; did you mean 'width'?"),
     ("data.dir_root", "did you mean 'root'?"),
     ("optimizer.learning_rat", "did you mean 'learning_rate'?"),
-    ("data.qqq", "valid names: image_size, photo_variation"),
+    ("data.qqq", "valid names: crop, flip, image_size, photo_variation"),
   ],
 )
 def test_unknown_names(name, hint):
@@ -163,6 +182,8 @@ def test_integers_and_lists_are_taken_for_floats_and_tuples():
     "save_every",
     "keep",
     "data.threads",
+    "mesh.spatial",
+    "hosts.timeout",
     "model.width",
     "model.neighbors",
   ],
@@ -180,6 +201,25 @@ def test_sizes_that_the_network_does_not_take(size):
     Config(data=DataConfig(image_size=size))
 
 
+@pytest.mark.parametrize(
+  ("name", "value", "words"),
+  [
+    ("data.crop", 1.5, "config.data.crop is a share of the area, not 1.5"),
+    ("data.crop", 0.0, "config.data.crop must be above 0"),
+    ("data.workers", -1, "config.data.workers must be 0 or more"),
+    ("mesh.data", -1, "config.mesh.data must be 0 or more"),
+    ("mesh.spatial", 3, "does not split into config.mesh.spatial=3 bands"),
+    ("training.ema_decay", 1.0, "must be 0 or more and below 1, not 1.0"),
+    ("training.ema_decay", -0.1, "must be 0 or more and below 1, not -0.1"),
+    ("data.subsets", [1], "config.data.subsets is of type str, not 1"),
+    ("data.subsets", "HCOCO", "is a list of names, not 'HCOCO'"),
+  ],
+)
+def test_values_out_of_range(name, value, words):
+  with pytest.raises(UserError, match=re.escape(words)):
+    Config.from_dict(nested(name, value))
+
+
 @pytest.mark.parametrize("size", [8, 96, 256, 2048])
 def test_sizes_that_the_network_takes(size):
   assert Config(data=DataConfig(image_size=size)).data.image_size == size
@@ -194,7 +234,7 @@ def test_sizes_that_the_network_takes(size):
       ("mask", "learned_mask", "spatial_attention", "none"),
     ),
     ("model.dtype", ("float32", "bfloat16")),
-    ("data.source", ("embedded", "photos", "iharmony4")),
+    ("data.source", ("embedded", "photos", "folder", "iharmony4")),
   ],
 )
 def test_choices(name, choices):
@@ -233,8 +273,16 @@ def test_differences_see_every_name_but_the_free_ones():
     "name",
     "data.root",
     "data.threads",
+    "data.workers",
     "log_every",
     "keep",
+    "mesh.data",
+    "mesh.spatial",
+    "distributed",
+    "hosts.coordinator",
+    "hosts.count",
+    "hosts.rank",
+    "hosts.timeout",
   }
   named = {line.split(":")[0] for line in differences(Config(), OTHER)}
   assert named == set(Config().to_flat()) - set(FREE_TO_CHANGE)
@@ -301,10 +349,13 @@ def test_flags_are_the_way_back(run):
 
 def test_every_setting_has_a_type_that_is_checked():
   # `_convert` knows these; a new one needs a line there.
-  for group in (Config, ModelConfig, DataConfig, OptimizerConfig):
+  for group in (
+    *(Config, ModelConfig, DataConfig, OptimizerConfig),
+    *(TrainingConfig, MeshConfig, HostsConfig),
+  ):
     for kind in typing.get_type_hints(group).values():
       assert (
-        kind in (int, float, str, tuple[float, ...])
+        kind in (bool, int, float, str, tuple[float, ...], tuple[str, ...])
         or typing.get_origin(kind) is typing.Literal
         or dataclasses.is_dataclass(kind)
       )

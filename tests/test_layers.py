@@ -25,13 +25,14 @@ PARTS = {
   "images": ((), ("jax", "jaxtyping")),
   "recolor": ((), ("jax", "jaxtyping", "numpy")),
   "interop": (("config", "model"), ("jax", "numpy")),
-  "sharding": (("errors", "data"), ("jax",)),
+  "sharding": (("errors", "config", "data"), ("jax", "numpy")),
+  "hosts": (("errors", "config"), ("jax",)),
   "evaluation": (
     (*BASE, *DEVICE, "data", "model", "sharding"),
     ("jax", "jaxtyping", "numpy", "PIL", "rich"),
   ),
   "training": (
-    (*BASE, *DEVICE, "data", "model", "sharding", "evaluation"),
+    (*BASE, *DEVICE, "data", "model", "sharding", "hosts", "evaluation"),
     (
       *("clu", "flax", "grain", "jax", "jaxtyping", "numpy", "optax", "orbax"),
       *("rich", "tensorboardX"),

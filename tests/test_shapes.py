@@ -34,7 +34,7 @@ model = ModelConfig(
   global_dynamics={world!r}, dtype={dtype!r})
 config = Config(
   batch_size=2, model=model, data=DataConfig(photo_variation=1.0))
-mesh = sharding.make_mesh(jax.devices()[:1])
+mesh = sharding.make_mesh(config.mesh, jax.devices()[:1])
 optimizer = make_optimizer(config.optimizer, 1.0)
 state = abstract_state(lambda: initial_state(config, optimizer), mesh)
 batch = {{"real": pixels(3), "mask": pixels(1)}}
@@ -46,7 +46,7 @@ batch |= {{
   "index": jax.ShapeDtypeStruct((2,), jnp.int32)}}
 outputs = jax.eval_shape(
   make_eval_step(config, make_model(model), mesh), state.params, batch)
-assert outputs["harmonized"].shape == (2, 16, 24, 3)
+assert outputs["pictures"]["harmonized"].shape == (2, 16, 24, 3)
 
 image, mask = jnp.zeros((2, 8, 8, 3)), jnp.zeros((2, 8, 8, 3))
 try:

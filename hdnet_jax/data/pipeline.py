@@ -1,20 +1,33 @@
 """From a source to host batches of uint8, by Grain.
 
-Batches are Examples with a leading batch axis. Training batches come from an
-endless shuffled stream whose place is a small JSON-able dict; evaluation
-batches all have one shape, the last one padded and marked.
+Batches are Examples with a leading batch axis. The training stream is endless
+and random access: batch number i depends on the seed and on i alone, not on
+who reads it, so that the step is the place in the data. A process reads its
+rows of every batch: rows p * b to (p + 1) * b of process p.
 """
 
+import dataclasses
 from collections.abc import Iterator
 
 import grain
 import numpy as np
 
 from hdnet_jax.config import DataConfig
+from hdnet_jax.data.augment import augment
 from hdnet_jax.data.iharmony4 import Iharmony4Folder
 from hdnet_jax.data.photos import EmbeddedPhotos, PhotoFolder
 from hdnet_jax.data.records import Example, Source
 from hdnet_jax.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Reader:
+  """Who reads: this process's part of every batch, and with how many hands."""
+
+  threads: int = 1  # in each worker
+  workers: int = 0  # processes; 0 is this one
+  process: int = 0  # of `processes` that train together
+  processes: int = 1
 
 
 def open_source(config: DataConfig, split: str) -> Source:
@@ -23,15 +36,20 @@ def open_source(config: DataConfig, split: str) -> Source:
   Raises:
     UserError: where the data is not there, with what to do about it.
   """
+  size = config.image_size
   if config.source == "embedded":
-    return EmbeddedPhotos(split, config.image_size)
+    return EmbeddedPhotos(split, size)
   if config.source == "photos":
-    return PhotoFolder(config.root, split, config.image_size)
+    return PhotoFolder(config.root, split, size)
+  if config.source == "folder":
+    return Iharmony4Folder(config.root, split, size, config.subsets)
   if config.source == "iharmony4":
-    return Iharmony4Folder(config.root, split, config.image_size)
+    from hdnet_jax.data.prepared import PreparedIharmony4
+
+    return PreparedIharmony4(config.root, split, size, config.subsets)
   raise UserError(
-    f"config.data.source={config.source!r} is none of embedded, photos and "
-    "iharmony4"
+    f"config.data.source={config.source!r} is none of embedded, photos, folder "
+    "and iharmony4"
   )
 
 
@@ -39,27 +57,31 @@ def training_batches(
   source: Source,
   batch_size: int,
   seed: int,
-  threads: int,
-  process_index: int = 0,
-  process_count: int = 1,
-) -> grain.DatasetIterator:
-  """An endless iterator over this process's part of every batch.
+  reader: Reader,
+  start: int = 0,
+  flip: bool = False,
+  crop: float = 1.0,
+) -> Iterator[Example]:
+  """An endless iterator over this process's rows of every batch.
 
   Each pass visits every example once, in an order drawn from the seed; a batch
-  may hold the end of one pass and the start of the next. `get_state` and
-  `set_state` carry the place in the stream.
+  may hold the end of one pass and the start of the next.
 
   Args:
     batch_size: of the whole batch, over all processes.
+    start: number of the first batch.
+    flip, crop: see `augment`.
   """
   dataset = grain.MapDataset.source(source).seed(seed).shuffle().repeat()
-  dataset = dataset[process_index::process_count]
-  dataset = dataset.batch(batch_size // process_count, drop_remainder=True)
-  return iter(dataset.to_iter_dataset(_read_options(threads)))
+  if flip or crop < 1:
+    dataset = dataset.random_map(
+      lambda example, rng: augment(example, rng, flip, crop)
+    )
+  return _read(dataset, batch_size, reader, start)
 
 
 def evaluation_batches(
-  source: Source, batch_size: int, threads: int
+  source: Source, batch_size: int, reader: Reader
 ) -> Iterator[Example]:
   """Every example once, in order, in batches of one shape.
 
@@ -79,11 +101,28 @@ def evaluation_batches(
       example |= {"donor_real": donor["real"], "donor_mask": donor["mask"]}
     return example
 
-  dataset = grain.MapDataset.range(padded).map(read).batch(batch_size)
-  return iter(dataset.to_iter_dataset(_read_options(threads)))
+  return _read(grain.MapDataset.range(padded).map(read), batch_size, reader)
 
 
-def _read_options(threads: int) -> grain.ReadOptions:
-  return grain.ReadOptions(
-    num_threads=threads, prefetch_buffer_size=2 * threads
+def _read(
+  examples: grain.MapDataset, batch_size: int, reader: Reader, start: int = 0
+) -> Iterator[Example]:
+  """This process's rows of batch `start` and those after it, read ahead."""
+  rows = batch_size // reader.processes
+  batches = examples.batch(rows, drop_remainder=True)
+  batches = batches[
+    start * reader.processes + reader.process :: reader.processes
+  ]
+  dataset = batches.to_iter_dataset(
+    grain.ReadOptions(
+      num_threads=reader.threads, prefetch_buffer_size=2 * reader.threads
+    )
   )
+  if reader.workers:
+    # Worker w reads batches w, w + n, ...; they come back in order.
+    dataset = dataset.mp_prefetch(
+      grain.MultiprocessingOptions(
+        num_workers=reader.workers, per_worker_buffer_size=2
+      )
+    )
+  return iter(dataset)

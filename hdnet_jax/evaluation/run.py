@@ -17,14 +17,14 @@ from PIL import Image
 from rich.console import Console
 
 from hdnet_jax.config import Config
-from hdnet_jax.data.pipeline import evaluation_batches
+from hdnet_jax.data.pipeline import Reader, evaluation_batches
 from hdnet_jax.data.records import Source
 from hdnet_jax.evaluation import protocols, tables, visuals
 from hdnet_jax.files import write_text, write_then_rename
 from hdnet_jax.images import normalize
 from hdnet_jax.model.hdnet import HDNet, blend
 from hdnet_jax.recolor import make_composites
-from hdnet_jax.sharding import put, replicated, split
+from hdnet_jax.sharding import gather, put_ahead, replicated, split
 
 PICTURES = 6  # rows of the grid
 
@@ -69,12 +69,19 @@ def make_eval_step(config: Config, model: HDNet, mesh: Mesh) -> EvalStep:
     values, pixels = protocols.standard(
       harmonized, composite, batch["real"], batch["mask"]
     )
-    return {"values": values, "composite": composite, "harmonized": pixels}
+    pictures = {
+      "composite": composite,
+      "mask": batch["mask"],
+      "harmonized": pixels,
+      "real": batch["real"],
+    }
+    return {"values": values, "pictures": pictures}
 
   return jax.jit(
     eval_step,
-    in_shardings=(replicated(mesh), split(mesh)),
-    out_shardings=split(mesh),
+    in_shardings=(replicated(mesh), None),  # batches are as `put` split them
+    # Every process reads all values; pictures stay where they are.
+    out_shardings={"values": replicated(mesh), "pictures": split(mesh, 4)},
   )
 
 
@@ -112,41 +119,47 @@ def evaluate(
   wanted = set(np.linspace(0, count - 1, min(count, PICTURES)).astype(int))
   rows, comparisons = [], []
 
-  def read(batch, outputs) -> None:
+  def read(outputs) -> None:
+    """The values of the next batch, without the padding of the last one."""
     values = jax.device_get(outputs["values"])
-    images = None
-    for place, index in enumerate(batch["index"].tolist()):
-      if not batch["valid"][place]:
-        continue
+    first = len(rows)
+    indices = range(first, min(first + config.eval_batch_size, count))
+    for place, index in enumerate(indices):
       row = {"name": source.name(index), "subset": source.subset(index)}
       row |= {name: float(column[place]) for name, column in values.items()}
       rows.append(row)
-      if index in wanted:
-        images = images or jax.device_get(
-          {name: outputs[name] for name in ("composite", "harmonized")}
+    chosen = [index for index in indices if index in wanted]
+    if chosen:
+      pictures = jax.tree.map(gather, outputs["pictures"])
+    for index in chosen:
+      images = {name: image[index - first] for name, image in pictures.items()}
+      comparisons.append(
+        visuals.Comparison(
+          name=rows[index]["name"],
+          composite_psnr=rows[index]["composite_psnr"],
+          harmonized_psnr=rows[index]["harmonized_psnr"],
+          **images,
         )
-        comparisons.append(
-          visuals.Comparison(
-            name=row["name"],
-            composite=images["composite"][place],
-            mask=batch["mask"][place],
-            harmonized=images["harmonized"][place],
-            real=batch["real"][place],
-            composite_psnr=row["composite_psnr"],
-            harmonized_psnr=row["harmonized_psnr"],
-          )
-        )
+      )
     on_batch(len(rows), count)
 
+  batches = evaluation_batches(
+    source,
+    config.eval_batch_size,
+    Reader(
+      config.data.threads,
+      config.data.workers,
+      jax.process_index(),
+      jax.process_count(),
+    ),
+  )
   pending = None
-  for batch in evaluation_batches(
-    source, config.eval_batch_size, config.data.threads
-  ):
-    outputs = eval_step(params, put(batch, mesh))
+  for batch in put_ahead(batches, mesh):
+    outputs = eval_step(params, batch)
     if pending is not None:
-      read(*pending)
-    pending = (batch, outputs)
-  read(*pending)
+      read(pending)
+    pending = outputs
+  read(pending)
   return Evaluation(rows, comparisons)
 
 

@@ -88,6 +88,8 @@ class HDNet(nn.Module):
     global_dynamics: "mask" (MGD), "learned_mask" (HDNet*),
       "spatial_attention" (+SA) or "none"; Table 3's rows.
     dtype: what is computed in; parameters are float32 always.
+    remat: whether stages are computed again in the backward pass instead of
+      kept: less memory, more time, equal gradients.
   """
 
   width: int = 32
@@ -95,6 +97,7 @@ class HDNet(nn.Module):
   neighbors: int = 1
   global_dynamics: str = "mask"
   dtype: Any = "float32"
+  remat: bool = False
 
   @nn.compact
   def __call__(
@@ -118,7 +121,7 @@ class HDNet(nn.Module):
       # The authors activate in place: every skip is the activated tensor.
       x = nn.leaky_relu(x, 0.2)
       skips.append(x)
-      x = EncoderStage(stage, self.width, dtype, name=stage.name)(x)
+      x = self.kept(EncoderStage)(stage, self.width, dtype, name=stage.name)(x)
 
     if self.local_dynamics != "none":
       x = LocalDynamics(
@@ -126,7 +129,9 @@ class HDNet(nn.Module):
       )(x, pyramid[x.shape[1]])
 
     for stage, skip in zip(DECODER, reversed(skips), strict=True):
-      x = DecoderStage(stage, self.width, dtype, name=stage.name)(x, pyramid)
+      x = self.kept(DecoderStage)(stage, self.width, dtype, name=stage.name)(
+        x, pyramid
+      )
       x = jnp.concatenate([skip, x], axis=-1)
       if stage.name in WITH_MGD and self.global_dynamics != "none":
         name = f"mgd_{stage.name}"
@@ -138,9 +143,13 @@ class HDNet(nn.Module):
   def make_global_dynamics(self, name: str) -> nn.Module:
     dtype = jnp.dtype(self.dtype)
     if self.global_dynamics == "spatial_attention":
-      return SpatialAttention(dtype, name=name)
+      return self.kept(SpatialAttention)(dtype, name=name)
     learned = self.global_dynamics == "learned_mask"
-    return GlobalDynamics(learned, dtype, name=name)
+    return self.kept(GlobalDynamics)(learned, dtype, name=name)
+
+  def kept(self, module: type[nn.Module]) -> type[nn.Module]:
+    """The module, whose insides the backward pass finds or computes again."""
+    return nn.remat(module) if self.remat else module
 
 
 def blend(

@@ -1,8 +1,11 @@
 """Checkpoints: the one file that knows Orbax.
 
-A checkpoint holds the state, the random key and the place in the data, so that
-a run continued from it is the run that was never interrupted. Orbax writes in
-the background, under a temporary name until the checkpoint is whole.
+A checkpoint holds the state and the random key; its step is the place in the
+data, whose stream is random access. So a run continued from it is the run that
+was never interrupted, also on other devices or processes. Orbax writes in the
+background, under a temporary name until the checkpoint is whole.
+
+With several processes all of them make the same calls, on one file system.
 """
 
 import hashlib
@@ -12,13 +15,14 @@ import math
 import pathlib
 from typing import Any
 
-import grain
 import jax
 import orbax.checkpoint as ocp
+from jax.experimental import multihost_utils
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from hdnet_jax.errors import UserError
 from hdnet_jax.files import write_text
+from hdnet_jax.hosts import ProcessLost, is_main
 from hdnet_jax.training.state import TrainState
 
 log = logging.getLogger(__name__)
@@ -28,6 +32,8 @@ BEST_METRIC = "psnr"  # of harmonized validation images; more is better
 _SEAL = "sha256.json"
 # Of checkpoints between evaluations: Orbax warns about each without metrics.
 _UNMEASURED = {BEST_METRIC: -math.inf}
+# What Orbax and `check_seal` raise for damaged files.
+_UNREADABLE = (ValueError, OSError, KeyError, TypeError)
 
 
 def _quality(metrics: dict[str, float]) -> float:
@@ -74,7 +80,7 @@ class Checkpoints:
         # What a killed run left half-written.
         cleanup_tmp_directories=not self._read_only,
       ),
-      item_names=("state", "data"),
+      item_names=("state",),
     )
 
   def steps(self) -> list[int]:
@@ -91,10 +97,7 @@ class Checkpoints:
     return step
 
   def save(
-    self,
-    state: TrainState,
-    batches: grain.DatasetIterator,
-    metrics: dict[str, float] | None = None,
+    self, state: TrainState, metrics: dict[str, float] | None = None
   ) -> None:
     """Starts writing the checkpoint of `state.step`; once is enough."""
     step = int(state.step)
@@ -104,17 +107,12 @@ class Checkpoints:
     self._saving = step
     self._manager.save(
       step,
-      args=ocp.args.Composite(
-        state=ocp.args.StandardSave(_storable(state)),
-        data=ocp.args.JsonSave(batches.get_state()),
-      ),
+      args=ocp.args.Composite(state=ocp.args.StandardSave(_storable(state))),
       metrics=metrics or _UNMEASURED,
     )
 
-  def restore_latest(
-    self, like: TrainState, batches: grain.DatasetIterator
-  ) -> TrainState | None:
-    """The newest state that can be read, with `batches` set to its place.
+  def restore_latest(self, like: TrainState) -> TrainState | None:
+    """The newest state that can be read.
 
     Args:
       like: a state, or its shapes, with the shardings to restore to.
@@ -128,20 +126,12 @@ class Checkpoints:
     failures: dict[int, Exception] = {}
     for step in reversed(self.steps()):
       try:
-        check_seal(self.path(step))
-        restored = self._manager.restore(
-          step,
-          args=ocp.args.Composite(
-            state=ocp.args.StandardRestore(_storable(like)),
-            data=ocp.args.JsonRestore(),
-          ),
-        )
-      except (ValueError, OSError, KeyError, TypeError) as error:
+        state = self._restore(step, like)
+      except _UNREADABLE as error:
         failures[step] = error
         continue
       self._set_aside(failures)
-      batches.set_state(restored["data"])
-      return _restored(restored["state"])
+      return state
     if failures:
       raise UserError(
         f"no checkpoint in {self.directory} can be read "
@@ -150,28 +140,35 @@ class Checkpoints:
       )
     return None
 
-  def restore_params(self, step: int, like: TrainState) -> dict:
-    """The parameters at `step`."""
+  def restore(self, step: int, like: TrainState) -> TrainState:
+    """The state at `step`, or a UserError where it cannot be read."""
     try:
-      check_seal(self.path(step))
-      restored = self._manager.restore(
-        step,
-        args=ocp.args.Composite(
-          state=ocp.args.StandardRestore(_storable(like))
-        ),
-      )
-    except (ValueError, OSError, KeyError, TypeError) as error:
+      return self._restore(step, like)
+    except _UNREADABLE as error:
       raise UserError(
         f"{self.path(step)} cannot be read ({_one_line(error)}); evaluate "
         f"another step: {self.steps()}"
       ) from error
-    return _restored(restored["state"]).params
+
+  def _restore(self, step: int, like: TrainState) -> TrainState:
+    check_seal(self.path(step))
+    restored = self._manager.restore(
+      step,
+      args=ocp.args.Composite(state=ocp.args.StandardRestore(_storable(like))),
+    )
+    return _restored(restored["state"])
 
   def _set_aside(self, failures: dict[int, Exception]) -> None:
     """Moves unreadable checkpoints away, so that their steps can be saved."""
     if not failures:
       return
     self._manager.close()
+    if is_main():
+      self._move(failures)
+    multihost_utils.sync_global_devices("broken checkpoints are set aside")
+    self._manager = self._open()
+
+  def _move(self, failures: dict[int, Exception]) -> None:
     for step, error in failures.items():
       self._broken.mkdir(exist_ok=True)
       place = self._broken / str(step)
@@ -187,14 +184,13 @@ class Checkpoints:
         _one_line(error),
         place,
       )
-    self._manager = self._open()
 
   def wait(self) -> None:
     """Returns when everything saved is on disk, and sealed."""
     self._manager.wait_until_finished()
-    if self._saving is not None:
+    if self._saving is not None and is_main():
       seal(self.path(self._saving))
-      self._saving = None
+    self._saving = None
 
   def close(self) -> None:
     self.wait()
@@ -203,8 +199,10 @@ class Checkpoints:
   def __enter__(self) -> "Checkpoints":
     return self
 
-  def __exit__(self, *_: Any) -> None:
-    self.close()
+  def __exit__(self, kind: type | None, *_: Any) -> None:
+    # With a lost process, waiting for what was pending would never end.
+    if not (kind and issubclass(kind, ProcessLost)):
+      self.close()
 
 
 def seal(checkpoint: pathlib.Path) -> None:
@@ -247,12 +245,13 @@ def _storable(state: TrainState) -> dict[str, Any]:
     key = key.update(sharding=state.key.sharding)
   else:
     key = jax.random.key_data(state.key)
-  return {
+  stored = {
     "step": state.step,
     "params": state.params,
     "opt_state": state.opt_state,
     "key": key,
   }
+  return stored if state.ema is None else {**stored, "ema": state.ema}
 
 
 def _restored(stored: dict[str, Any]) -> TrainState:

@@ -12,6 +12,7 @@ from hdnet_jax.config import Config
 from hdnet_jax.data.pipeline import open_source
 from hdnet_jax.errors import UserError
 from hdnet_jax.evaluation import run as evaluation
+from hdnet_jax.hosts import is_main
 from hdnet_jax.training import workdir as workdirs
 from hdnet_jax.training.checkpoint import Checkpoints
 from hdnet_jax.training.state import (
@@ -48,7 +49,7 @@ def evaluate_checkpoint(
       "the config of the run"
     )
   source = open_source(config.data, config.data.test_split)
-  mesh = sharding.make_mesh(devices)
+  mesh = sharding.make_mesh(config.mesh, devices)
   sharding.check_divides("eval_batch_size", config.eval_batch_size, mesh)
 
   # The optimizer's shapes do not depend on its schedule.
@@ -61,10 +62,11 @@ def evaluate_checkpoint(
       raise UserError(
         f"{checkpoints.directory} has no {which} checkpoint yet; train longer"
       )
-    params = checkpoints.restore_params(step, like)
+    params = checkpoints.restore(step, like).evaluated
 
   eval_step = evaluation.make_eval_step(config, make_model(config.model), mesh)
-  with progress.Progress(console=Console(stderr=True)) as bar:
+  console = Console(stderr=True, quiet=not is_main())
+  with progress.Progress(console=console) as bar:
     task = bar.add_task("evaluating", total=len(source))
     result = evaluation.evaluate(
       config,
@@ -74,12 +76,13 @@ def evaluate_checkpoint(
       mesh,
       on_batch=lambda done, _: bar.update(task, completed=done),
     )
-  evaluation.write(
-    result,
-    output,
-    split=config.data.test_split,
-    config=config.name,
-    checkpoint=which,
-    step=step,
-  )
+  if is_main():
+    evaluation.write(
+      result,
+      output,
+      split=config.data.test_split,
+      config=config.name,
+      checkpoint=which,
+      step=step,
+    )
   return result

@@ -5,27 +5,40 @@ import threading
 from types import FrameType
 from typing import Any
 
+import jax
+from jax.experimental import multihost_utils
+
 
 class StopSignals:
-  """While entered, the first SIGTERM or SIGINT sets an event.
+  """While entered, the first SIGTERM or SIGINT asks the loop to stop.
 
   A second one has its usual effect. Does nothing outside the main thread,
   where Python cannot handle signals.
+
+  With several processes, a SIGTERM to any of them stops all after one step
+  that they agree on; JAX's runtime listens for it, and Ctrl-C is left alone.
   """
 
   _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
-  def __enter__(self) -> threading.Event:
+  def __enter__(self) -> "StopSignals":
     self._event = threading.Event()
     self._old: dict[int, Any] = {}
-    if threading.current_thread() is threading.main_thread():
+    main_thread = threading.current_thread() is threading.main_thread()
+    if main_thread and jax.process_count() == 1:
       self._old = {
         number: signal.signal(number, self._handle) for number in self._SIGNALS
       }
-    return self._event
+    return self
 
   def __exit__(self, *_: Any) -> None:
     self._restore()
+
+  def asked(self, step: int) -> bool:
+    """Whether to stop after `step`; asked once a step, by every process."""
+    if jax.process_count() > 1:
+      return multihost_utils.reached_preemption_sync_point(step)
+    return self._event.is_set()
 
   def _handle(self, number: int, frame: FrameType | None) -> None:
     del number, frame

@@ -14,6 +14,34 @@ from rich.console import Console
 from hdnet_jax.files import write_text
 
 
+class SilentLog:
+  """The log of a process that is not the main one: says and writes nothing."""
+
+  def __enter__(self) -> "SilentLog":
+    return self
+
+  def __exit__(self, *_: Any) -> None:
+    pass
+
+  def step(self, step: int) -> None:
+    pass
+
+  def scalars(self, step: int, values: dict[str, float], prefix: str) -> None:
+    pass
+
+  def note(self, step: int, text: str) -> None:
+    pass
+
+  def evaluating(self, done: int, total: int) -> None:
+    pass
+
+  def say(self, text: str) -> None:
+    pass
+
+  def picture(self, step: int, name: str, image: np.ndarray) -> None:
+    pass
+
+
 class RunLog:
   """Writes a run's numbers to its workdir and to the terminal.
 

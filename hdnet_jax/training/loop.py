@@ -4,26 +4,24 @@ import dataclasses
 import logging
 import math
 import pathlib
-import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import grain
 import jax
 import numpy as np
 from clu import parameter_overview
-from jax.sharding import Mesh
 
 from hdnet_jax import sharding
 from hdnet_jax.config import Config
-from hdnet_jax.data.pipeline import open_source, training_batches
+from hdnet_jax.data.pipeline import Reader, open_source, training_batches
 from hdnet_jax.data.records import Source
 from hdnet_jax.evaluation import run as evaluation
+from hdnet_jax.hosts import ProcessLost, is_main
 from hdnet_jax.training import workdir as workdirs
 from hdnet_jax.training.checkpoint import Checkpoints
 from hdnet_jax.training.interrupt import StopSignals
-from hdnet_jax.training.log import RunLog
+from hdnet_jax.training.log import RunLog, SilentLog
 from hdnet_jax.training.state import (
   TrainState,
   abstract_state,
@@ -62,22 +60,39 @@ def train_and_evaluate(
   Args:
     config: the run.
     workdir: its folder; see `training.workdir` for what is in it.
-    devices: to train on, all by default.
+    devices: to train on, all by default. With several processes, each calls
+      this, after `hosts.join`.
 
   Raises:
     UserError: for data, workdir or checkpoint that cannot be used.
     NonFiniteLoss: where training diverged; nothing bad is saved.
     Stopped: after SIGTERM or Ctrl-C.
+    ProcessLost: where another process of the run has ended.
   """
+  try:
+    return _train_and_evaluate(config, pathlib.Path(workdir), devices)
+  except jax.errors.JaxRuntimeError as error:
+    # What a broken connection looks like, in whatever it broke.
+    if jax.process_count() == 1:
+      raise
+    raise ProcessLost(
+      f"process {jax.process_index()} of {jax.process_count()} lost another "
+      f"one, and stops ({str(error).splitlines()[0][:200]}); start all of them "
+      f"again with the same command: they continue from {workdir}'s last "
+      "checkpoint"
+    ) from error
+
+
+def _train_and_evaluate(
+  config: Config,
+  workdir: pathlib.Path,
+  devices: Sequence[jax.Device] | None,
+) -> TrainState:
   # Data and devices: what does not fit is found before anything is written.
-  workdir = pathlib.Path(workdir)
   train_source = open_source(config.data, "train")
   validation_source = open_source(config.data, config.data.validation_split)
   test_source = open_source(config.data, config.data.test_split)
-  batches = training_batches(
-    train_source, config.batch_size, config.seed, config.data.threads
-  )
-  mesh = sharding.make_mesh(devices)
+  mesh = sharding.make_mesh(config.mesh, devices)
   sharding.check_divides("batch_size", config.batch_size, mesh)
   sharding.check_divides("eval_batch_size", config.eval_batch_size, mesh)
   workdirs.claim(workdir, config)
@@ -99,20 +114,24 @@ def train_and_evaluate(
       else None,
     )
     like = abstract_state(start, mesh)
-    state = checkpoints.restore_latest(like, batches)
+    state = checkpoints.restore_latest(like)
     if state is None:
       state = start()
       log.info("\n%s", parameter_overview.get_parameter_overview(state.params))
     first_step = int(state.step)
 
-    with RunLog(workdir, first_step, total_steps) as run_log:
+    with (
+      RunLog(workdir, first_step, total_steps) if is_main() else SilentLog()
+    ) as run_log:
       if 0 < first_step < total_steps:
         run_log.say(f"continuing {workdir} from step {first_step}")
       run = _Run(
         config=config,
         total_steps=total_steps,
-        mesh=mesh,
-        batches=batches,
+        # The place in the data is the step.
+        batches=sharding.put_ahead(
+          _open_batches(config, train_source, first_step), mesh
+        ),
         checkpoints=checkpoints,
         run_log=run_log,
         learning_rate=make_schedule(config.optimizer, steps_per_epoch),
@@ -122,22 +141,39 @@ def train_and_evaluate(
         ),
         validation_source=validation_source,
       )
-      with StopSignals() as stop_asked:
-        state = _train(run, state, first_step, stop_asked)
+      with StopSignals() as stop:
+        state = _train(run, state, first_step, stop)
 
       # The end: the test split, once, with the last parameters.
-      result = run.evaluate(state.params, test_source)
-      evaluation.write(
-        result,
-        workdir / "evaluation",
-        split=config.data.test_split,
-        config=config.name,
-        checkpoint="last",
-        step=total_steps,
-      )
+      result = run.evaluate(state.evaluated, test_source)
+      if is_main():
+        evaluation.write(
+          result,
+          workdir / "evaluation",
+          split=config.data.test_split,
+          config=config.name,
+          checkpoint="last",
+          step=total_steps,
+        )
       run_log.scalars(total_steps, result.summary(), "test")
       run_log.picture(total_steps, "test", np.asarray(result.grid()))
   return state
+
+
+def _open_batches(config: Config, source: Source, start: int) -> Iterator:
+  """This process's rows of the batches from number `start` on."""
+  data = config.data
+  return training_batches(
+    source,
+    config.batch_size,
+    config.seed,
+    Reader(
+      data.threads, data.workers, jax.process_index(), jax.process_count()
+    ),
+    start,
+    data.flip,
+    data.crop,
+  )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,10 +182,9 @@ class _Run:
 
   config: Config
   total_steps: int
-  mesh: Mesh
-  batches: grain.DatasetIterator
+  batches: Iterator[dict[str, jax.Array]]  # on the devices
   checkpoints: Checkpoints
-  run_log: RunLog
+  run_log: RunLog | SilentLog
   learning_rate: Callable[[int], Any]
   train_step: Callable
   evaluate: Callable[[dict, Source], evaluation.Evaluation]
@@ -160,7 +195,7 @@ def _train(
   run: _Run,
   state: TrainState,
   first_step: int,
-  stop_asked: threading.Event,
+  stop: StopSignals,
 ) -> TrainState:
   """Steps from `first_step` to the end."""
   config = run.config
@@ -172,13 +207,13 @@ def _train(
 
     # One step. Nothing waits for the device here: the next batch is read
     # while this one is computed.
-    batch = sharding.put(next(run.batches), run.mesh)
+    batch = next(run.batches)
     state, measures = run.train_step(state, batch)
     losses.append(measures["loss"])
     run.run_log.step(step)
 
     # Log. The stop is read once: it can be asked for between two lines.
-    stopping = stop_asked.is_set() and not last
+    stopping = stop.asked(step) and not last
     logging_now = step % config.log_every == 0 or last
     saving = step % config.save_every == 0 or last or stopping
     evaluating = step % config.eval_every == 0 or last
@@ -199,7 +234,7 @@ def _train(
 
     # Save.
     if saving or evaluating:
-      run.checkpoints.save(state, run.batches, metrics)
+      run.checkpoints.save(state, metrics)
     if stopping:
       run.checkpoints.wait()
       raise Stopped(
@@ -217,7 +252,7 @@ def _finite(
   bad = np.flatnonzero(~np.isfinite(values))
   if bad.size:
     first = step - len(values) + 1 + int(bad[0])
-    checkpoints.wait()
+    checkpoints.wait()  # the last good one may be on its way
     saved = checkpoints.steps()
     good = (
       f"the last good checkpoint is {checkpoints.path(saved[-1])}"
@@ -247,7 +282,7 @@ def _log_step(
 def _validate(run: _Run, state: TrainState, step: int) -> dict[str, float]:
   """The validation split's means, logged; and the `seconds` that it took."""
   clock = time.perf_counter()
-  result = run.evaluate(state.params, run.validation_source)
+  result = run.evaluate(state.evaluated, run.validation_source)
   metrics = result.summary()
   run.run_log.scalars(step, metrics, "validation")
   run.run_log.picture(step, "validation", np.asarray(result.grid()))

@@ -22,6 +22,12 @@ class TrainState:
   params: dict
   opt_state: optax.OptState
   key: jax.Array  # a typed random key
+  ema: dict | None = None  # running mean of params; None where it is off
+
+  @property
+  def evaluated(self) -> dict:
+    """The parameters that evaluation uses."""
+    return self.params if self.ema is None else self.ema
 
 
 def make_model(config: ModelConfig) -> HDNet:
@@ -54,7 +60,18 @@ def initial_state(
   # Parameters do not depend on the image's size.
   image, mask = jnp.zeros((1, 8, 8, 3)), jnp.zeros((1, 8, 8, 1))
   params = make_model(config.model).init(init_key, image, mask)["params"]
-  return TrainState(jnp.int32(0), params, optimizer.init(params), key)
+  ema = jax.tree.map(jnp.copy, params) if config.training.ema_decay else None
+  return TrainState(jnp.int32(0), params, optimizer.init(params), key, ema)
+
+
+def update_ema(ema: dict, params: dict, step: jax.Array, decay: float) -> dict:
+  """The running mean after `step` (0, 1, ...) has made `params`.
+
+  The decay is lower at first, (1 + step) / (10 + step), so that the mean soon
+  forgets the random start.
+  """
+  decay = jnp.minimum(decay, (1 + step) / (10 + step))
+  return optax.incremental_update(params, ema, 1 - decay)
 
 
 def abstract_state(start: Callable[[], TrainState], mesh: Mesh) -> TrainState:

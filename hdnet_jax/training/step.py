@@ -12,8 +12,8 @@ from hdnet_jax.images import normalize
 from hdnet_jax.losses import foreground_loss
 from hdnet_jax.model.hdnet import blend
 from hdnet_jax.recolor import make_composites, vary_photos
-from hdnet_jax.sharding import replicated, split
-from hdnet_jax.training.state import TrainState, make_model
+from hdnet_jax.sharding import replicated
+from hdnet_jax.training.state import TrainState, make_model, update_ema
 
 Batch = dict[str, jax.Array]
 TrainStep = Callable[[TrainState, Batch], tuple[TrainState, dict]]
@@ -46,17 +46,21 @@ def make_train_step(
     updates, opt_state = optimizer.update(
       gradients, state.opt_state, state.params
     )
+    params = optax.apply_updates(state.params, updates)
+    if state.ema is not None:
+      decay = config.training.ema_decay
+      state = state.replace(
+        ema=update_ema(state.ema, params, state.step, decay)
+      )
     state = state.replace(
-      step=state.step + 1,
-      params=optax.apply_updates(state.params, updates),
-      opt_state=opt_state,
+      step=state.step + 1, params=params, opt_state=opt_state
     )
     norm = optax.tree.norm(gradients)
     return state, {"loss": loss, "gradient_norm": norm}
 
   return jax.jit(
     train_step,
-    in_shardings=(replicated(mesh), split(mesh)),
+    in_shardings=(replicated(mesh), None),  # batches are as `put` split them
     out_shardings=replicated(mesh),
     donate_argnums=0,
   )

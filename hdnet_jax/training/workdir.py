@@ -13,6 +13,7 @@ import pathlib
 from hdnet_jax.config import Config, differences
 from hdnet_jax.errors import UserError
 from hdnet_jax.files import write_text
+from hdnet_jax.hosts import is_main
 
 
 def read_config(workdir: pathlib.Path) -> Config | None:
@@ -38,9 +39,10 @@ def claim(workdir: pathlib.Path, config: Config) -> None:
     raise UserError(f"{workdir} is a file; give --workdir a folder")
   old = read_config(workdir)
   if old is None:
-    write_text(
-      workdir / "config.json", json.dumps(config.to_dict(), indent=2) + "\n"
-    )
+    if is_main():
+      write_text(
+        workdir / "config.json", json.dumps(config.to_dict(), indent=2) + "\n"
+      )
     return
   changed = differences(old, config)
   if changed:

@@ -1,6 +1,6 @@
 import collections
 import itertools
-import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -12,6 +12,7 @@ from hdnet_jax.config import DataConfig
 from hdnet_jax.data.iharmony4 import Iharmony4Folder
 from hdnet_jax.data.photos import EmbeddedPhotos
 from hdnet_jax.data.pipeline import (
+  Reader,
   evaluation_batches,
   open_source,
   training_batches,
@@ -43,8 +44,10 @@ def take(batches, count: int) -> list[int]:
   ]
 
 
-def train(count: int, size: int, seed: int = 0, threads: int = 1, **process):
-  return training_batches(make_source(count), size, seed, threads, **process)
+def train(count: int, size: int, seed: int = 0, start: int = 0, **reader):
+  return training_batches(
+    make_source(count), size, seed, Reader(**reader), start
+  )
 
 
 def test_training_batches_are_stacked_examples():
@@ -88,45 +91,86 @@ def test_threads_do_not_change_the_stream():
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-@pytest.mark.parametrize("done", [0, 1, 7])
-def test_a_stream_continues_from_its_state(threads, done):
-  batches = train(10, 4, threads=threads)
-  take(batches, done)
-  state = json.loads(json.dumps(batches.get_state()))
-  expected = take(batches, 12)
-  again = train(10, 4, threads=threads)
-  again.set_state(state)
-  assert take(again, 12) == expected
-  # Even where it was somewhere else, and with another number of threads.
-  other = train(10, 4, threads=4 - threads)
-  take(other, 2)
-  other.set_state(state)
-  assert take(other, 12) == expected
+@pytest.mark.parametrize("start", [0, 1, 7])
+def test_a_stream_can_start_at_any_batch(threads, start):
+  whole = take(train(10, 4), start + 12)
+  assert (
+    take(train(10, 4, start=start, threads=threads), 12) == (whole[4 * start :])
+  )
 
 
 @pytest.mark.parametrize("processes", [2, 4])
-def test_processes_share_every_batch(processes):
-  whole = take(train(10, 4), 10)
+@pytest.mark.parametrize("start", [0, 3])
+def test_processes_share_every_batch(processes, start):
+  whole = take(train(10, 4), start + 10)[4 * start :]
   parts = [
-    take(train(10, 4, process_index=index, process_count=processes), 10)
-    for index in range(processes)
+    take(train(10, 4, start=start, process=p, processes=processes), 10)
+    for p in range(processes)
   ]
-  assert [len(part) for part in parts] == [40 // processes] * processes
-  # Process p holds places p, p + n, p + 2n of the stream of one process.
-  together = [
-    index for indices in zip(*parts, strict=True) for index in indices
-  ]
-  assert together == whole
+  # Process p holds rows p * size to (p + 1) * size of the whole batch.
   size = 4 // processes
-  for start in range(10):
-    batch = [i for part in parts for i in part[size * start :][:size]]
-    assert sorted(batch) == sorted(whole[4 * start :][:4])
+  together = []
+  for batch in range(10):
+    for part in parts:
+      together += part[size * batch :][:size]
+  assert together == whole
+
+
+def test_processes_share_evaluation_batches():
+  source = make_source(7)
+  whole = list(evaluation_batches(source, 4, Reader()))
+  parts = [
+    list(evaluation_batches(source, 4, Reader(process=p, processes=2)))
+    for p in range(2)
+  ]
+  assert [len(part) for part in parts] == [2, 2]
+  for batch, first, second in zip(whole, *parts, strict=True):
+    for name, array in batch.items():
+      np.testing.assert_array_equal(
+        np.concatenate([first[name], second[name]]), array
+      )
+
+
+# Worker processes start as `python` does: flags parsed, a main to import.
+WORKERS = """
+import sys
+from absl import app
+from hdnet_jax.data.photos import EmbeddedPhotos
+from hdnet_jax.data.pipeline import Reader, evaluation_batches, training_batches
+
+def main(_):
+  source = EmbeddedPhotos("validation", 16)
+  for workers in (0, 1, 2):
+    reader = Reader(threads=1, workers=workers)
+    batches = training_batches(source, 5, 0, reader, 3, True, 0.5)
+    out = [next(batches) for _ in range(7)]
+    print([b["index"].tolist() for b in out], sum(int(b["real"].sum()) for b in out))
+    print([b["index"].tolist() for b in evaluation_batches(source, 16, reader)])
+
+if __name__ == "__main__":
+  app.run(main)
+"""
+
+
+def test_worker_processes_do_not_change_the_stream(tmp_path):
+  program = tmp_path / "read.py"
+  program.write_text(WORKERS)
+  lines = subprocess.run(
+    [sys.executable, str(program)],
+    env={**os.environ, "PYTHONPATH": str(ROOT)},
+    capture_output=True,
+    text=True,
+    check=True,
+  ).stdout.splitlines()
+  assert len(lines) == 6
+  assert lines[0] == lines[2] == lines[4]  # also their random augmentations
+  assert lines[1] == lines[3] == lines[5]
 
 
 @pytest.mark.parametrize("threads", [1, 4])
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 8])
 def test_evaluation_visits_every_example_once_in_order(size, threads):
-  batches = list(evaluation_batches(make_source(7), size, threads))
+  batches = list(evaluation_batches(make_source(7), size, Reader(threads)))
   assert len(batches) == -(-7 // size)
   assert {batch["index"].shape for batch in batches} == {(size,)}
   index = np.concatenate([batch["index"] for batch in batches])
@@ -142,7 +186,7 @@ def test_evaluation_batches_have_one_shape():
   def contract(batch):
     return {name: (array.shape, array.dtype) for name, array in batch.items()}
 
-  batches = list(evaluation_batches(make_source(7), 4, 1))
+  batches = list(evaluation_batches(make_source(7), 4, Reader()))
   assert [contract(batch) for batch in batches] == 2 * [
     {
       "real": ((4, 4, 4, 3), np.uint8),
@@ -158,7 +202,7 @@ def test_evaluation_batches_have_one_shape():
 def donors(count: int, size: int) -> dict[int, int]:
   """Example to donor, as the pixels tell."""
   found = {}
-  for batch in evaluation_batches(make_source(count), size, 2):
+  for batch in evaluation_batches(make_source(count), size, Reader(2)):
     donor = batch["donor_real"][:, 0, 0, 0]
     np.testing.assert_array_equal(batch["donor_mask"][:, 0, 0, 0], donor % 2)
     for index, valid, one in zip(
@@ -188,13 +232,13 @@ def test_an_example_alone_is_its_own_donor():
 
 def test_given_composites_need_no_donors():
   source = make_source(3, composites=True)
-  for batch in evaluation_batches(source, 2, 1):
+  for batch in evaluation_batches(source, 2, Reader()):
     assert set(batch) == {"composite", "real", "mask", "index", "valid"}
 
 
 def test_evaluation_leaves_the_source_as_it_is():
   source = make_source(3)
-  list(evaluation_batches(source, 2, 1))
+  list(evaluation_batches(source, 2, Reader()))
   assert set(source[0]) == {"real", "mask", "index"}
 
 
@@ -206,9 +250,9 @@ class BrokenSource(list):
 def test_errors_of_a_source_reach_the_caller():
   source = BrokenSource(4 * [None])
   with pytest.raises(UserError, match=r"mask\.png"):
-    next(iter(evaluation_batches(source, 2, 2)))
+    next(iter(evaluation_batches(source, 2, Reader(2))))
   with pytest.raises(UserError, match=r"mask\.png"):
-    next(training_batches(source, 2, 0, 2))
+    next(training_batches(source, 2, 0, Reader(2)))
 
 
 def test_open_source():
@@ -219,7 +263,7 @@ def test_open_source():
 
 def test_open_source_of_folders(shared):
   root = str(shared / "data/iharmony4_samples")
-  config = DataConfig(source="iharmony4", root=root, image_size=32)
+  config = DataConfig(source="folder", root=root, image_size=32)
   assert isinstance(open_source(config, "test"), Iharmony4Folder)
   root = str(shared / "data/photos")
   config = DataConfig(source="photos", root=root, image_size=40)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hdnet_jax.config import Config, DataConfig, ModelConfig
+from hdnet_jax.config import Config, DataConfig, MeshConfig, ModelConfig
 from hdnet_jax.data.photos import EmbeddedPhotos
 from hdnet_jax.evaluation import run
 from hdnet_jax.evaluation.protocols import NAMES
@@ -84,7 +84,7 @@ def params() -> dict:
 
 @functools.cache
 def mesh_of(devices: int):
-  return make_mesh(jax.devices()[:devices])
+  return make_mesh(MeshConfig(), jax.devices()[:devices])
 
 
 @functools.cache

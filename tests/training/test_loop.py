@@ -221,7 +221,7 @@ def make_iharmony4(root: pathlib.Path, photo_folder: pathlib.Path) -> None:
     (root / f"IHD_{split}.txt").write_text("".join(lines))
 
 
-@pytest.mark.parametrize("source", ["iharmony4", "embedded"])
+@pytest.mark.parametrize("source", ["folder", "embedded"])
 def test_other_sources_train_a_step(config, photo_folder, tmp_path, source):
   make_iharmony4(tmp_path, photo_folder)
   data = DataConfig(

@@ -80,17 +80,10 @@ def final_state(config, workdir: pathlib.Path):
   optimizer = make_optimizer(config.optimizer, 1.25)
   like = jax.device_put(initial_state(config, optimizer), jax.devices()[0])
 
-  class Place:
-    state = None
-
-    def set_state(self, state):
-      self.state = state
-
-  place = Place()
   with Checkpoints(workdir) as checkpoints:
-    state = checkpoints.restore_latest(like, place)
+    state = checkpoints.restore_latest(like)
   assert int(state.step) == LAST
-  return state.replace(key=jax.random.key_data(state.key)), place.state
+  return state.replace(key=jax.random.key_data(state.key))
 
 
 def losses(workdir: pathlib.Path) -> dict[int, float]:
@@ -127,11 +120,8 @@ def test_killed_run_ends_bitwise_equal(long_config, tmp_path, uninterrupted):
   output = finish(start(long_config, tmp_path, workdir))
   assert f"continuing {workdir} from step" in output
 
-  (state, place), (other, other_place) = (
-    final_state(long_config, path) for path in (whole, workdir)
-  )
+  state, other = (final_state(long_config, path) for path in (whole, workdir))
   jax.tree.map(np.testing.assert_array_equal, state, other)
-  assert place == other_place
   for name in ("metrics.json", "per_image.csv", "grid.png"):
     file = pathlib.Path("evaluation") / name
     assert (whole / file).read_bytes() == (workdir / file).read_bytes()
@@ -209,10 +199,6 @@ def test_all_checkpoints_damaged_is_an_error(config, tmp_path):
 
 
 def test_keeps_the_last_and_the_best(config, tmp_path):
-  class Batches:
-    def get_state(self):
-      return {"next_index": 0}
-
   optimizer = make_optimizer(config.optimizer, 1.0)
   state = initial_state(config, optimizer)
   quality = {1: 20.0, 2: 30.0, 3: None, 4: 25.0, 5: None}
@@ -220,7 +206,7 @@ def test_keeps_the_last_and_the_best(config, tmp_path):
     for step, psnr in quality.items():
       metrics = {"psnr": psnr} if psnr else None
       state = state.replace(step=np.int32(step))
-      checkpoints.save(state, Batches(), metrics)
+      checkpoints.save(state, metrics)
       checkpoints.wait()
     assert checkpoints.steps() == [2, 4, 5]
     assert checkpoints.best() == 2
@@ -229,13 +215,9 @@ def test_keeps_the_last_and_the_best(config, tmp_path):
 
 
 def test_no_best_before_the_first_evaluation(config, tmp_path):
-  class Batches:
-    def get_state(self):
-      return {"next_index": 0}
-
   optimizer = make_optimizer(config.optimizer, 1.0)
   with Checkpoints(tmp_path) as checkpoints:
     assert checkpoints.best() is None
-    checkpoints.save(initial_state(config, optimizer), Batches())
+    checkpoints.save(initial_state(config, optimizer))
     checkpoints.wait()
     assert checkpoints.best() is None

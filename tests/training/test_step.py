@@ -8,7 +8,8 @@ import optax
 import pytest
 
 from hdnet_jax import sharding
-from hdnet_jax.data.pipeline import open_source, training_batches
+from hdnet_jax.config import MeshConfig
+from hdnet_jax.data.pipeline import Reader, open_source, training_batches
 from hdnet_jax.errors import UserError
 from hdnet_jax.training.state import (
   initial_state,
@@ -19,11 +20,11 @@ from hdnet_jax.training.step import make_train_step, with_composites
 
 
 def run_steps(config, devices, count):
-  mesh = sharding.make_mesh(devices)
+  mesh = sharding.make_mesh(config.mesh, devices)
   optimizer = make_optimizer(config.optimizer, steps_per_epoch=2.0)
   step = make_train_step(config, optimizer, mesh)
   source = open_source(config.data, "train")
-  batches = training_batches(source, config.batch_size, config.seed, 1)
+  batches = training_batches(source, config.batch_size, config.seed, Reader())
   state = jax.device_put(
     initial_state(config, optimizer), sharding.replicated(mesh)
   )
@@ -60,10 +61,10 @@ def test_other_seed_other_run(config):
 
 
 def test_state_is_donated(config):
-  mesh = sharding.make_mesh(jax.devices()[:1])
+  mesh = sharding.make_mesh(MeshConfig(), jax.devices()[:1])
   optimizer = make_optimizer(config.optimizer, 2.0)
   step = make_train_step(config, optimizer, mesh)
-  batches = training_batches(open_source(config.data, "train"), 8, 0, 1)
+  batches = training_batches(open_source(config.data, "train"), 8, 0, Reader())
   state = jax.device_put(
     initial_state(config, optimizer), sharding.replicated(mesh)
   )
@@ -73,7 +74,9 @@ def test_state_is_donated(config):
 
 
 def test_every_step_makes_new_composites(config):
-  batch = next(training_batches(open_source(config.data, "train"), 8, 0, 1))
+  batch = next(
+    training_batches(open_source(config.data, "train"), 8, 0, Reader())
+  )
   key = jax.random.key(0)
   first = with_composites(batch, jax.random.fold_in(key, 0), config.data)
   again = with_composites(batch, jax.random.fold_in(key, 0), config.data)
@@ -90,7 +93,7 @@ def test_given_composites_are_kept(config):
 
 def test_varied_photos_are_the_truth_of_their_composites(config):
   data = dataclasses.replace(config.data, photo_variation=1.0)
-  batch = next(training_batches(open_source(data, "train"), 8, 0, 1))
+  batch = next(training_batches(open_source(data, "train"), 8, 0, Reader()))
   varied = with_composites(batch, jax.random.key(0), data)
   outside = np.broadcast_to(batch["mask"] == 0, varied["real"].shape)
   assert (varied["real"] != batch["real"]).any()
@@ -130,7 +133,7 @@ def test_optimizer_is_adam(config):
 
 
 def test_batch_that_does_not_divide_names_the_nearest():
-  mesh = sharding.make_mesh()
+  mesh = sharding.make_mesh(MeshConfig())
   with pytest.raises(UserError, match=r"batch_size=12 .* 8 devices.* is 16"):
     sharding.check_divides("batch_size", 12, mesh)
   sharding.check_divides("batch_size", 16, mesh)
