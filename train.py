@@ -40,10 +40,10 @@ def main() -> None:
     raise SystemExit(f"error: {error}") from None
   except hosts.ProcessLost as error:
     hosts.leave(f"error: {error}")
-  if not hosts.is_main():
-    return
-  evaluation.show(workdir / "evaluation")
-  print(f"checkpoint  {loop.last_checkpoint(workdir)}")
+  checkpoint = loop.last_checkpoint(workdir)  # a question to all processes
+  if hosts.is_main():
+    evaluation.show(workdir / "evaluation")
+    print(f"checkpoint  {checkpoint}")
 
 
 if __name__ == "__main__":

@@ -117,7 +117,9 @@ def _train_and_evaluate(
     state = checkpoints.restore_latest(like)
     if state is None:
       state = start()
-      log.info("\n%s", parameter_overview.get_parameter_overview(state.params))
+      if is_main():
+        overview = parameter_overview.get_parameter_overview(state.params)
+        log.info("\n%s", overview)
     first_step = int(state.step)
 
     with (

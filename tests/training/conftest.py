@@ -1,8 +1,13 @@
-"""A small photo folder and a config that trains on it in seconds."""
+"""A small photo folder, a config that trains on it in seconds, train.py."""
 
 import csv
 import dataclasses
+import os
 import pathlib
+import subprocess
+import sys
+import time
+import types
 
 import numpy as np
 import pytest
@@ -11,6 +16,7 @@ from PIL import Image
 from hdnet_jax.config import Config, DataConfig, ModelConfig
 from hdnet_jax.data.photos import split_of
 
+ROOT = pathlib.Path(__file__).parents[2]
 SPLITS = {"train": 10, "validation": 3, "test": 3}
 
 
@@ -62,4 +68,65 @@ def config(photo_folder) -> Config:
 def with_data(config: Config, **values) -> Config:
   return dataclasses.replace(
     config, data=dataclasses.replace(config.data, **values)
+  )
+
+
+CONFIG_FILE = """
+from hdnet_jax import config
+
+def get_config():
+  return config.flags_of(config.Config.from_dict({values!r}))
+"""
+
+
+def start(
+  config, folder: pathlib.Path, workdir: pathlib.Path, devices=1, flags=()
+):
+  """`python train.py` on `config`, as a user starts it."""
+  file = folder / "tiny.py"
+  file.write_text(CONFIG_FILE.format(values=config.to_dict()))
+  return subprocess.Popen(
+    [
+      sys.executable,
+      str(ROOT / "train.py"),
+      f"--config={file}",
+      f"--workdir={workdir}",
+      *flags,
+    ],
+    cwd=folder,
+    env={
+      **os.environ,
+      "PYTHONPATH": str(ROOT),
+      "JAX_NUM_CPU_DEVICES": str(devices),
+    },
+    stdout=subprocess.PIPE,
+    stderr=subprocess.STDOUT,
+    text=True,
+  )
+
+
+def wait_for_step(process, workdir: pathlib.Path, step: int) -> None:
+  """Returns when the run has logged `step`, or fails with its output."""
+  path, deadline = workdir / "metrics.jsonl", time.monotonic() + 300
+  while time.monotonic() < deadline:
+    if path.exists() and f'"step": {step},' in path.read_text():
+      return
+    if process.poll() is not None:
+      pytest.fail(f"ended before step {step}:\n{process.stdout.read()}")
+    time.sleep(0.01)
+  process.kill()
+  pytest.fail(f"no step {step} in 300 s")
+
+
+def finish(process) -> str:
+  output, _ = process.communicate(timeout=300)
+  assert process.returncode == 0, output
+  return output
+
+
+@pytest.fixture(scope="session")
+def program() -> types.SimpleNamespace:
+  """`train.py` as a process: start, wait_for_step, finish."""
+  return types.SimpleNamespace(
+    start=start, wait_for_step=wait_for_step, finish=finish
   )

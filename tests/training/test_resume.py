@@ -5,9 +5,6 @@ import json
 import os
 import pathlib
 import signal
-import subprocess
-import sys
-import time
 
 import jax
 import numpy as np
@@ -18,15 +15,7 @@ from hdnet_jax.training.checkpoint import Checkpoints
 from hdnet_jax.training.loop import train_and_evaluate
 from hdnet_jax.training.state import initial_state, make_optimizer
 
-ROOT = pathlib.Path(__file__).parents[2]
 LAST = 40  # steps
-
-CONFIG_FILE = """
-from hdnet_jax import config
-
-def get_config():
-  return config.flags_of(config.Config.from_dict({values!r}))
-"""
 
 
 @pytest.fixture
@@ -35,44 +24,6 @@ def long_config(config):
   return dataclasses.replace(
     config, epochs=LAST * 0.8, log_every=5, eval_every=20, save_every=5
   )
-
-
-def start(config, folder: pathlib.Path, workdir: pathlib.Path):
-  """`python train.py` on `config`, as a user starts it."""
-  file = folder / "tiny.py"
-  file.write_text(CONFIG_FILE.format(values=config.to_dict()))
-  return subprocess.Popen(
-    [
-      sys.executable,
-      str(ROOT / "train.py"),
-      f"--config={file}",
-      f"--workdir={workdir}",
-    ],
-    cwd=folder,
-    env={**os.environ, "PYTHONPATH": str(ROOT), "JAX_NUM_CPU_DEVICES": "1"},
-    stdout=subprocess.PIPE,
-    stderr=subprocess.STDOUT,
-    text=True,
-  )
-
-
-def wait_for_step(process, workdir: pathlib.Path, step: int) -> None:
-  """Returns when the run has logged `step`, or fails with its output."""
-  path, deadline = workdir / "metrics.jsonl", time.monotonic() + 300
-  while time.monotonic() < deadline:
-    if path.exists() and f'"step": {step},' in path.read_text():
-      return
-    if process.poll() is not None:
-      pytest.fail(f"ended before step {step}:\n{process.stdout.read()}")
-    time.sleep(0.01)
-  process.kill()
-  pytest.fail(f"no step {step} in 300 s")
-
-
-def finish(process) -> str:
-  output, _ = process.communicate(timeout=300)
-  assert process.returncode == 0, output
-  return output
 
 
 def final_state(config, workdir: pathlib.Path):
@@ -100,24 +51,26 @@ def uninterrupted(tmp_path_factory):
   return tmp_path_factory.mktemp("uninterrupted")
 
 
-def run_uninterrupted(config, folder: pathlib.Path) -> pathlib.Path:
+def run_uninterrupted(program, config, folder: pathlib.Path) -> pathlib.Path:
   workdir = folder / "run"
   if not workdir.exists():
-    finish(start(config, folder, workdir))
+    program.finish(program.start(config, folder, workdir))
   return workdir
 
 
-def test_killed_run_ends_bitwise_equal(long_config, tmp_path, uninterrupted):
-  whole = run_uninterrupted(long_config, uninterrupted)
+def test_killed_run_ends_bitwise_equal(
+  program, long_config, tmp_path, uninterrupted
+):
+  whole = run_uninterrupted(program, long_config, uninterrupted)
   workdir = tmp_path / "run"
   # Twice, at moments that no one chose: wherever the run is by then.
   for step in (10, 25):
-    process = start(long_config, tmp_path, workdir)
-    wait_for_step(process, workdir, step)
+    process = program.start(long_config, tmp_path, workdir)
+    program.wait_for_step(process, workdir, step)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert process.returncode == -signal.SIGKILL
-  output = finish(start(long_config, tmp_path, workdir))
+  output = program.finish(program.start(long_config, tmp_path, workdir))
   assert f"continuing {workdir} from step" in output
 
   state, other = (final_state(long_config, path) for path in (whole, workdir))
@@ -128,19 +81,21 @@ def test_killed_run_ends_bitwise_equal(long_config, tmp_path, uninterrupted):
   assert losses(whole).keys() == losses(workdir).keys()
 
 
-def test_sigterm_saves_and_exits_cleanly(long_config, tmp_path, uninterrupted):
-  whole = run_uninterrupted(long_config, uninterrupted)
+def test_sigterm_saves_and_exits_cleanly(
+  program, long_config, tmp_path, uninterrupted
+):
+  whole = run_uninterrupted(program, long_config, uninterrupted)
   workdir = tmp_path / "run"
-  process = start(long_config, tmp_path, workdir)
-  wait_for_step(process, workdir, 5)
+  process = program.start(long_config, tmp_path, workdir)
+  program.wait_for_step(process, workdir, 5)
   process.send_signal(signal.SIGTERM)
-  output = finish(process)
+  output = program.finish(process)
   assert "stopped at step" in output
   with Checkpoints(workdir) as checkpoints:
     stopped = checkpoints.steps()[-1]
   assert f"stopped at step {stopped} of {LAST}" in output
 
-  finish(start(long_config, tmp_path, workdir))
+  program.finish(program.start(long_config, tmp_path, workdir))
   jax.tree.map(
     np.testing.assert_array_equal,
     final_state(long_config, whole),

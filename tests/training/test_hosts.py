@@ -1,0 +1,167 @@
+"""Runs of two processes with four devices each, on the loopback interface."""
+
+import dataclasses
+import json
+import pathlib
+import signal
+import socket
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from hdnet_jax import hosts
+from hdnet_jax.config import Config, HostsConfig
+from hdnet_jax.errors import UserError
+
+LAST = 20  # steps
+TIMEOUT = 20  # seconds without a sign of life
+
+
+@pytest.fixture
+def run_config(config) -> Config:
+  return dataclasses.replace(
+    config, epochs=LAST * 0.8, log_every=1, eval_every=100, save_every=4
+  )
+
+
+def start_two(program, config, folder: pathlib.Path, workdir: pathlib.Path):
+  with socket.socket() as free:
+    free.bind(("127.0.0.1", 0))
+    port = free.getsockname()[1]
+  return [
+    program.start(
+      config,
+      folder,
+      workdir,
+      devices=4,
+      flags=[
+        "--config.distributed",
+        f"--config.hosts.coordinator=127.0.0.1:{port}",
+        "--config.hosts.count=2",
+        f"--config.hosts.rank={rank}",
+        f"--config.hosts.timeout={TIMEOUT}",
+      ],
+    )
+    for rank in range(2)
+  ]
+
+
+def finish_all(program, processes) -> list[str]:
+  return [program.finish(process) for process in processes]
+
+
+def losses(workdir: pathlib.Path) -> list[float]:
+  rows = map(json.loads, (workdir / "metrics.jsonl").read_text().splitlines())
+  found = [row for row in rows if "train/loss" in row]
+  assert [row["step"] for row in found] == list(range(1, LAST + 1))
+  return [row["train/loss"] for row in found]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+  """Filled with the run of one device by the first test that needs it."""
+  return tmp_path_factory.mktemp("whole")
+
+
+def one_device(program, config, folder: pathlib.Path) -> list[float]:
+  workdir = folder / "run"
+  if not workdir.exists():
+    program.finish(program.start(config, folder, workdir))
+  return losses(workdir)
+
+
+def test_two_processes_equal_one_device(program, run_config, tmp_path, whole):
+  expected = one_device(program, run_config, whole)
+  workdir = tmp_path / "run"
+  main, other = finish_all(
+    program, start_two(program, run_config, tmp_path, workdir)
+  )
+  np.testing.assert_allclose(losses(workdir), expected, rtol=1e-5)
+  # Only the process of rank 0 says and writes what people read.
+  assert "protocol 'standard'" in main
+  assert "protocol 'standard'" not in other
+  assert len(list(workdir.glob("events.out.tfevents.*"))) == 1
+  assert (workdir / "evaluation/grid.png").exists()
+  # The evaluation, too, is the one of one device.
+  for name in ("psnr", "fmse"):
+    first, second = (
+      json.loads((place / "evaluation/metrics.json").read_text())["harmonized"][
+        name
+      ]
+      for place in (workdir, whole / "run")
+    )
+    assert first == pytest.approx(second, rel=1e-4)
+
+
+def test_a_killed_process_stops_the_other_and_both_continue(
+  program, run_config, tmp_path, whole
+):
+  workdir = tmp_path / "run"
+  main, other = start_two(program, run_config, tmp_path, workdir)
+  program.wait_for_step(main, workdir, 6)
+  other.send_signal(signal.SIGKILL)
+  killed = time.monotonic()
+  output, _ = main.communicate(timeout=300)
+  other.communicate()
+  assert time.monotonic() - killed < 2 * TIMEOUT
+  assert main.returncode != 0
+  assert "lost another one, and stops" in output
+  assert f"they continue from {workdir}'s last checkpoint" in output
+
+  # Both continue from the last checkpoint; a SIGTERM to one stops both, after
+  # the same step; one process alone goes on to the end.
+  processes = start_two(program, run_config, tmp_path, workdir)
+  program.wait_for_step(processes[0], workdir, 12)
+  processes[1].send_signal(signal.SIGTERM)
+  first, second = finish_all(program, processes)
+  assert f"continuing {workdir} from step" in first
+  stops = [
+    line.split(",")[0]
+    for output in (first, second)
+    for line in output.splitlines()
+    if line.startswith("stopped at step")
+  ]
+  assert len(stops) == 2
+  assert stops[0] == stops[1]
+  program.finish(program.start(run_config, tmp_path, workdir))
+  np.testing.assert_allclose(
+    losses(workdir), one_device(program, run_config, whole), rtol=1e-5
+  )
+
+
+def test_two_processes_continue_the_run_of_one(
+  program, run_config, tmp_path, whole
+):
+  workdir = tmp_path / "run"
+  process = program.start(run_config, tmp_path, workdir)
+  program.wait_for_step(process, workdir, 5)
+  process.send_signal(signal.SIGTERM)
+  assert "stopped at step" in program.finish(process)
+  finish_all(program, start_two(program, run_config, tmp_path, workdir))
+  np.testing.assert_allclose(
+    losses(workdir), one_device(program, run_config, whole), rtol=1e-5
+  )
+
+
+@pytest.mark.parametrize(
+  ("values", "words"),
+  [
+    ({"coordinator": "localhost:1"}, "give --config.hosts.count and"),
+    ({"count": 2, "rank": 0}, "give --config.hosts.coordinator"),
+    ({"coordinator": "localhost:1", "count": 2, "rank": 2}, "rank=2 is not"),
+  ],
+)
+def test_hosts_are_given_in_full(config, values, words):
+  config = dataclasses.replace(
+    config, distributed=True, hosts=HostsConfig(**values)
+  )
+  with pytest.raises(UserError, match=words):
+    hosts.join(config)
+
+
+def test_alone_there_is_nobody_to_join(config):
+  hosts.join(config)
+  assert jax.process_count() == 1
+  assert hosts.is_main()
