@@ -18,7 +18,13 @@ PARTS = {
   # Inside a function only, for those who write config files.
   "config": (("errors",), ("ml_collections",)),
   "files": ((), ()),
-  "data": (BASE, ("grain", "numpy", "PIL", "scipy", "skimage")),
+  "data": (
+    BASE,
+    (
+      *("grain", "numpy", "PIL", "rich", "scipy", "skimage"),
+      "tensorflow_datasets",
+    ),
+  ),
   "model": ((), ("flax", "jax", "jaxtyping")),
   "losses": ((), ("jax", "jaxtyping")),
   "metrics": ((), ("jax", "jaxtyping")),
@@ -38,6 +44,7 @@ PARTS = {
       *("rich", "tensorboardX"),
     ),
   ),
+  "cli": (("errors", "data"), ()),
   "command_line": (("errors", "config"), ("absl", "ml_collections")),
 }
 

@@ -1,15 +1,18 @@
 """iHarmony4 (Cong et al. 2020) as it is published: a tree of JPEG and PNG.
 
   root/IHD_train.txt, root/IHD_test.txt       lists over all four subsets
+  root/HCOCO/HCOCO_train.txt, ...             the same for each of them
   root/HCOCO/composite_images/c10_2_1.jpg     the foreground does not fit
   root/HCOCO/masks/c10_2.png                  photo and object
   root/HCOCO/real_images/c10.jpg              the photo
 
 A list's line is a composite's path, with or without the `composite_images`
-folder in it.
+folder in it; in a subset's own list the subset may be missing, too.
 """
 
+import dataclasses
 import pathlib
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -17,62 +20,134 @@ from hdnet_jax.data.records import Example, read_image, read_mask
 from hdnet_jax.errors import UserError
 
 SUBSETS = ("HCOCO", "HAdobe5k", "HFlickr", "Hday2night")
+SPLITS = ("train", "test")
+LAYOUT = "SUBSET/composite_images/PHOTO_OBJECT_VERSION.jpg"
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class Triplet:
+  """The files of an example, as paths inside the data set's folder."""
+
+  subset: str
+  composite: str
+  mask: str
+  real: str
+
+  @property
+  def name(self) -> str:
+    return pathlib.PurePosixPath(self.composite).stem
+
+
+class BadLine(UserError):
+  """A line of a list that names no composite."""
 
 
 class Iharmony4Folder:
   """One split (train or test) of the data set, resized as it is read."""
 
-  def __init__(self, root: str | pathlib.Path, split: str, image_size: int):
+  def __init__(
+    self,
+    root: str | pathlib.Path,
+    split: str,
+    image_size: int,
+    subsets: Sequence[str] = (),
+  ):
     self._root = pathlib.Path(root)
     self._size = image_size
-    path = self._root / f"IHD_{split}.txt"
-    if not path.is_file():
+    lists = find_lists(self._root, split)
+    if not lists:
       raise UserError(
-        f"iHarmony4 is not at {self._root.absolute()}: {path.name} is missing."
-        f" Download the data set, unpack {', '.join(SUBSETS)} and the IHD_"
-        "lists into one folder and set --config.data.root to it; or train now,"
-        " without data of your own: python train.py "
+        f"iHarmony4 is not at {self._root.absolute()}: IHD_{split}.txt is "
+        f"missing. Download the data set, unpack {', '.join(SUBSETS)} and the "
+        "IHD_ lists into one folder and set --config.data.root to it; or train "
+        "now, without data of your own: python train.py "
         "--config=configs/quickstart.py"
       )
-    lines = path.read_text(encoding="utf-8").splitlines()
-    self._files = [example_files(line) for line in lines if line.strip()]
-    if not self._files:
-      raise UserError(f"{path} lists no image; download it again")
+    wanted = check_subsets(subsets)
+    self._triplets = [
+      triplet
+      for path in lists
+      for line in read_lines(path)
+      if (triplet := parse_line(line, list_subset(path))).subset in wanted
+    ]
+    if not self._triplets:
+      names = " and ".join(str(path) for path in lists)
+      raise UserError(
+        f"{names} lists no image of {', '.join(wanted)}; download it again"
+      )
 
   def __len__(self) -> int:
-    return len(self._files)
+    return len(self._triplets)
 
   def __getitem__(self, index: int) -> Example:
-    composite, mask, real = (self._root / name for name in self._files[index])
+    triplet = self._triplets[index]
     return {
-      "composite": read_image(composite, self._size),
-      "real": read_image(real, self._size),
-      "mask": read_mask(mask, self._size),
+      "composite": read_image(self._root / triplet.composite, self._size),
+      "real": read_image(self._root / triplet.real, self._size),
+      "mask": read_mask(self._root / triplet.mask, self._size),
       "index": np.int32(index),
     }
 
   def name(self, index: int) -> str:
-    return pathlib.Path(self._files[index][0]).stem
+    return self._triplets[index].name
 
   def subset(self, index: int) -> str:
-    return self._files[index][0].split("/")[0]
+    return self._triplets[index].subset
 
 
-def example_files(line: str) -> tuple[str, str, str]:
-  """Composite, mask and real path, inside the root, of a list's line.
+def check_subsets(subsets: Sequence[str]) -> tuple[str, ...]:
+  """The subsets of that name, in the data set's order; all for none."""
+  unknown = set(subsets) - set(SUBSETS)
+  if unknown:
+    raise UserError(
+      f"iHarmony4 has no subset {', '.join(sorted(unknown))}; it has "
+      + ", ".join(SUBSETS)
+    )
+  return tuple(name for name in SUBSETS if not subsets or name in subsets)
+
+
+def find_lists(root: pathlib.Path, split: str) -> list[pathlib.Path]:
+  """The IHD list of a split, or those of its subsets where there is none."""
+  whole = root / f"IHD_{split}.txt"
+  if whole.is_file():
+    return [whole]
+  own = [root / subset / f"{subset}_{split}.txt" for subset in SUBSETS]
+  return [path for path in own if path.is_file()]
+
+
+def list_subset(path: pathlib.Path) -> str:
+  """The subset whose own list `path` is; "" for the IHD lists."""
+  subset = path.stem.rsplit("_", 1)[0]
+  return subset if subset in SUBSETS else ""
+
+
+def read_lines(path: pathlib.Path) -> list[str]:
+  """The lines of a list that say something; a byte order mark says nothing."""
+  lines = path.read_text(encoding="utf-8-sig").splitlines()
+  return [line.strip() for line in lines if line.strip()]
+
+
+def parse_line(line: str, subset: str = "") -> Triplet:
+  """The files that a list's line stands for.
 
   `<photo>_<object>_<version>.jpg`: the photo's own name may hold underscores.
+
+  Args:
+    subset: of a subset's own list, whose lines may leave it out.
+
+  Raises:
+    BadLine: where the line names no composite.
   """
   path = pathlib.PurePosixPath(line.strip().replace("\\", "/"))
   parts = path.stem.rsplit("_", 2)
-  if len(parts) != 3 or len(path.parts) < 2:
-    raise UserError(
-      f"{line.strip()!r} in an iHarmony4 list is not "
-      "SUBSET/composite_images/PHOTO_OBJECT_VERSION.jpg"
-    )
-  subset, (photo, mask, _) = path.parts[0], parts
-  return (
-    f"{subset}/composite_images/{path.name}",
-    f"{subset}/masks/{photo}_{mask}.png",
-    f"{subset}/real_images/{photo}{path.suffix}",
+  if len(path.parts) > 1 and path.parts[0] != "composite_images":
+    subset = path.parts[0]
+  if len(parts) != 3 or not all(parts) or not subset:
+    raise BadLine(f"{line.strip()!r} in an iHarmony4 list is not {LAYOUT}")
+  photo, number, _ = parts
+  return Triplet(
+    subset=subset,
+    composite=f"{subset}/composite_images/{path.name}",
+    mask=f"{subset}/masks/{photo}_{number}.png",
+    real=f"{subset}/real_images/{photo}{path.suffix}",
   )

@@ -16,6 +16,7 @@ from hdnet_jax.config import DataConfig
 from hdnet_jax.data.augment import augment
 from hdnet_jax.data.iharmony4 import Iharmony4Folder
 from hdnet_jax.data.photos import EmbeddedPhotos, PhotoFolder
+from hdnet_jax.data.prepared import PreparedIharmony4
 from hdnet_jax.data.records import Example, Source
 from hdnet_jax.errors import UserError
 
@@ -44,8 +45,6 @@ def open_source(config: DataConfig, split: str) -> Source:
   if config.source == "folder":
     return Iharmony4Folder(config.root, split, size, config.subsets)
   if config.source == "iharmony4":
-    from hdnet_jax.data.prepared import PreparedIharmony4
-
     return PreparedIharmony4(config.root, split, size, config.subsets)
   raise UserError(
     f"config.data.source={config.source!r} is none of embedded, photos, folder "

@@ -36,35 +36,100 @@ class Source(Protocol):
     """The part of the data set that it belongs to."""
 
 
+# Kinds of bad files, as tables name them.
+MISSING = "missing file"
+UNREADABLE = "unreadable file"
+TRUNCATED = "truncated file"
+TOO_LARGE = "too many pixels"
+
+# Where Pillow itself begins to warn of images that fill the memory.
+MAX_PIXELS = 89_000_000
+
+
+class BadImage(UserError):
+  """A file that cannot be read as an image; `kind` is one of those above."""
+
+  def __init__(self, path: pathlib.Path, kind: str, detail: str):
+    self.path, self.kind, self.detail = path, kind, detail
+    super().__init__(
+      f"{path} does not exist; restore it, or take it off its list"
+      if kind == MISSING
+      else f"{path} cannot be read as an image ({detail}); replace or remove it"
+    )
+
+
 def read_image(path: pathlib.Path, size: int) -> np.ndarray:
   """The RGB image at `path`, resized to `size` x `size`, antialiased."""
-  return np.asarray(
-    _open(path).convert("RGB").resize((size, size), Image.Resampling.BILINEAR)
-  )
+  return np.asarray(resize_image(open_image(path), size))
 
 
 def read_mask(path: pathlib.Path, size: int) -> np.ndarray:
   """The mask at `path` as uint8 0/1 [size, size, 1]; over half is white."""
-  mask = _open(path).convert("L").resize((size, size), Image.Resampling.NEAREST)
+  return mask_pixels(resize_mask(gray(open_image(path)), size))
+
+
+def resize_image(image: Image.Image, size: int) -> Image.Image:
+  return image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR)
+
+
+def resize_mask(mask: Image.Image, size: int) -> Image.Image:
+  return mask.resize((size, size), Image.Resampling.NEAREST)
+
+
+def gray(mask: Image.Image) -> Image.Image:
+  """A mask of any mode as 8-bit gray ("L").
+
+  16 bits are scaled to 8; what is transparent is black.
+  """
+  if mask.mode.startswith("I"):
+    return Image.fromarray((np.asarray(mask) // 257).astype(np.uint8))
+  if mask.has_transparency_data:
+    light = mask.convert("RGBA")
+    black = Image.new("RGBA", light.size, (0, 0, 0, 255))
+    return Image.alpha_composite(black, light).convert("L")
+  return mask.convert("L")
+
+
+def mask_pixels(mask: Image.Image) -> np.ndarray:
+  """A gray mask as uint8 0/1 [H, W, 1]; over half is white."""
   return (np.asarray(mask) > 127).astype(np.uint8)[..., None]
 
 
-def _open(path: pathlib.Path) -> Image.Image:
-  """The decoded image; raises UserError, naming the file."""
+def open_image(path: pathlib.Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
+  """The decoded image.
+
+  Raises:
+    BadImage: for what is missing, no image, cut off, or of more than
+      `max_pixels` pixels, which is found before they are decoded.
+  """
   try:
     with Image.open(path) as image:
-      image.load()
-      return image
+      if image.width * image.height > max_pixels:
+        raise BadImage(
+          path,
+          TOO_LARGE,
+          f"{image.width}x{image.height} is over the limit of {max_pixels} "
+          "pixels",
+        )
+      return _load(path, image)
   except FileNotFoundError:
-    raise UserError(
-      f"{path} does not exist; restore it, or take it off its list"
-    ) from None
-  except (
-    UnidentifiedImageError,
-    Image.DecompressionBombError,
-    OSError,
-    SyntaxError,
-  ) as error:
-    raise UserError(
-      f"{path} cannot be read as an image ({error}); replace or remove it"
-    ) from None
+    raise BadImage(path, MISSING, "no such file") from None
+  except Image.DecompressionBombError as error:
+    raise BadImage(path, TOO_LARGE, str(error)) from None
+  except (UnidentifiedImageError, OSError) as error:
+    raise BadImage(path, UNREADABLE, _words(error, path)) from None
+
+
+def _load(path: pathlib.Path, image: Image.Image) -> Image.Image:
+  """The image with its pixels; its header was found to be right."""
+  try:
+    image.load()
+  except (OSError, SyntaxError, EOFError) as error:
+    raise BadImage(path, TRUNCATED, _words(error, path)) from None
+  return image
+
+
+def _words(error: Exception, path: pathlib.Path) -> str:
+  """The error in a line, without the path that stands beside it."""
+  words = " ".join(str(error).replace(str(path), "it").split())
+  return words or type(error).__name__

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hdnet_jax.data.iharmony4 import Iharmony4Folder, example_files
+from hdnet_jax.data.iharmony4 import Iharmony4Folder, parse_line
 from hdnet_jax.errors import UserError
 
 DAY2NIGHT = (
@@ -35,6 +35,11 @@ def root(tmp_path, rng):
   return tmp_path
 
 
+def files_of(line: str, subset: str = "") -> tuple[str, str, str]:
+  triplet = parse_line(line, subset)
+  return triplet.composite, triplet.mask, triplet.real
+
+
 def write_list(root, content: bytes) -> None:
   (root / "IHD_train.txt").write_bytes(content)
 
@@ -63,7 +68,7 @@ def check_example(example, size: int, index: int) -> None:
   ],
 )
 def test_files_of_every_spelling(line):
-  assert example_files(line) == DAY2NIGHT
+  assert files_of(line) == DAY2NIGHT
 
 
 @pytest.mark.parametrize(
@@ -88,7 +93,7 @@ def test_files_of_every_spelling(line):
   ],
 )
 def test_files_of_every_subset(line, mask, real):
-  assert example_files(line) == (line, mask, real)
+  assert files_of(line) == (line, mask, real)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +102,7 @@ def test_files_of_every_subset(line, mask, real):
 )
 def test_lines_that_name_no_composite(line):
   with pytest.raises(UserError, match=re.escape(repr(line))):
-    example_files(line)
+    parse_line(line)
 
 
 def test_bad_line_in_a_list(root):
@@ -173,3 +178,32 @@ def test_shared_samples(shared, split, count):
     inside = example["mask"][..., 0] == 1
     assert difference[inside].mean() > 2 * difference[~inside].mean()
   assert {source.subset(i) for i in range(count)} == {"HAdobe5k", "HCOCO"}
+
+
+@pytest.mark.parametrize(
+  "line",
+  ["f_1_7_1.jpg", "composite_images/f_1_7_1.jpg\r", "HFlickr/f_1_7_1.jpg"],
+)
+def test_lines_of_a_subsets_own_list(line):
+  assert files_of(line, "HFlickr") == (
+    "HFlickr/composite_images/f_1_7_1.jpg",
+    "HFlickr/masks/f_1_7.png",
+    "HFlickr/real_images/f_1.jpg",
+  )
+
+
+def test_own_lists_stand_in_for_the_whole(root):
+  (root / "IHD_train.txt").rename(root / "HFlickr/HFlickr_train.txt")
+  assert len(Iharmony4Folder(root, "train", 16)) == 2
+
+
+def test_subsets(root):
+  write_list(root, b"HCOCO/c_1_1.jpg\nHFlickr/f_1_7_1.jpg\nHCOCO/c_1_2.jpg\n")
+  source = Iharmony4Folder(root, "train", 16, ("HFlickr",))
+  assert [source.name(i) for i in range(len(source))] == ["f_1_7_1"]
+  with pytest.raises(
+    UserError, match="no subset HAdobe; it has HCOCO, HAdobe5k"
+  ):
+    Iharmony4Folder(root, "train", 16, ("HAdobe",))
+  with pytest.raises(UserError, match="lists no image of Hday2night"):
+    Iharmony4Folder(root, "train", 16, ("Hday2night",))

@@ -1,0 +1,127 @@
+"""The TFDS builder of iHarmony4, for `tfds.builder("iharmony4/256")` and ours.
+
+Importing this module registers it. It is built and read without TensorFlow:
+
+  builder = tfds.builder("iharmony4/256", data_dir=OUTPUT)
+  builder.download_and_prepare(
+    download_config=tfds.download.DownloadConfig(manual_dir=ROOT))
+  source = builder.as_data_source(split="HCOCO_train+HFlickr_train")
+
+`hdnet prepare iharmony4` does the same, with its options.
+"""
+
+import contextlib
+import io
+import pathlib
+import shutil
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar
+
+import tensorflow_datasets as tfds
+
+from hdnet_jax.data import prepare
+from hdnet_jax.data.checks import Fault
+
+VERSION = "1.0.0"
+
+
+class Iharmony4(tfds.core.GeneratorBasedBuilder):
+  """iHarmony4, a split for each subset: HCOCO_train, HAdobe5k_test, ..."""
+
+  VERSION = tfds.core.Version(VERSION)
+  BUILDER_CONFIGS: ClassVar = [
+    tfds.core.BuilderConfig(
+      name=size,
+      description="at its own sizes"
+      if size == prepare.NATIVE
+      else f"resized to {size}x{size}",
+    )
+    for size in prepare.SIZES
+  ]
+  MANUAL_DOWNLOAD_INSTRUCTIONS = (
+    "Download iHarmony4 and unpack HCOCO, HAdobe5k, HFlickr, Hday2night, "
+    "IHD_train.txt and IHD_test.txt into the manual folder."
+  )
+
+  def __init__(
+    self, *, prepared: prepare.Prepared | None = None, **arguments: Any
+  ):
+    """`prepared` is what to write; without, the manual folder is prepared."""
+    self._prepared = prepared
+    self.on_example: Callable[[], object] = lambda: None
+    super().__init__(**arguments)
+
+  def _info(self) -> tfds.core.DatasetInfo:
+    image = {"shape": (None, None, 3)}
+    return self.dataset_info_from_configs(
+      description="Composites, masks and real photos of iHarmony4.",
+      features=tfds.features.FeaturesDict(
+        {
+          # WebP, without loss; the masks are PNG, 0 or 255.
+          "composite": tfds.features.Image(**image),
+          "mask": tfds.features.Image(shape=(None, None, 1)),
+          "real": tfds.features.Image(**image),
+          "name": tfds.features.Text(),
+          "subset": tfds.features.Text(),
+        }
+      ),
+      homepage="https://github.com/bcmi/Image-Harmonization-Dataset-iHarmony4",
+      disable_shuffling=True,  # the order is the lists'
+    )
+
+  def _split_generators(self, dl_manager) -> dict[str, Iterator]:
+    prepared = self._prepared
+    if prepared is None:
+      size = self.builder_config.name
+      work = work_dir(pathlib.Path(self._data_dir_root), size)
+      prepared = prepare.prepare(
+        pathlib.Path(dl_manager.manual_dir), work, size, prepare.Options()
+      )
+    return {
+      split: self._generate_examples(chunks)
+      for split, chunks in prepared.chunks.items()
+    }
+
+  def _generate_examples(self, chunks: list[prepare.Chunk]) -> Iterator:
+    key = 0
+    for chunk in chunks:
+      for triplet, encoded in prepare.read_chunk(chunk):
+        self.on_example()
+        example = {part: io.BytesIO(data) for part, data in encoded.items()}
+        yield key, {**example, "name": triplet.name, "subset": triplet.subset}
+        key += 1
+
+
+def work_dir(output: pathlib.Path, size: str) -> pathlib.Path:
+  """The folder of chunks, which an interrupted preparation leaves."""
+  return output / f".iharmony4_{size}_work"
+
+
+def build(
+  root: pathlib.Path, output: pathlib.Path, size: str, options: prepare.Options
+) -> tuple[Iharmony4, list[Fault]]:
+  """Prepares the data set at `root` into `output/iharmony4/SIZE`.
+
+  Returns:
+    The builder, which can be read from, and what was left out.
+
+  Raises:
+    UserError: where there is no data set, or, if strict, for any fault.
+  """
+  work = work_dir(output, size)
+  prepared = prepare.prepare(root, work, size, options)
+  chunks = [chunk for part in prepared.chunks.values() for chunk in part]
+  images = sum(len(chunk.triplets) for chunk in chunks)
+  builder = Iharmony4(
+    prepared=prepared, config=size, data_dir=output, file_format="array_record"
+  )
+  tfds.disable_progress_bar()
+  # TFDS says on standard output that it downloads, which it does not.
+  with (
+    prepare.bar_of("writing", images) as advance,
+    contextlib.redirect_stdout(io.StringIO()),
+  ):
+    builder.on_example = lambda: advance(1)
+    builder.download_and_prepare(download_dir=work / "downloads")
+  shutil.rmtree(work)
+  return builder, prepared.faults

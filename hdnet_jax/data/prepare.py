@@ -1,0 +1,361 @@
+"""iHarmony4 checked, resized and encoded, by all cores, in chunks that last.
+
+A chunk is some triplets in the lists' order; it becomes one file in a work
+folder, so that an interrupted preparation goes on where it was. The file's name
+is a digest of all that went into it: a chunk whose files have changed since is
+made again.
+"""
+
+import concurrent.futures
+import contextlib
+import dataclasses
+import hashlib
+import io
+import json
+import logging
+import multiprocessing
+import os
+import pathlib
+import signal
+import warnings
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from PIL import Image
+from rich import progress
+from rich.console import Console
+from rich.text import Text
+
+from hdnet_jax.data import checks, records
+from hdnet_jax.data.checks import Fault
+from hdnet_jax.data.iharmony4 import (
+  SPLITS,
+  BadLine,
+  Triplet,
+  check_subsets,
+  find_lists,
+  list_subset,
+  parse_line,
+  read_lines,
+)
+from hdnet_jax.errors import UserError
+from hdnet_jax.files import write_then_rename
+
+log = logging.getLogger(__name__)
+
+NATIVE = "native"
+SIZES = ("256", "1024", "2048", NATIVE)
+PARTS = ("composite", "mask", "real")
+
+_CHUNK = 64  # triplets
+_FORMAT = 1  # of a chunk's file
+# Lossless WebP at its quickest: a third smaller than PNG, and read faster.
+_WEBP = {"format": "WEBP", "lossless": True, "quality": 0, "method": 0}
+_WEBP_SIDE = 16_383  # pixels at most
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+  """How to prepare; the defaults are the command line's."""
+
+  subsets: tuple[str, ...] = ()  # all
+  workers: int = 0  # processes; 0 is one a core
+  strict: bool = True  # refuse a data set with faults, or leave them out
+  max_pixels: int = records.MAX_PIXELS  # of an image; more is refused
+
+
+@dataclasses.dataclass(frozen=True)
+class Chunk:
+  """Triplets that are prepared together."""
+
+  triplets: tuple[Triplet, ...]
+  path: pathlib.Path  # of the file that holds them, prepared
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+  """What came out: chunks by `SUBSET_SPLIT`, and what was wrong."""
+
+  chunks: dict[str, list[Chunk]]
+  faults: list[Fault]
+
+
+Encoded = dict[str, bytes]  # composite and real in WebP, mask in PNG
+
+
+def prepare(
+  root: pathlib.Path, work: pathlib.Path, size: str, options: Options
+) -> Prepared:
+  """Checks and encodes every triplet of the data set at `root`.
+
+  Args:
+    work: folder for the chunks.
+    size: one of `SIZES`.
+
+  Raises:
+    UserError: where there is no data set, or, if strict, for any fault.
+  """
+  listed, faults = read_lists(root, check_subsets(options.subsets))
+  chunks = {
+    split: [
+      Chunk(part, work / _chunk_name(root, part, size, options.max_pixels))
+      for part in _parts(triplets)
+    ]
+    for split, triplets in listed.items()
+  }
+  flat = [chunk for part in chunks.values() for chunk in part]
+  faults += _make(root, flat, size, options)
+  faults = checks.unique(faults)
+  if faults:
+    Console(stderr=True).print(checks.table_of(faults))
+  if faults and options.strict:
+    raise UserError(
+      f"{root}: {checks.summary(faults)}; mend these, or leave them out with "
+      "--skip-bad"
+    )
+  return Prepared(chunks, faults)
+
+
+def read_lists(
+  root: pathlib.Path, subsets: Sequence[str]
+) -> tuple[dict[str, list[Triplet]], list[Fault]]:
+  """The triplets by `SUBSET_SPLIT`, in the lists' order; faults of the lists.
+
+  Only triplets whose composite exists are returned, each once a split. An
+  image in both splits is their authors' choice; it is said, and kept.
+  """
+  triplets: dict[str, list[Triplet]] = {}
+  faults: list[Fault] = []
+  listed: set[str] = set()
+  for split in SPLITS:
+    seen: set[str] = set()
+    lists = find_lists(root, split)
+    if not lists:
+      raise UserError(
+        f"iHarmony4 is not at {root.absolute()}: IHD_{split}.txt is missing; "
+        "download the data set and unpack it there, lists and all"
+      )
+    for path in lists:
+      name = path.relative_to(root).as_posix()
+      for line in read_lines(path):
+        try:
+          triplet = parse_line(line, list_subset(path))
+        except BadLine:
+          faults.append(Fault(checks.BAD_LINE, name, repr(line)))
+          continue
+        if triplet.subset not in subsets:
+          continue
+        if triplet.composite in seen:
+          faults.append(Fault(checks.LISTED_TWICE, triplet.composite, name))
+          continue
+        seen.add(triplet.composite)
+        if not (root / triplet.composite).is_file():
+          faults.append(Fault(checks.NO_FILE, triplet.composite, name))
+          continue
+        triplets.setdefault(f"{triplet.subset}_{split}", []).append(triplet)
+    if listed & seen:
+      log.warning("%d images are in train and in test", len(listed & seen))
+    listed |= seen
+  faults += _unlisted(root, subsets, listed)
+  if not triplets:
+    raise UserError(
+      f"{root} has none of the listed images of {', '.join(subsets)}; unpack "
+      "the data set there"
+    )
+  return triplets, faults
+
+
+def _unlisted(
+  root: pathlib.Path, subsets: Sequence[str], listed: set[str]
+) -> list[Fault]:
+  """Composites that no list names."""
+  faults = []
+  for subset in subsets:
+    for path in sorted((root / subset / "composite_images").glob("*")):
+      name = path.relative_to(root).as_posix()
+      image = path.suffix.lower() in (".jpg", ".jpeg", ".png")
+      if image and not path.name.startswith(".") and name not in listed:
+        faults.append(Fault(checks.UNLISTED, name, "in no train or test list"))
+  return faults
+
+
+def _parts(triplets: list[Triplet]) -> Iterator[tuple[Triplet, ...]]:
+  for start in range(0, len(triplets), _CHUNK):
+    yield tuple(triplets[start : start + _CHUNK])
+
+
+def _chunk_name(
+  root: pathlib.Path, triplets: Sequence[Triplet], size: str, max_pixels: int
+) -> str:
+  digest = hashlib.sha256(f"{_FORMAT} {size} {max_pixels}\n".encode())
+  for triplet in triplets:
+    for part in PARTS:
+      name = getattr(triplet, part)
+      path = root / name
+      state = path.stat() if path.exists() else None
+      stamp = (state.st_size, state.st_mtime_ns) if state else "missing"
+      digest.update(f"{name} {stamp}\n".encode())
+  return f"{digest.hexdigest()[:24]}.zip"
+
+
+def _make(
+  root: pathlib.Path, chunks: list[Chunk], size: str, options: Options
+) -> list[Fault]:
+  """Makes the chunks that are not there; the faults of all."""
+  images = sum(len(chunk.triplets) for chunk in chunks)
+  waiting = [chunk for chunk in chunks if not chunk.path.exists()]
+  done = images - sum(len(chunk.triplets) for chunk in waiting)
+  if waiting:
+    with bar_of("preparing", images, done) as advance:
+      in_processes(
+        options.workers,
+        options.max_pixels,
+        [
+          (make_chunk, root, chunk, size, options.max_pixels)
+          for chunk in waiting
+        ],
+        on_done=lambda place: advance(len(waiting[place].triplets)),
+      )
+  return [fault for chunk in chunks for fault in read_faults(chunk)]
+
+
+def in_processes(
+  workers: int,
+  max_pixels: int,
+  calls: list[tuple],
+  on_done: Callable[[int], None],
+) -> list[Any]:
+  """The results of the calls, (function, argument, ...), made by processes.
+
+  Args:
+    workers: processes; 0 is one a core.
+    max_pixels: of the images that they read.
+    on_done: called with a call's place when it is done, in any order.
+  """
+  pool = concurrent.futures.ProcessPoolExecutor(
+    min(workers or os.cpu_count() or 1, len(calls)),
+    multiprocessing.get_context("spawn"),
+    initializer=_start_worker,
+    initargs=(max_pixels,),
+  )
+  results: list[Any] = [None] * len(calls)
+  try:
+    places = {pool.submit(*call): i for i, call in enumerate(calls)}
+    for future in concurrent.futures.as_completed(places):
+      results[places[future]] = future.result()
+      on_done(places[future])
+  finally:
+    # After Ctrl-C: what runs is finished and kept, the rest never starts.
+    pool.shutdown(cancel_futures=True)
+  return results
+
+
+def _start_worker(max_pixels: int) -> None:
+  signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent answers Ctrl-C
+  # Our limit is the one that counts, and is checked before pixels are decoded.
+  Image.MAX_IMAGE_PIXELS = max_pixels
+  warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+
+
+class _Speed(progress.ProgressColumn):
+  def render(self, task: progress.Task) -> Text:
+    return Text(f"{task.speed or 0:.0f} images/s")
+
+
+@contextlib.contextmanager
+def bar_of(
+  what: str, total: int, done: int = 0
+) -> Iterator[Callable[[int], None]]:
+  """A progress bar over images, on standard error; gives what advances it."""
+  columns = (
+    progress.TextColumn("{task.description}"),
+    progress.BarColumn(),
+    progress.MofNCompleteColumn(),
+    _Speed(),
+    progress.TimeRemainingColumn(),
+  )
+  with progress.Progress(*columns, console=Console(stderr=True)) as bar:
+    task = bar.add_task(what, total=total, completed=done)
+    yield lambda count: bar.advance(task, count)
+
+
+def make_chunk(
+  root: pathlib.Path, chunk: Chunk, size: str, max_pixels: int
+) -> None:
+  """Writes a chunk's file: its good triplets, and its faults."""
+  faults: list[Fault] = []
+
+  def write(path: pathlib.Path) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as file:
+      for place, triplet in enumerate(chunk.triplets):
+        encoded, found = encode(root, triplet, size, max_pixels)
+        faults.extend(found)
+        for part, data in (encoded or {}).items():
+          file.writestr(f"{place}/{part}", data)
+      rows = [dataclasses.astuple(fault) for fault in faults]
+      file.writestr("faults.json", json.dumps(rows))
+
+  write_then_rename(chunk.path, write)
+
+
+def read_faults(chunk: Chunk) -> list[Fault]:
+  with zipfile.ZipFile(chunk.path) as file:
+    return [Fault(*row) for row in json.loads(file.read("faults.json"))]
+
+
+def read_chunk(chunk: Chunk) -> Iterator[tuple[Triplet, Encoded]]:
+  """The good triplets of a chunk that was made."""
+  with zipfile.ZipFile(chunk.path) as file:
+    names = set(file.namelist())
+    for place, triplet in enumerate(chunk.triplets):
+      if f"{place}/mask" in names:
+        yield triplet, {part: file.read(f"{place}/{part}") for part in PARTS}
+
+
+def encode(
+  root: pathlib.Path, triplet: Triplet, size: str, max_pixels: int
+) -> tuple[Encoded | None, list[Fault]]:
+  """A triplet at its size, without loss; None where anything is wrong."""
+  faults: list[Fault] = []
+  composite = checks.read(
+    root, triplet.composite, max_pixels, faults, checks.NO_FILE
+  )
+  mask = checks.read(root, triplet.mask, max_pixels, faults)
+  real = checks.read(root, triplet.real, max_pixels, faults)
+  checks.check_sizes(
+    {"composite": composite, "mask": mask, "real": real},
+    triplet.composite,
+    faults,
+  )
+  light = checks.check_mask(mask, triplet.mask, faults)
+  if size == NATIVE and composite and max(composite.size) > _WEBP_SIDE:
+    w, h = composite.size
+    detail = f"{w}x{h}: a side is over {_WEBP_SIDE}"
+    faults.append(Fault(records.TOO_LARGE, triplet.composite, detail))
+  if faults:
+    return None, faults
+  return {
+    "composite": _webp(composite, size),
+    "mask": _png(light, size),
+    "real": _webp(real, size),
+  }, []
+
+
+def _webp(image: Image.Image, size: str) -> bytes:
+  image = (
+    image.convert("RGB")
+    if size == NATIVE
+    else records.resize_image(image, int(size))
+  )
+  file = io.BytesIO()
+  image.save(file, **_WEBP)
+  return file.getvalue()
+
+
+def _png(mask: Image.Image, size: str) -> bytes:
+  mask = mask if size == NATIVE else records.resize_mask(mask, int(size))
+  file = io.BytesIO()
+  # One bit a pixel, at the threshold of `records.mask_pixels`.
+  mask.point(lambda value: 255 * (value > 127), mode="1").save(file, "PNG")
+  return file.getvalue()
