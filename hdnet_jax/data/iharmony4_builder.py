@@ -110,15 +110,13 @@ def build(
   """
   work = work_dir(output, size)
   prepared = prepare.prepare(root, work, size, options)
-  chunks = [chunk for part in prepared.chunks.values() for chunk in part]
-  images = sum(len(chunk.triplets) for chunk in chunks)
   builder = Iharmony4(
     prepared=prepared, config=size, data_dir=output, file_format="array_record"
   )
   tfds.disable_progress_bar()
   # TFDS says on standard output that it downloads, which it does not.
   with (
-    prepare.bar_of("writing", images) as advance,
+    prepare.bar_of("writing", prepared.count) as advance,
     contextlib.redirect_stdout(io.StringIO()),
   ):
     builder.on_example = lambda: advance(1)

@@ -17,7 +17,6 @@ import multiprocessing
 import os
 import pathlib
 import signal
-import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -78,6 +77,7 @@ class Prepared:
   """What came out: chunks by `SUBSET_SPLIT`, and what was wrong."""
 
   chunks: dict[str, list[Chunk]]
+  count: int  # of good triplets
   faults: list[Fault]
 
 
@@ -114,7 +114,12 @@ def prepare(
       f"{root}: {checks.summary(faults)}; mend these, or leave them out with "
       "--skip-bad"
     )
-  return Prepared(chunks, faults)
+  counts = {split: sum(map(count_good, part)) for split, part in chunks.items()}
+  if not any(counts.values()):
+    raise UserError(f"{root} has no good triplet")
+  # TFDS has no empty splits.
+  chunks = {split: part for split, part in chunks.items() if counts[split]}
+  return Prepared(chunks, sum(counts.values()), faults)
 
 
 def read_lists(
@@ -210,7 +215,6 @@ def _make(
     with bar_of("preparing", images, done) as advance:
       in_processes(
         options.workers,
-        options.max_pixels,
         [
           (make_chunk, root, chunk, size, options.max_pixels)
           for chunk in waiting
@@ -221,23 +225,18 @@ def _make(
 
 
 def in_processes(
-  workers: int,
-  max_pixels: int,
-  calls: list[tuple],
-  on_done: Callable[[int], None],
+  workers: int, calls: list[tuple], on_done: Callable[[int], None]
 ) -> list[Any]:
   """The results of the calls, (function, argument, ...), made by processes.
 
   Args:
     workers: processes; 0 is one a core.
-    max_pixels: of the images that they read.
     on_done: called with a call's place when it is done, in any order.
   """
   pool = concurrent.futures.ProcessPoolExecutor(
     min(workers or os.cpu_count() or 1, len(calls)),
     multiprocessing.get_context("spawn"),
     initializer=_start_worker,
-    initargs=(max_pixels,),
   )
   results: list[Any] = [None] * len(calls)
   try:
@@ -251,11 +250,10 @@ def in_processes(
   return results
 
 
-def _start_worker(max_pixels: int) -> None:
+def _start_worker() -> None:
   signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent answers Ctrl-C
-  # Our limit is the one that counts, and is checked before pixels are decoded.
-  Image.MAX_IMAGE_PIXELS = max_pixels
-  warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+  # `records.open_image` has a limit of its own, before pixels are decoded.
+  Image.MAX_IMAGE_PIXELS = None
 
 
 class _Speed(progress.ProgressColumn):
@@ -302,6 +300,11 @@ def make_chunk(
 def read_faults(chunk: Chunk) -> list[Fault]:
   with zipfile.ZipFile(chunk.path) as file:
     return [Fault(*row) for row in json.loads(file.read("faults.json"))]
+
+
+def count_good(chunk: Chunk) -> int:
+  with zipfile.ZipFile(chunk.path) as file:
+    return sum(name.endswith("/mask") for name in file.namelist())
 
 
 def read_chunk(chunk: Chunk) -> Iterator[tuple[Triplet, Encoded]]:

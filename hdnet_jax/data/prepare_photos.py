@@ -47,7 +47,6 @@ def prepare_photos(root: pathlib.Path, options: Options) -> Checked:
   with bar_of("checking", len(rows)) as advance:
     results = in_processes(
       options.workers,
-      options.max_pixels,
       [(check_pairs, root, part, options.max_pixels) for part in parts],
       on_done=lambda place: advance(len(parts[place])),
     )

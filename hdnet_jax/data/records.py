@@ -11,6 +11,7 @@ An Example is a dict of NumPy arrays:
 Names and subsets stay on the host: `source.name(index)`.
 """
 
+import os
 import pathlib
 from typing import Protocol
 
@@ -117,7 +118,8 @@ def open_image(path: pathlib.Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
   except Image.DecompressionBombError as error:
     raise BadImage(path, TOO_LARGE, str(error)) from None
   except (UnidentifiedImageError, OSError) as error:
-    raise BadImage(path, UNREADABLE, _words(error, path)) from None
+    kind = TRUNCATED if _begins_as_image(path) else UNREADABLE
+    raise BadImage(path, kind, _words(error, path)) from None
 
 
 def _load(path: pathlib.Path, image: Image.Image) -> Image.Image:
@@ -127,6 +129,15 @@ def _load(path: pathlib.Path, image: Image.Image) -> Image.Image:
   except (OSError, SyntaxError, EOFError) as error:
     raise BadImage(path, TRUNCATED, _words(error, path)) from None
   return image
+
+
+def _begins_as_image(path: pathlib.Path) -> bool:
+  """Whether a file that is no image was one: by its first bytes, or none."""
+  if not path.is_file() or not os.access(path, os.R_OK):
+    return False
+  with path.open("rb") as file:
+    start = file.read(4)
+  return not start or start.startswith((b"\xff\xd8", b"\x89PNG", b"RIFF"))
 
 
 def _words(error: Exception, path: pathlib.Path) -> str:

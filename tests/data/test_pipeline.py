@@ -144,7 +144,8 @@ def main(_):
     reader = Reader(threads=1, workers=workers)
     batches = training_batches(source, 5, 0, reader, 3, True, 0.5)
     out = [next(batches) for _ in range(7)]
-    print([b["index"].tolist() for b in out], sum(int(b["real"].sum()) for b in out))
+    total = sum(int(b["real"].sum()) for b in out)
+    print([b["index"].tolist() for b in out], total)
     print([b["index"].tolist() for b in evaluation_batches(source, 16, reader)])
 
 if __name__ == "__main__":
