@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hdnet_jax.config import Config, DataConfig
+from hdnet_jax.config import Config, DataConfig, TrainingConfig
 from hdnet_jax.errors import UserError
 from hdnet_jax.training import loop
 from hdnet_jax.training.checkpoint import Checkpoints
@@ -107,6 +107,24 @@ def test_eight_devices_run(config, tmp_path):
   )
   np.testing.assert_allclose(first, second, rtol=1e-4)
   assert int(one.step) == int(eight.step)
+
+
+def test_evaluation_uses_the_running_mean(config, tmp_path):
+  config = dataclasses.replace(config, training=TrainingConfig(0.99))
+  state = train_and_evaluate(config, tmp_path, jax.devices()[:1])
+  evaluate_checkpoint(
+    config, tmp_path, "last", tmp_path / "again", jax.devices()[:1]
+  )
+  trained, again = (
+    json.loads((tmp_path / name / "metrics.json").read_text())
+    for name in ("evaluation", "again")
+  )
+  assert again == trained
+  # The mean is another than the last step's weights, and was saved.
+  kernels = [tree["x0"]["kernel"] for tree in (state.params, state.ema)]
+  assert (np.asarray(kernels[0]) != np.asarray(kernels[1])).any()
+  whole = train_and_evaluate(config, tmp_path, jax.devices()[:1])
+  jax.tree.map(np.testing.assert_array_equal, state.ema, whole.ema)
 
 
 def test_finished_run_is_only_evaluated_again(config, tmp_path):

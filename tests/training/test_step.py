@@ -8,10 +8,11 @@ import optax
 import pytest
 
 from hdnet_jax import sharding
-from hdnet_jax.config import MeshConfig
+from hdnet_jax.config import MeshConfig, TrainingConfig
 from hdnet_jax.data.pipeline import Reader, open_source, training_batches
 from hdnet_jax.errors import UserError
 from hdnet_jax.training.state import (
+  abstract_state,
   initial_state,
   make_optimizer,
   make_schedule,
@@ -44,6 +45,72 @@ def test_eight_devices_equal_one(config):
     # Adam divides by the gradient's size: where that is rounding error alone
     # the sign of a step may differ, so weights are compared as tensors.
     assert np.linalg.norm(a - b) <= 1e-5 * max(np.linalg.norm(a), 1)
+
+
+@pytest.mark.parametrize("mesh", [MeshConfig(4, 2), MeshConfig(1, 4)])
+def test_bands_of_images_equal_whole_ones(config, mesh):
+  one, losses_one = run_steps(config, jax.devices()[:1], 2)
+  banded = dataclasses.replace(config, mesh=mesh)
+  several, losses_several = run_steps(banded, jax.devices(), 2)
+  np.testing.assert_allclose(losses_several, losses_one, rtol=1e-5)
+  for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(several), strict=True):
+    assert np.linalg.norm(a - b) <= 1e-5 * max(np.linalg.norm(a), 1)
+
+
+def test_remat_changes_memory_only(config):
+  plain, losses_plain = run_steps(config, jax.devices()[:1], 2)
+  model = dataclasses.replace(config.model, remat=True)
+  remat = dataclasses.replace(config, model=model)
+  again, losses_again = run_steps(remat, jax.devices()[:1], 2)
+  np.testing.assert_allclose(losses_again, losses_plain, rtol=1e-6)
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6),
+    plain,
+    again,
+  )
+
+
+def test_remat_needs_less_memory(config):
+  def temporaries(remat: bool) -> int:
+    model = dataclasses.replace(config.model, remat=remat)
+    changed = dataclasses.replace(config, model=model)
+    mesh = sharding.make_mesh(config.mesh, jax.devices()[:1])
+    optimizer = make_optimizer(config.optimizer, 2.0)
+    state = abstract_state(lambda: initial_state(changed, optimizer), mesh)
+    batch = {
+      "real": jax.ShapeDtypeStruct((2, 128, 128, 3), np.uint8),
+      "mask": jax.ShapeDtypeStruct((2, 128, 128, 1), np.uint8),
+    }
+    step = make_train_step(changed, optimizer, mesh)
+    compiled = step.lower(state, batch).compile()
+    return compiled.memory_analysis().temp_size_in_bytes
+
+  assert temporaries(True) < 0.8 * temporaries(False)
+
+
+def test_ema_follows_the_parameters(config):
+  decay = 0.9
+  config = dataclasses.replace(config, training=TrainingConfig(decay))
+  mesh = sharding.make_mesh(config.mesh, jax.devices()[:1])
+  optimizer = make_optimizer(config.optimizer, 2.0)
+  step = make_train_step(config, optimizer, mesh)
+  batches = training_batches(open_source(config.data, "train"), 8, 0, Reader())
+  state = jax.device_put(
+    initial_state(config, optimizer), sharding.replicated(mesh)
+  )
+  mean = jax.device_get(state.params)
+  for number in range(3):
+    state, _ = step(state, sharding.put(next(batches), mesh))
+    d = min(decay, (1 + number) / (10 + number))
+    params = jax.device_get(state.params)
+    mean = jax.tree.map(lambda m, p, d=d: d * m + (1 - d) * p, mean, params)
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7),
+    mean,
+    jax.device_get(state.ema),
+  )
+  assert state.evaluated is state.ema
+  assert state.replace(ema=None).evaluated is state.params
 
 
 def test_same_seed_same_run(config):
@@ -137,3 +204,28 @@ def test_batch_that_does_not_divide_names_the_nearest():
   with pytest.raises(UserError, match=r"batch_size=12 .* 8 devices.* is 16"):
     sharding.check_divides("batch_size", 12, mesh)
   sharding.check_divides("batch_size", 16, mesh)
+
+
+def test_meshes():
+  shape = sharding.make_mesh(MeshConfig(0, 2)).shape
+  assert dict(shape) == {"data": 4, "spatial": 2}
+  shape = sharding.make_mesh(MeshConfig(2, 2)).shape
+  assert dict(shape) == {"data": 2, "spatial": 2}
+  with pytest.raises(UserError, match="need 16 devices; there are 8"):
+    sharding.make_mesh(MeshConfig(16))
+  with pytest.raises(UserError, match="need 2 devices; there is 1"):
+    sharding.make_mesh(MeshConfig(0, 2), jax.devices()[:1])
+
+
+def test_batches_are_put_ahead():
+  mesh, put = sharding.make_mesh(MeshConfig()), []
+
+  def batches():
+    for number in range(4):
+      put.append(number)
+      yield {"index": np.full(8, number, np.int32)}
+
+  ahead = sharding.put_ahead(batches(), mesh, ahead=2)
+  assert int(next(ahead)["index"][0]) == 0
+  assert put == [0, 1, 2]
+  assert [int(batch["index"][0]) for batch in ahead] == [1, 2, 3]

@@ -1,0 +1,148 @@
+"""`hdnet prepare photos`: pairs found, checked and written down."""
+
+import csv
+import pathlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hdnet_jax import cli
+from hdnet_jax.data import checks, records
+from hdnet_jax.data.photos import PhotoFolder, split_of
+
+
+@pytest.fixture
+def folder(tmp_path) -> pathlib.Path:
+  """Three photos, the first with two objects; no manifest."""
+  root = tmp_path / "photos"
+  (root / "images").mkdir(parents=True)
+  (root / "masks").mkdir()
+  rng = np.random.default_rng(0)
+  for name in ("a.jpg", "b_c.png", "d.jpg"):
+    pixels = rng.integers(0, 256, (20, 30, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(root / "images" / name)
+  for name in ("a_1", "a_2", "b_c", "d"):
+    mask = np.zeros((20, 30), np.uint8)
+    mask[:10, :15] = 255
+    Image.fromarray(mask).save(root / f"masks/{name}.png")
+  return root
+
+
+def prepare(root, *flags, status: int = 0) -> None:
+  arguments = ["prepare", "photos", "--root", str(root), "--workers", "1"]
+  if status == 0:
+    cli.main([*arguments, *flags])
+    return
+  with pytest.raises(SystemExit) as stopped:
+    cli.main([*arguments, *flags])
+  assert stopped.value.code == status
+
+
+def manifest(root) -> list[dict]:
+  with (root / "manifest.csv").open(newline="") as file:
+    return list(csv.DictReader(file))
+
+
+def test_masks_find_their_photos(folder, capsys):
+  prepare(folder)
+  rows = manifest(folder)
+  assert [(row["image"], row["mask"]) for row in rows] == [
+    ("images/a.jpg", "masks/a_1.png"),
+    ("images/a.jpg", "masks/a_2.png"),
+    ("images/b_c.png", "masks/b_c.png"),
+    ("images/d.jpg", "masks/d.png"),
+  ]
+  for row in rows:
+    assert (row["width"], row["height"]) == ("30", "20")
+    assert float(row["foreground_fraction"]) == 0.25
+  assert "4 objects of 3 photos" in capsys.readouterr().out
+  split = split_of("images/a.jpg")
+  assert len(PhotoFolder(folder, split, 16)) >= 2
+
+
+def test_an_existing_manifest_keeps_its_columns(folder):
+  (folder / "manifest.csv").write_text(
+    'image,mask,source,terms\nimages/d.jpg,masks/d.png,mine,"free, all"\n'
+  )
+  prepare(folder)
+  first, *others = manifest(folder)
+  assert first["image"] == "images/d.jpg"
+  assert (first["source"], first["terms"]) == ("mine", "free, all")
+  assert first["width"] == "30"
+  assert len(others) == 3  # what lay there besides
+
+
+def plant(root) -> set[tuple[str, str]]:
+  cut = root / "images/d.jpg"
+  cut.write_bytes(cut.read_bytes()[:-300])
+  Image.new("L", (20, 30), 255).save(root / "masks/a_2.png")
+  Image.new("L", (30, 20)).save(root / "masks/b_c.png")
+  Image.new("RGB", (5, 5)).save(root / "images/alone.png")
+  Image.new("L", (5, 5)).save(root / "masks/stray.png")
+  (root / "manifest.csv").write_text(
+    "image,mask\nimages/gone.jpg,masks/a_1.png\nimages/a.jpg,masks/a_1.png\n"
+    "images/a.jpg,masks/a_1.png\n"
+  )
+  return {
+    (records.TRUNCATED, "images/d.jpg"),
+    (checks.SIZES_DIFFER, "masks/a_2.png"),
+    (checks.EMPTY_MASK, "masks/b_c.png"),
+    (checks.UNLISTED, "images/alone.png"),
+    (checks.UNLISTED, "masks/stray.png"),
+    (checks.NO_FILE, "images/gone.jpg"),
+    (checks.LISTED_TWICE, "masks/a_1.png"),
+  }
+
+
+def test_faults_leave_the_manifest_alone(folder, capsys):
+  planted = plant(folder)
+  before = (folder / "manifest.csv").read_bytes()
+  prepare(folder, status=1)
+  assert f"{len(planted)} faults: " in capsys.readouterr().err
+  assert (folder / "manifest.csv").read_bytes() == before
+  assert not (folder / "skipped.csv").exists()
+
+
+def test_bad_pairs_are_left_out(folder):
+  planted = plant(folder)
+  prepare(folder, "--skip-bad")
+  assert [row["mask"] for row in manifest(folder)] == ["masks/a_1.png"]
+  with (folder / "skipped.csv").open(newline="") as file:
+    rows = list(csv.DictReader(file))
+  assert {(row["kind"], row["file"]) for row in rows} == planted
+
+
+def test_nothing_there(tmp_path, capsys):
+  prepare(tmp_path, status=1)
+  assert "has no photos; put them in" in capsys.readouterr().err
+
+
+def save_mask(path, mode: str) -> None:
+  """A mask whose left half is the object, in a mode of PNG."""
+  soft = np.zeros((8, 8), np.uint8)
+  soft[:, :4] = 200
+  light = Image.fromarray(soft)
+  if mode == "I;16":
+    Image.fromarray(soft.astype(np.uint16) * 257).save(path)
+  elif mode == "alpha":  # white, and transparent outside
+    image = Image.new("RGBA", (8, 8), (255, 255, 255, 255))
+    image.putalpha(light)
+    image.save(path)
+  elif mode == "P":
+    light.convert("RGB").quantize(4).save(path)
+  elif mode == "1":
+    light.convert("1", dither=Image.Dither.NONE).save(path)
+  else:
+    light.convert(mode).save(path)
+
+
+@pytest.mark.parametrize(
+  "mode", ["1", "L", "LA", "RGB", "RGBA", "P", "I;16", "alpha"]
+)
+def test_masks_of_any_mode(tmp_path, mode):
+  path = tmp_path / "mask.png"
+  save_mask(path, mode)
+  expected = np.zeros((8, 8, 1), np.uint8)
+  expected[:, :4] = 1
+  np.testing.assert_array_equal(records.read_mask(path, 8), expected)

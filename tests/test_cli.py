@@ -1,0 +1,67 @@
+"""What `hdnet` says."""
+
+import subprocess
+import sys
+
+import pytest
+
+from hdnet_jax import cli
+
+
+@pytest.mark.parametrize(
+  ("arguments", "words"),
+  [
+    ([], ["hdnet prepare iharmony4 --root"]),
+    (["prepare"], ["hdnet prepare photos", "iharmony4"]),
+    (
+      ["prepare", "iharmony4"],
+      ["--image-size", "--subset", "--workers", "--skip-bad", "examples:"],
+    ),
+    (["prepare", "photos"], ["manifest.csv", "--max-pixels", "example:"]),
+  ],
+)
+def test_help_has_examples(arguments, words, capsys):
+  with pytest.raises(SystemExit) as stopped:
+    cli.main([*arguments, "--help"])
+  assert stopped.value.code == 0
+  text = capsys.readouterr().out
+  for word in words:
+    assert word in text
+
+
+@pytest.mark.parametrize(
+  ("arguments", "status", "words"),
+  [
+    ([], 2, "required"),
+    (["prepare", "imagenet"], 2, "invalid choice"),
+    (["prepare", "photos"], 2, "--root"),
+    (["prepare", "photos", "--root", "nowhere"], 1, "nowhere is not a folder"),
+    (
+      ["prepare", "iharmony4", "--root", ".", "--subset", "HCOC"],
+      1,
+      "has no subset HCOC; it has HCOCO",
+    ),
+    (
+      ["prepare", "photos", "--root", ".", "--max-pixels", "0"],
+      1,
+      "--max-pixels must be 1 or more, not 0",
+    ),
+  ],
+)
+def test_mistakes(arguments, status, words, capsys):
+  with pytest.raises(SystemExit) as stopped:
+    cli.main(arguments)
+  assert stopped.value.code == status
+  assert words in capsys.readouterr().err
+
+
+def test_it_starts_without_the_libraries_of_training():
+  program = (
+    "import sys, hdnet_jax.cli;"
+    "heavy = {'jax', 'flax', 'orbax', 'tensorflow_datasets', 'grain', 'PIL'};"
+    "print(heavy & set(sys.modules) or 'none')"
+  )
+  out = subprocess.run(
+    [sys.executable, "-c", program], capture_output=True, text=True, check=True
+  ).stdout
+  assert out.strip() == "none"
