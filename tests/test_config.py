@@ -294,9 +294,10 @@ def test_a_run_differs_not_from_its_own_file():
 
 
 def test_config_files_are_there():
-  assert {"hdnet", "hdnet_lite", "photos", "quickstart"} <= {
-    path.stem for path in CONFIG_FILES
-  }
+  assert {
+    *("hdnet", "hdnet_lite", "photos", "quickstart"),
+    *("hdnet_1024", "hdnet_2048"),
+  } <= {path.stem for path in CONFIG_FILES}
 
 
 @pytest.mark.parametrize("path", CONFIG_FILES, ids=lambda path: path.stem)
@@ -312,7 +313,18 @@ def test_quickstart_needs_no_data():
   assert run.data.root == ""
 
 
-@pytest.mark.parametrize("name", ["hdnet", "hdnet_lite"])
+@pytest.mark.parametrize("size", [1024, 2048])
+def test_high_resolution_is_table_5s(size):
+  path = ROOT / f"configs/hdnet_{size}.py"
+  run = Config.from_dict(load(path).to_dict())
+  assert run.data.image_size == size
+  assert run.data.subsets == ("HAdobe5k",)
+  assert run.model == ModelConfig(remat=True)
+
+
+@pytest.mark.parametrize(
+  "name", ["hdnet", "hdnet_lite", "hdnet_1024", "hdnet_2048"]
+)
 def test_the_papers_configs_train_as_the_paper_says(name):
   path = ROOT / f"configs/{name}.py"
   run, paper = Config.from_dict(load(path).to_dict()), Config()
