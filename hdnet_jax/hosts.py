@@ -72,6 +72,19 @@ def is_main() -> bool:
   return jax.process_index() == 0
 
 
+def is_loss(error: BaseException | None) -> bool:
+  """Whether an error is what a lost process looks like to the others.
+
+  Connections break in whatever was under way: a sum, a barrier, a save. That a
+  device has no memory left is this process's own trouble.
+  """
+  return (
+    jax.process_count() > 1
+    and isinstance(error, jax.errors.JaxRuntimeError)
+    and "RESOURCE_EXHAUSTED" not in str(error)
+  )
+
+
 def leave(message: str) -> NoReturn:
   """Ends this process at once, with status 1.
 

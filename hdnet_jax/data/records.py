@@ -13,10 +13,12 @@ Names and subsets stay on the host: `source.name(index)`.
 
 import os
 import pathlib
+import struct
+import zlib
 from typing import Protocol
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from hdnet_jax.errors import UserError
 
@@ -112,32 +114,49 @@ def open_image(path: pathlib.Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
           f"{image.width}x{image.height} is over the limit of {max_pixels} "
           "pixels",
         )
-      return _load(path, image)
+      image.load()
+      return image
+  except BadImage:
+    raise
   except FileNotFoundError:
     raise BadImage(path, MISSING, "no such file") from None
-  except Image.DecompressionBombError as error:
-    raise BadImage(path, TOO_LARGE, str(error)) from None
-  except (UnidentifiedImageError, OSError) as error:
-    kind = TRUNCATED if _begins_as_image(path) else UNREADABLE
-    raise BadImage(path, kind, _words(error, path)) from None
+  except (
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
+  ) as error:
+    raise BadImage(path, TOO_LARGE, _words(error, path)) from None
+  except _PILLOW_ERRORS as error:
+    words = _words(error, path)
+    cut = "truncated" in words.lower() or _is_cut_off(path)
+    raise BadImage(path, TRUNCATED if cut else UNREADABLE, words) from None
 
 
-def _load(path: pathlib.Path, image: Image.Image) -> Image.Image:
-  """The image with its pixels; its header was found to be right."""
-  try:
-    image.load()
-  except (OSError, SyntaxError, EOFError) as error:
-    raise BadImage(path, TRUNCATED, _words(error, path)) from None
-  return image
+# What Pillow's readers raise at bytes that they do not expect.
+_PILLOW_ERRORS = (
+  OSError,
+  SyntaxError,
+  ValueError,
+  EOFError,
+  struct.error,
+  zlib.error,
+)
+
+# Formats by their first bytes, and what stands near the end of a whole file.
+_ENDS = {b"\xff\xd8": b"\xff\xd9", b"\x89PNG": b"IEND"}
 
 
-def _begins_as_image(path: pathlib.Path) -> bool:
-  """Whether a file that is no image was one: by its first bytes, or none."""
+def _is_cut_off(path: pathlib.Path) -> bool:
+  """Whether a file is empty, or began as an image and lacks the end of one."""
   if not path.is_file() or not os.access(path, os.R_OK):
     return False
   with path.open("rb") as file:
     start = file.read(4)
-  return not start or start.startswith((b"\xff\xd8", b"\x89PNG", b"RIFF"))
+    file.seek(max(path.stat().st_size - 32, 0))
+    end = file.read()
+  if not start:
+    return True
+  marks = [mark for first, mark in _ENDS.items() if start.startswith(first)]
+  return bool(marks) and marks[0] not in end
 
 
 def _words(error: Exception, path: pathlib.Path) -> str:

@@ -22,7 +22,7 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from hdnet_jax.errors import UserError
 from hdnet_jax.files import write_text
-from hdnet_jax.hosts import ProcessLost, is_main
+from hdnet_jax.hosts import is_loss, is_main
 from hdnet_jax.training.state import TrainState
 
 log = logging.getLogger(__name__)
@@ -199,9 +199,9 @@ class Checkpoints:
   def __enter__(self) -> "Checkpoints":
     return self
 
-  def __exit__(self, kind: type | None, *_: Any) -> None:
-    # With a lost process, waiting for what was pending would never end.
-    if not (kind and issubclass(kind, ProcessLost)):
+  def __exit__(self, kind: Any, error: BaseException | None, *_: Any) -> None:
+    # Without a process of the run, what is pending never ends.
+    if not is_loss(error):
       self.close()
 
 

@@ -17,7 +17,7 @@ from hdnet_jax.config import Config
 from hdnet_jax.data.pipeline import Reader, open_source, training_batches
 from hdnet_jax.data.records import Source
 from hdnet_jax.evaluation import run as evaluation
-from hdnet_jax.hosts import ProcessLost, is_main
+from hdnet_jax.hosts import ProcessLost, is_loss, is_main
 from hdnet_jax.training import workdir as workdirs
 from hdnet_jax.training.checkpoint import Checkpoints
 from hdnet_jax.training.interrupt import StopSignals
@@ -72,8 +72,7 @@ def train_and_evaluate(
   try:
     return _train_and_evaluate(config, pathlib.Path(workdir), devices)
   except jax.errors.JaxRuntimeError as error:
-    # What a broken connection looks like, in whatever it broke.
-    if jax.process_count() == 1:
+    if not is_loss(error):
       raise
     raise ProcessLost(
       f"process {jax.process_index()} of {jax.process_count()} lost another "
