@@ -174,7 +174,7 @@ def _prepare_iharmony4(options: argparse.Namespace) -> None:
   for name, split in sorted(builder.info.splits.items()):
     print(f"{name:17s}{split.num_examples:7,d}")
   print(f"prepared in  {folder}")
-  chosen = f" --config.data.subsets={subsets}" if options.subset else ""
+  chosen = f' --config.data.subsets="{subsets}"' if options.subset else ""
   print(f"train with   --config.data.root={output}{chosen}")
 
 

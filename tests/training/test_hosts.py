@@ -16,7 +16,7 @@ from hdnet_jax.config import Config, HostsConfig
 from hdnet_jax.errors import UserError
 
 LAST = 20  # steps
-TIMEOUT = 20  # seconds without a sign of life
+TIMEOUT = 60  # seconds without a sign of life
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ def test_a_killed_process_stops_the_other_and_both_continue(
   killed = time.monotonic()
   output, _ = main.communicate(timeout=300)
   other.communicate()
-  assert time.monotonic() - killed < 2 * TIMEOUT
+  assert time.monotonic() - killed < TIMEOUT
   assert main.returncode != 0
   assert "lost another one, and stops" in output
   assert f"they continue from {workdir}'s last checkpoint" in output

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hdnet_jax import cli
 from hdnet_jax.config import Config, DataConfig, TrainingConfig
 from hdnet_jax.errors import UserError
 from hdnet_jax.training import loop
@@ -98,6 +99,7 @@ def test_training_lowers_the_loss(config, tmp_path):
   assert losses[-1] < 0.7 * losses[0]
 
 
+@pytest.mark.slow  # test_hosts has eight devices, of two processes
 def test_eight_devices_run(config, tmp_path):
   one = train_and_evaluate(config, tmp_path / "one", jax.devices()[:1])
   eight = train_and_evaluate(config, tmp_path / "eight")
@@ -239,9 +241,12 @@ def make_iharmony4(root: pathlib.Path, photo_folder: pathlib.Path) -> None:
     (root / f"IHD_{split}.txt").write_text("".join(lines))
 
 
-@pytest.mark.parametrize("source", ["folder", "embedded"])
+@pytest.mark.parametrize("source", ["folder", "iharmony4", "embedded"])
 def test_other_sources_train_a_step(config, photo_folder, tmp_path, source):
   make_iharmony4(tmp_path, photo_folder)
+  if source == "iharmony4":
+    root = str(tmp_path)
+    cli.main(["prepare", "iharmony4", f"--root={root}", "--image-size=native"])
   data = DataConfig(
     source=source,
     root=str(tmp_path),
