@@ -18,7 +18,7 @@ import zlib
 from typing import Protocol
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from hdnet_jax.errors import UserError
 
@@ -161,5 +161,7 @@ def _is_cut_off(path: pathlib.Path) -> bool:
 
 def _words(error: Exception, path: pathlib.Path) -> str:
   """The error in a line, without the path that stands beside it."""
+  if isinstance(error, UnidentifiedImageError):
+    return "not an image"
   words = " ".join(str(error).replace(str(path), "it").split())
   return words or type(error).__name__
