@@ -1,7 +1,9 @@
 """The `hdnet` command: what needs no training run."""
 
 import argparse
+import errno
 import pathlib
+import shlex
 import sys
 from collections.abc import Sequence
 
@@ -20,6 +22,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
   except KeyboardInterrupt:
     print("stopped; the same command continues", file=sys.stderr)
     raise SystemExit(130) from None
+  except OSError as error:
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+      raise
+    print(
+      f"error: the disk is full ({error}); make room, then the same command "
+      "continues",
+      file=sys.stderr,
+    )
+    raise SystemExit(1) from None
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -174,8 +185,12 @@ def _prepare_iharmony4(options: argparse.Namespace) -> None:
   for name, split in sorted(builder.info.splits.items()):
     print(f"{name:17s}{split.num_examples:7,d}")
   print(f"prepared in  {folder}")
-  chosen = f' --config.data.subsets="{subsets}"' if options.subset else ""
-  print(f"train with   --config.data.root={output}{chosen}")
+  flags = [f"--config.data.root={shlex.quote(str(output))}"]
+  if options.image_size not in ("256", "native"):
+    flags.append(f"--config.data.image_size={options.image_size}")
+  if options.subset:
+    flags.append(f'--config.data.subsets="{subsets}"')
+  print("train with  ", *flags)
 
 
 def _prepare_photos(options: argparse.Namespace) -> None:

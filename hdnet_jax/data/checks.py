@@ -12,6 +12,7 @@ import pathlib
 from collections.abc import Iterable
 
 from PIL import Image
+from rich.console import Console
 from rich.table import Table
 
 from hdnet_jax.data import records
@@ -23,6 +24,7 @@ SIZES_DIFFER = "size mismatch"
 EMPTY_MASK = "empty mask"
 BAD_LINE = "bad list line"
 LISTED_TWICE = "listed twice"
+LISTS_DISAGREE = "lists disagree"
 
 SHOWN = 30  # rows of a table; all of them are in skipped.csv
 
@@ -93,6 +95,15 @@ def summary(faults: list[Fault]) -> str:
   counts = collections.Counter(fault.kind for fault in faults)
   kinds = ", ".join(f"{kind} ({n})" for kind, n in sorted(counts.items()))
   return f"{len(faults)} fault{'s' * (len(faults) != 1)}: {kinds}"
+
+
+def show(faults: list[Fault]) -> None:
+  """Prints the table on standard error."""
+  console = Console(stderr=True)
+  if not console.is_terminal:
+    # A log has no width to fit in, and is searched for names of files.
+    console.width = max(console.width, 160)
+  console.print(table_of(faults))
 
 
 def table_of(faults: list[Fault]) -> Table:

@@ -67,8 +67,8 @@ class Iharmony4Folder:
     self._triplets = [
       triplet
       for path in lists
-      for line in read_lines(path)
-      if (triplet := parse_line(line, list_subset(path))).subset in wanted
+      for triplet in _read_whole_list(path)
+      if triplet.subset in wanted
     ]
     if not self._triplets:
       names = " and ".join(str(path) for path in lists)
@@ -109,9 +109,13 @@ def check_subsets(subsets: Sequence[str]) -> tuple[str, ...]:
 def find_lists(root: pathlib.Path, split: str) -> list[pathlib.Path]:
   """The IHD list of a split, or those of its subsets where there is none."""
   whole = root / f"IHD_{split}.txt"
-  if whole.is_file():
-    return [whole]
-  own = [root / subset / f"{subset}_{split}.txt" for subset in SUBSETS]
+  return [whole] if whole.is_file() else find_own_lists(root, split, SUBSETS)
+
+
+def find_own_lists(
+  root: pathlib.Path, split: str, subsets: Sequence[str]
+) -> list[pathlib.Path]:
+  own = [root / subset / f"{subset}_{split}.txt" for subset in subsets]
   return [path for path in own if path.is_file()]
 
 
@@ -121,10 +125,32 @@ def list_subset(path: pathlib.Path) -> str:
   return subset if subset in SUBSETS else ""
 
 
-def read_lines(path: pathlib.Path) -> list[str]:
-  """The lines of a list that say something; a byte order mark says nothing."""
-  lines = path.read_text(encoding="utf-8-sig").splitlines()
-  return [line.strip() for line in lines if line.strip()]
+def read_list(path: pathlib.Path) -> tuple[list[Triplet], dict[int, str]]:
+  """What a list names, in its order; lines that name nothing, by number.
+
+  Blank lines and a byte order mark count for nothing.
+  """
+  triplets: list[Triplet] = []
+  bad: dict[int, str] = {}
+  # What is not UTF-8 is no name of the data set's; it is reported as missing.
+  text = path.read_text(encoding="utf-8-sig", errors="replace")
+  for number, line in enumerate(text.splitlines(), 1):
+    try:
+      if line.strip():
+        triplets.append(parse_line(line, list_subset(path)))
+    except BadLine:
+      bad[number] = line.strip()
+  return triplets, bad
+
+
+def _read_whole_list(path: pathlib.Path) -> list[Triplet]:
+  triplets, bad = read_list(path)
+  for number, line in bad.items():
+    raise BadLine(
+      f"{path}, line {number}: {line!r} is not {LAYOUT}; remove it, or "
+      "download the list again"
+    )
+  return triplets
 
 
 def parse_line(line: str, subset: str = "") -> Triplet:

@@ -21,8 +21,7 @@ import tensorflow_datasets as tfds
 
 from hdnet_jax.data import prepare
 from hdnet_jax.data.checks import Fault
-
-VERSION = "1.0.0"
+from hdnet_jax.data.prepared import NAME, VERSION
 
 
 class Iharmony4(tfds.core.GeneratorBasedBuilder):
@@ -44,12 +43,16 @@ class Iharmony4(tfds.core.GeneratorBasedBuilder):
   )
 
   def __init__(
-    self, *, prepared: prepare.Prepared | None = None, **arguments: Any
+    self,
+    *,
+    prepared: prepare.Prepared | None = None,
+    file_format: str | tfds.core.FileFormat = "array_record",
+    **arguments: Any,
   ):
     """`prepared` is what to write; without, the manual folder is prepared."""
     self._prepared = prepared
     self.on_example: Callable[[], object] = lambda: None
-    super().__init__(**arguments)
+    super().__init__(file_format=file_format, **arguments)
 
   def _info(self) -> tfds.core.DatasetInfo:
     image = {"shape": (None, None, 3)}
@@ -110,9 +113,9 @@ def build(
   """
   work = work_dir(output, size)
   prepared = prepare.prepare(root, work, size, options)
-  builder = Iharmony4(
-    prepared=prepared, config=size, data_dir=output, file_format="array_record"
-  )
+  for left in (output / NAME / size).glob("incomplete.*"):
+    shutil.rmtree(left)  # by a preparation that was killed as it wrote
+  builder = Iharmony4(prepared=prepared, config=size, data_dir=output)
   tfds.disable_progress_bar()
   # TFDS says on standard output that it downloads, which it does not.
   with (

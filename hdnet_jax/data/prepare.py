@@ -30,13 +30,12 @@ from hdnet_jax.data import checks, records
 from hdnet_jax.data.checks import Fault
 from hdnet_jax.data.iharmony4 import (
   SPLITS,
-  BadLine,
   Triplet,
   check_subsets,
   find_lists,
+  find_own_lists,
   list_subset,
-  parse_line,
-  read_lines,
+  read_list,
 )
 from hdnet_jax.errors import UserError
 from hdnet_jax.files import write_then_rename
@@ -97,6 +96,7 @@ def prepare(
     UserError: where there is no data set, or, if strict, for any fault.
   """
   listed, faults = read_lists(root, check_subsets(options.subsets))
+  _make_folder(work)
   chunks = {
     split: [
       Chunk(part, work / _chunk_name(root, part, size, options.max_pixels))
@@ -108,7 +108,7 @@ def prepare(
   faults += _make(root, flat, size, options)
   faults = checks.unique(faults)
   if faults:
-    Console(stderr=True).print(checks.table_of(faults))
+    checks.show(faults)
   if faults and options.strict:
     raise UserError(
       f"{root}: {checks.summary(faults)}; mend these, or leave them out with "
@@ -120,6 +120,16 @@ def prepare(
   # TFDS has no empty splits.
   chunks = {split: part for split, part in chunks.items() if counts[split]}
   return Prepared(chunks, sum(counts.values()), faults)
+
+
+def _make_folder(work: pathlib.Path) -> None:
+  try:
+    work.mkdir(parents=True, exist_ok=True)
+  except OSError as error:
+    raise UserError(
+      f"{work.parent} cannot be written to ({error.strerror}); choose another "
+      "folder with --output"
+    ) from None
 
 
 def read_lists(
@@ -143,14 +153,7 @@ def read_lists(
       )
     for path in lists:
       name = path.relative_to(root).as_posix()
-      for line in read_lines(path):
-        try:
-          triplet = parse_line(line, list_subset(path))
-        except BadLine:
-          faults.append(Fault(checks.BAD_LINE, name, repr(line)))
-          continue
-        if triplet.subset not in subsets:
-          continue
+      for triplet in _read_list(root, path, subsets, faults):
         if triplet.composite in seen:
           faults.append(Fault(checks.LISTED_TWICE, triplet.composite, name))
           continue
@@ -162,6 +165,9 @@ def read_lists(
     if listed & seen:
       log.warning("%d images are in train and in test", len(listed & seen))
     listed |= seen
+    for path in find_own_lists(root, split, subsets):
+      if path not in lists:
+        faults += _compare(root, path, lists[0], seen)
   faults += _unlisted(root, subsets, listed)
   if not triplets:
     raise UserError(
@@ -169,6 +175,57 @@ def read_lists(
       "the data set there"
     )
   return triplets, faults
+
+
+def _read_list(
+  root: pathlib.Path,
+  path: pathlib.Path,
+  subsets: Sequence[str],
+  faults: list[Fault],
+) -> list[Triplet]:
+  """What a list names of the subsets; its other lines become faults."""
+  if list_subset(path) not in ("", *subsets):
+    return []
+  name = path.relative_to(root).as_posix()
+  triplets, bad = read_list(path)
+  faults += [
+    Fault(checks.BAD_LINE, f"{name}:{number}", repr(line))
+    for number, line in bad.items()
+  ]
+  triplets = [triplet for triplet in triplets if triplet.subset in subsets]
+  # A subset that was never unpacked would be thousands of faults.
+  for subset in sorted({triplet.subset for triplet in triplets}):
+    if not (root / subset).is_dir():
+      raise UserError(
+        f"{root} has no folder {subset}, which {name} lists; unpack it there, "
+        "or name the subsets that are there with --subset"
+      )
+  return triplets
+
+
+def _compare(
+  root: pathlib.Path, own: pathlib.Path, whole: pathlib.Path, listed: set[str]
+) -> list[Fault]:
+  """Faults of a subset's own list; one where the whole list says otherwise.
+
+  Args:
+    listed: composites that the whole list names.
+  """
+  faults: list[Fault] = []
+  subset = list_subset(own)
+  named = {
+    triplet.composite for triplet in _read_list(root, own, (subset,), faults)
+  }
+  others = {name for name in listed if name.startswith(f"{subset}/")}
+  if named != others:
+    first = min(named ^ others)
+    detail = (
+      f"{len(named - others)} of its images are not in {whole.name}, which has "
+      f"{len(others - named)} others; the first is {first}"
+    )
+    name = own.relative_to(root).as_posix()
+    faults.append(Fault(checks.LISTS_DISAGREE, name, detail))
+  return faults
 
 
 def _unlisted(
@@ -244,6 +301,11 @@ def in_processes(
     for future in concurrent.futures.as_completed(places):
       results[places[future]] = future.result()
       on_done(places[future])
+  except concurrent.futures.process.BrokenProcessPool:
+    raise UserError(
+      "a worker was killed, perhaps for want of memory; the same command with "
+      "fewer --workers continues"
+    ) from None
   finally:
     # After Ctrl-C: what runs is finished and kept, the rest never starts.
     pool.shutdown(cancel_futures=True)

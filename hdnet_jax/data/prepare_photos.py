@@ -12,8 +12,6 @@ import io
 import pathlib
 from typing import NamedTuple
 
-from rich.console import Console
-
 from hdnet_jax.data import checks, records
 from hdnet_jax.data.checks import Fault
 from hdnet_jax.data.photos import read_manifest
@@ -54,7 +52,7 @@ def prepare_photos(root: pathlib.Path, options: Options) -> Checked:
   faults += [fault for result in results for fault in result.faults]
   faults = checks.unique(faults)
   if faults:
-    Console(stderr=True).print(checks.table_of(faults))
+    checks.show(faults)
   if faults and options.strict:
     raise UserError(
       f"{root}: {checks.summary(faults)}; mend these, or leave them out with "
@@ -81,13 +79,17 @@ def find_pairs(root: pathlib.Path) -> tuple[list[Row], list[Fault]]:
     known.add(pair)
     rows.append(row)
   masks_there = {mask for _, mask in known}
-  images = {path.stem: path for path in _files(root / "images")}
+  photos = _files(root / "images")
+  images: dict[str, pathlib.Path] = {}
+  for path in photos:
+    images.setdefault(_key(path, root / "images"), path)
   used = {image for image, _ in known}
   for path in _files(root / "masks"):
     mask = path.relative_to(root).as_posix()
     if mask in masks_there:
       continue
-    image = images.get(path.stem) or images.get(path.stem.rpartition("_")[0])
+    key = _key(path, root / "masks")
+    image = images.get(key) or images.get(key.rpartition("_")[0])
     if image is None:
       detail = "no image of its name"
       faults.append(Fault(checks.UNLISTED, mask, detail))
@@ -95,7 +97,7 @@ def find_pairs(root: pathlib.Path) -> tuple[list[Row], list[Fault]]:
     name = image.relative_to(root).as_posix()
     used.add(name)
     rows.append({"image": name, "mask": mask})
-  for path in images.values():
+  for path in photos:
     name = path.relative_to(root).as_posix()
     if name not in used:
       faults.append(Fault(checks.UNLISTED, name, "no mask of its name"))
@@ -105,6 +107,11 @@ def find_pairs(root: pathlib.Path) -> tuple[list[Row], list[Fault]]:
       f"of the same names, in {root / 'masks'}"
     )
   return rows, faults
+
+
+def _key(path: pathlib.Path, folder: pathlib.Path) -> str:
+  """What a photo and its mask have in common: the place, but for the format."""
+  return path.relative_to(folder).with_suffix("").as_posix()
 
 
 def _files(folder: pathlib.Path) -> list[pathlib.Path]:

@@ -12,9 +12,7 @@ from hdnet_jax.data.iharmony4 import (
   SPLITS,
   check_subsets,
   find_lists,
-  list_subset,
-  parse_line,
-  read_lines,
+  read_list,
 )
 from hdnet_jax.data.records import Example
 from hdnet_jax.errors import UserError
@@ -122,9 +120,9 @@ def check_complete(
   there = set(tfds.builder_from_directory(folder).info.splits)
   for split in SPLITS:
     listed = {
-      parse_line(line, list_subset(path)).subset
+      triplet.subset
       for path in find_lists(root, split)
-      for line in read_lines(path)
+      for triplet in read_list(path)[0]
     }
     wanted = [subset for subset in subsets if subset in listed]
     if wanted:

@@ -125,8 +125,8 @@ def test_lists_with_faults(published):
   conftest.write_lines(listed, [*lines, lines[0], "<html>"])
   _, faults = prepare.read_lists(published, prepare.check_subsets(()))
   assert [(fault.kind, fault.file) for fault in faults] == [
+    ("bad list line", f"IHD_train.txt:{len(lines) + 2}"),
     ("listed twice", lines[0]),
-    ("bad list line", "IHD_train.txt"),
   ]
 
 
