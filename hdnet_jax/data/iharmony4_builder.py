@@ -2,10 +2,11 @@
 
 Importing this module registers it. It is built and read without TensorFlow:
 
-  builder = tfds.builder("iharmony4/256", data_dir=OUTPUT)
-  builder.download_and_prepare(
-    download_config=tfds.download.DownloadConfig(manual_dir=ROOT))
-  source = builder.as_data_source(split="HCOCO_train+HFlickr_train")
+  if __name__ == "__main__":  # it starts processes
+    builder = tfds.builder("iharmony4/256", data_dir=OUTPUT)
+    builder.download_and_prepare(
+      download_config=tfds.download.DownloadConfig(manual_dir=ROOT))
+    source = builder.as_data_source(split="HCOCO_train+HFlickr_train")
 
 `hdnet prepare iharmony4` does the same, with its options.
 """
@@ -54,6 +55,16 @@ class Iharmony4(tfds.core.GeneratorBasedBuilder):
     self.on_example: Callable[[], object] = lambda: None
     super().__init__(file_format=file_format, **arguments)
 
+  def download_and_prepare(self, **arguments: Any) -> None:
+    super().download_and_prepare(**arguments)
+    # The chunks are in the data set now.
+    work = self._work_dir()
+    if work.exists():
+      shutil.rmtree(work)
+
+  def _work_dir(self) -> pathlib.Path:
+    return work_dir(pathlib.Path(self._data_dir_root), self.builder_config.name)
+
   def _info(self) -> tfds.core.DatasetInfo:
     image = {"shape": (None, None, 3)}
     return self.dataset_info_from_configs(
@@ -76,9 +87,9 @@ class Iharmony4(tfds.core.GeneratorBasedBuilder):
     prepared = self._prepared
     if prepared is None:
       size = self.builder_config.name
-      work = work_dir(pathlib.Path(self._data_dir_root), size)
+      root = pathlib.Path(dl_manager.manual_dir)
       prepared = prepare.prepare(
-        pathlib.Path(dl_manager.manual_dir), work, size, prepare.Options()
+        root, self._work_dir(), size, prepare.Options()
       )
     return {
       split: self._generate_examples(chunks)
@@ -124,5 +135,4 @@ def build(
   ):
     builder.on_example = lambda: advance(1)
     builder.download_and_prepare(download_dir=work / "downloads")
-  shutil.rmtree(work)
   return builder, prepared.faults

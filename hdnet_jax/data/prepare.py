@@ -303,8 +303,8 @@ def in_processes(
       on_done(places[future])
   except concurrent.futures.process.BrokenProcessPool:
     raise UserError(
-      "a worker was killed, perhaps for want of memory; the same command with "
-      "fewer --workers continues"
+      "a worker died, perhaps for want of memory: the same command with fewer "
+      '--workers continues (a script needs: if __name__ == "__main__")'
     ) from None
   finally:
     # After Ctrl-C: what runs is finished and kept, the rest never starts.

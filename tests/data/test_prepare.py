@@ -215,8 +215,7 @@ import hdnet_jax.data.iharmony4_builder
 
 if __name__ == "__main__":
   root = sys.argv[1]
-  builder = tfds.builder(
-    "iharmony4/native", data_dir=root, file_format="array_record")
+  builder = tfds.builder("iharmony4/native", data_dir=root)
   builder.download_and_prepare(
     download_config=tfds.download.DownloadConfig(manual_dir=root))
   source = tfds.data_source(
@@ -239,6 +238,8 @@ def test_tfds_builds_and_reads_it_without_tensorflow(published, tmp_path):
   assert result.returncode == 0, result.stderr
   last = result.stdout.splitlines()[-1]
   assert last == "10 (28, 36, 3) (28, 36, 1) p0_1_0 False"
+  assert not list(published.glob(".iharmony4*"))
+  assert list(published.glob("iharmony4/native/1.0.0/*.array_record*"))
 
 
 def test_the_samples(shared, tmp_path):
