@@ -163,7 +163,7 @@ def read_lists(
           continue
         triplets.setdefault(f"{triplet.subset}_{split}", []).append(triplet)
     if listed & seen:
-      log.warning("%d images are in train and in test", len(listed & seen))
+      log.warning("images in train and in test, too: %d", len(listed & seen))
     listed |= seen
     for path in find_own_lists(root, split, subsets):
       if path not in lists:
@@ -218,10 +218,9 @@ def _compare(
   }
   others = {name for name in listed if name.startswith(f"{subset}/")}
   if named != others:
-    first = min(named ^ others)
     detail = (
-      f"{len(named - others)} of its images are not in {whole.name}, which has "
-      f"{len(others - named)} others; the first is {first}"
+      f"only here: {len(named - others)}, only in {whole.name}: "
+      f"{len(others - named)}; the first: {min(named ^ others)}"
     )
     name = own.relative_to(root).as_posix()
     faults.append(Fault(checks.LISTS_DISAGREE, name, detail))

@@ -1,8 +1,11 @@
 """iHarmony4 prepared, through the command, the builder and the source."""
 
+import contextlib
 import csv
+import errno
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -248,3 +251,138 @@ def test_the_samples(shared, tmp_path):
   same_examples(
     PreparedIharmony4(tmp_path, "test", 64), Iharmony4Folder(root, "test", 64)
   )
+
+
+def faults_of_lists(root, *subsets: str) -> list[tuple[str, str]]:
+  _, faults = prepare.read_lists(root, prepare.check_subsets(subsets))
+  return [(fault.kind, fault.file) for fault in faults]
+
+
+def test_every_bad_line_counts(published):
+  listed = published / "IHD_test.txt"
+  listed.write_bytes(b"<html>\r\n\r\n" + listed.read_bytes() + b"\xff\xfe\r\n")
+  number = len(listed.read_bytes().splitlines())
+  assert faults_of_lists(published) == [
+    ("bad list line", "IHD_test.txt:1"),
+    ("bad list line", f"IHD_test.txt:{number}"),
+  ]
+  # With these left out, the data set is complete.
+  flags = ("--image-size", "native", "--skip-bad")
+  prepare_set(published, *flags)
+  prepare_set(published, *flags)
+
+
+def test_lists_that_disagree(published):
+  own = published / "HFlickr/HFlickr_train.txt"
+  names = own.read_text().split()
+  conftest.write_lines(own, names[1:])
+  _, (fault,) = prepare.read_lists(published, prepare.check_subsets(()))
+  assert (fault.kind, fault.file) == (
+    "lists disagree",
+    "HFlickr/HFlickr_train.txt",
+  )
+  assert fault.detail == (
+    "only here: 0, only in IHD_train.txt: 1; the first: "
+    f"HFlickr/composite_images/{names[0]}"
+  )
+  assert faults_of_lists(published, "HCOCO") == []
+
+
+def test_own_lists_alone(published):
+  whole, _ = prepare.read_lists(published, prepare.check_subsets(()))
+  for split in ("train", "test"):
+    (published / f"IHD_{split}.txt").unlink()
+  own, faults = prepare.read_lists(published, prepare.check_subsets(()))
+  assert own == whole
+  assert faults == []
+  # A subset that is not wanted is not looked at.
+  (published / "HCOCO/HCOCO_train.txt").write_text("<html>")
+  assert faults_of_lists(published, "HFlickr") == []
+
+
+def test_images_of_both_splits_are_kept_and_said(published, caplog):
+  test = published / "IHD_test.txt"
+  train = (published / "IHD_train.txt").read_text().split()
+  conftest.write_lines(test, [*test.read_text().split(), train[0]])
+  own = published / "HCOCO/HCOCO_test.txt"
+  conftest.write_lines(own, [*own.read_text().split(), train[0].split("/")[-1]])
+  triplets, faults = prepare.read_lists(published, prepare.check_subsets(()))
+  assert faults == []
+  assert triplets["HCOCO_test"][-1] == triplets["HCOCO_train"][0]
+  assert "images in train and in test, too: 1" in caplog.text
+
+
+def test_a_subset_that_was_not_unpacked(published, capsys):
+  shutil.rmtree(published / "HCOCO")
+  prepare_set(published, status=1)
+  assert "no folder HCOCO, which IHD_train.txt lists" in capsys.readouterr().err
+  prepare_set(
+    *(published, "--image-size", "native"),
+    *("--subset", "HFlickr", "Hday2night"),
+  )
+
+
+def test_ctrl_c_keeps_what_is_done(published, monkeypatch, capsys):
+  monkeypatch.setattr(prepare, "_CHUNK", 2)
+
+  @contextlib.contextmanager
+  def interrupting(what, total, done=0):
+    def advance(count):
+      raise KeyboardInterrupt
+
+    yield advance
+
+  with monkeypatch.context() as patch:
+    patch.setattr(prepare, "bar_of", interrupting)
+    prepare_set(published, status=130)
+  error = capsys.readouterr().err
+  assert error == "stopped; the same command continues\n"
+  work = published / ".iharmony4_256_work"
+  made = {path: path.stat().st_mtime_ns for path in work.iterdir()}
+  assert made
+
+  calls = []
+  in_processes = prepare.in_processes
+
+  def counting(workers, given, on_done):
+    calls.extend(given)
+    return in_processes(workers, given, on_done)
+
+  monkeypatch.setattr(prepare, "in_processes", counting)
+  prepare_set(published)
+  # The others only.
+  assert len(calls) == 20 - len(made)
+  assert not {chunk.path for _, _, chunk, *_ in calls} & set(made)
+  same_examples(
+    PreparedIharmony4(published, "test", 256),
+    Iharmony4Folder(published, "test", 256),
+  )
+
+
+def test_what_a_killed_writer_left_is_removed(published):
+  left = published / "iharmony4/native/incomplete.ABC123_1.0.0"
+  left.mkdir(parents=True)
+  prepare_set(published, "--image-size", "native")
+  assert [path.name for path in left.parent.iterdir()] == ["1.0.0"]
+
+
+def test_output_that_cannot_be_written_to(published, tmp_path, capsys):
+  (tmp_path / "file").write_text("")
+  prepare_set(published, "--output", tmp_path / "file", status=1)
+  error = capsys.readouterr().err.splitlines()[-1]
+  assert error.startswith(f"error: {tmp_path / 'file'} cannot be written to")
+  assert "--output" in error
+
+
+def test_a_worker_that_dies():
+  with pytest.raises(UserError, match="with fewer --workers continues"):
+    prepare.in_processes(1, [(os._exit, 1)], lambda place: None)
+
+
+def test_a_full_disk(published, monkeypatch, capsys):
+  def fail(*_):
+    raise OSError(errno.ENOSPC, "No space left on device", "a.zip")
+
+  monkeypatch.setattr(prepare, "_make", fail)
+  prepare_set(published, status=1)
+  assert "error: the disk is full" in capsys.readouterr().err

@@ -73,6 +73,25 @@ def test_an_existing_manifest_keeps_its_columns(folder):
   assert len(others) == 3  # what lay there besides
 
 
+def test_masks_find_the_photos_of_their_own_folder(folder):
+  for name in ("images", "masks"):
+    (folder / name / "trip").mkdir()
+  Image.new("RGB", (8, 8)).save(folder / "images/trip/a.jpg")
+  Image.new("L", (8, 8), 255).save(folder / "masks/trip/a_1.png")
+  prepare(folder)
+  pairs = {row["mask"]: row["image"] for row in manifest(folder)}
+  assert pairs["masks/trip/a_1.png"] == "images/trip/a.jpg"
+  assert pairs["masks/a_1.png"] == "images/a.jpg"
+
+
+def test_two_photos_of_one_name(folder, capsys):
+  Image.new("RGB", (30, 20)).save(folder / "images/a.png")
+  prepare(folder, status=1)
+  error = capsys.readouterr().err
+  assert "1 fault: file without list entry (1)" in error
+  assert "images/a.png" in error
+
+
 def plant(root) -> set[tuple[str, str]]:
   cut = root / "images/d.jpg"
   cut.write_bytes(cut.read_bytes()[:-300])
