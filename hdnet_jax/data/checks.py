@@ -57,14 +57,13 @@ def read(
 
 
 def check_sizes(
-  images: dict[str, Image.Image | None], name: str, faults: list[Fault]
+  sizes: dict[str, tuple[int, int]], name: str, faults: list[Fault]
 ) -> None:
   """A fault of `name` where its images differ in width or height.
 
   Args:
-    images: what they are to their pixels; None was reported already.
+    sizes: width and height of those that could be read, by what they are.
   """
-  sizes = {what: image.size for what, image in images.items() if image}
   if len(set(sizes.values())) > 1:
     text = ", ".join(f"{what} {w}x{h}" for what, (w, h) in sizes.items())
     faults.append(Fault(SIZES_DIFFER, name, text))

@@ -9,6 +9,7 @@ made again.
 import concurrent.futures
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import io
 import json
@@ -19,7 +20,7 @@ import pathlib
 import signal
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from PIL import Image
 from rich import progress
@@ -344,11 +345,12 @@ def make_chunk(
 ) -> None:
   """Writes a chunk's file: its good triplets, and its faults."""
   faults: list[Fault] = []
+  encoder = Encoder(root, size, max_pixels)
 
   def write(path: pathlib.Path) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as file:
       for place, triplet in enumerate(chunk.triplets):
-        encoded, found = encode(root, triplet, size, max_pixels)
+        encoded, found = encoder.encode(triplet)
         faults.extend(found)
         for part, data in (encoded or {}).items():
           file.writestr(f"{place}/{part}", data)
@@ -377,33 +379,56 @@ def read_chunk(chunk: Chunk) -> Iterator[tuple[Triplet, Encoded]]:
         yield triplet, {part: file.read(f"{place}/{part}") for part in PARTS}
 
 
-def encode(
-  root: pathlib.Path, triplet: Triplet, size: str, max_pixels: int
-) -> tuple[Encoded | None, list[Fault]]:
-  """A triplet at its size, without loss; None where anything is wrong."""
-  faults: list[Fault] = []
-  composite = checks.read(
-    root, triplet.composite, max_pixels, faults, checks.NO_FILE
-  )
-  mask = checks.read(root, triplet.mask, max_pixels, faults)
-  real = checks.read(root, triplet.real, max_pixels, faults)
-  checks.check_sizes(
-    {"composite": composite, "mask": mask, "real": real},
-    triplet.composite,
-    faults,
-  )
-  light = checks.check_mask(mask, triplet.mask, faults)
-  if size == NATIVE and composite and max(composite.size) > _WEBP_SIDE:
-    w, h = composite.size
-    detail = f"{w}x{h}: a side is over {_WEBP_SIDE}"
-    faults.append(Fault(records.TOO_LARGE, triplet.composite, detail))
-  if faults:
-    return None, faults
-  return {
-    "composite": _webp(composite, size),
-    "mask": _png(light, size),
-    "real": _webp(real, size),
-  }, []
+class _Target(NamedTuple):
+  """What the composites of one photo and object share."""
+
+  sizes: dict[str, tuple[int, int]]  # of mask and real, where they were read
+  encoded: Encoded  # mask and real; empty if either is bad
+  faults: list[Fault]
+
+
+class Encoder:
+  """Encodes triplets without loss.
+
+  It keeps the last mask and photo: lists name an object's composites in a row.
+  """
+
+  def __init__(self, root: pathlib.Path, size: str, max_pixels: int):
+    self._root, self._size, self._max_pixels = root, size, max_pixels
+    self._target = functools.lru_cache(maxsize=1)(self._encode_target)
+
+  def encode(self, triplet: Triplet) -> tuple[Encoded | None, list[Fault]]:
+    """A triplet's parts; None where anything is wrong."""
+    target = self._target(triplet.mask, triplet.real)
+    faults = list(target.faults)
+    composite = self._read(triplet.composite, faults, checks.NO_FILE)
+    sizes = {"composite": composite.size} if composite else {}
+    checks.check_sizes(sizes | target.sizes, triplet.composite, faults)
+    if faults:
+      return None, faults
+    return {"composite": _webp(composite, self._size), **target.encoded}, []
+
+  def _encode_target(self, mask_name: str, real_name: str) -> _Target:
+    faults: list[Fault] = []
+    mask = self._read(mask_name, faults)
+    real = self._read(real_name, faults)
+    light = checks.check_mask(mask, mask_name, faults)
+    sizes = {"mask": mask, "real": real}
+    sizes = {part: image.size for part, image in sizes.items() if image}
+    if faults:
+      return _Target(sizes, {}, faults)
+    encoded = {"mask": _png(light, self._size), "real": _webp(real, self._size)}
+    return _Target(sizes, encoded, [])
+
+  def _read(
+    self, name: str, faults: list[Fault], missing: str = records.MISSING
+  ) -> Image.Image | None:
+    image = checks.read(self._root, name, self._max_pixels, faults, missing)
+    too_long = image and max(image.size) > _WEBP_SIDE
+    if self._size == NATIVE and too_long:
+      detail = "{}x{}: a side is over {}".format(*image.size, _WEBP_SIDE)
+      faults.append(Fault(records.TOO_LARGE, name, detail))
+    return image
 
 
 def _webp(image: Image.Image, size: str) -> bytes:

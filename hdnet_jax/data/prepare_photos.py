@@ -141,7 +141,9 @@ def check_pair(
   faults: list[Fault] = []
   image = checks.read(root, row["image"], max_pixels, faults, checks.NO_FILE)
   mask = checks.read(root, row["mask"], max_pixels, faults, checks.NO_FILE)
-  checks.check_sizes({"photo": image, "mask": mask}, row["mask"], faults)
+  if image and mask:
+    sizes = {"photo": image.size, "mask": mask.size}
+    checks.check_sizes(sizes, row["mask"], faults)
   light = checks.check_mask(mask, row["mask"], faults)
   if faults:
     return None, faults

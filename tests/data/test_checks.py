@@ -76,13 +76,12 @@ def test_image_bombs_are_not_decoded(tmp_path):
   assert kinds_of(tmp_path, "bomb.png", 10**10) == [records.TOO_LARGE]
 
 
-def test_sizes(photo):
+def test_sizes():
   faults: list[Fault] = []
-  images = {"photo": photo, "mask": Image.new("L", (50, 40)), "other": None}
-  checks.check_sizes(images, "a", faults)
+  sizes = {"photo": (50, 40), "mask": (50, 40)}
+  checks.check_sizes(sizes, "a", faults)
   assert faults == []
-  images["other"] = photo.rotate(90, expand=True)
-  checks.check_sizes(images, "a", faults)
+  checks.check_sizes({**sizes, "other": (40, 50)}, "a", faults)
   assert faults == [
     Fault(checks.SIZES_DIFFER, "a", "photo 50x40, mask 50x40, other 40x50")
   ]

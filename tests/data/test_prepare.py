@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from hdnet_jax import cli
-from hdnet_jax.data import prepare
+from hdnet_jax.data import prepare, records
 from hdnet_jax.data.iharmony4 import Iharmony4Folder
 from hdnet_jax.data.prepared import PreparedIharmony4
 from hdnet_jax.errors import UserError
@@ -180,7 +180,7 @@ def test_a_chunk_is_whole_or_not_there(published, tmp_path, monkeypatch):
   def fail(*_):
     raise OSError("disk full")
 
-  monkeypatch.setattr(prepare, "encode", fail)
+  monkeypatch.setattr(prepare.Encoder, "encode", fail)
   triplets, _ = prepare.read_lists(published, ("HCOCO",))
   chunk = prepare.Chunk(tuple(triplets["HCOCO_test"]), tmp_path / "w/c.zip")
   with pytest.raises(OSError, match="disk full"):
@@ -386,3 +386,22 @@ def test_a_full_disk(published, monkeypatch, capsys):
   monkeypatch.setattr(prepare, "_make", fail)
   prepare_set(published, status=1)
   assert "error: the disk is full" in capsys.readouterr().err
+
+
+def test_an_objects_photo_is_encoded_once(published, tmp_path, monkeypatch):
+  read = []
+  open_image = records.open_image
+
+  def counting(path, max_pixels):
+    read.append(path.relative_to(published).as_posix())
+    return open_image(path, max_pixels)
+
+  monkeypatch.setattr(records, "open_image", counting)
+  triplets, _ = prepare.read_lists(published, ("HCOCO",))
+  first, second, other, *_ = triplets["HCOCO_train"]
+  assert first.real == second.real != other.real
+  encoder = prepare.Encoder(published, "256", 10**6)
+  one, two, three = (encoder.encode(t)[0] for t in (first, second, other))
+  assert read.count(first.real) == read.count(first.mask) == 1
+  assert one["real"] == two["real"] != three["real"]
+  assert one["composite"] != two["composite"]
