@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from hdnet_jax import cli
+from hdnet_jax.data import prepare, records
 
 
 @pytest.mark.parametrize(
@@ -53,6 +54,16 @@ def test_mistakes(arguments, status, words, capsys):
     cli.main(arguments)
   assert stopped.value.code == status
   assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["iharmony4", "photos"])
+def test_defaults_are_those_of_the_data_package(kind):
+  # Written twice, so that --help needs no library.
+  arguments = ["prepare", kind, "--root", "."]
+  options = cli.make_parser().parse_args(arguments)
+  assert options.max_pixels == records.MAX_PIXELS
+  made = cli._prepare_options(options)
+  assert made == prepare.Options()
 
 
 def test_it_starts_without_the_libraries_of_training():

@@ -107,7 +107,7 @@ def test_lines_that_name_no_composite(line):
 
 def test_bad_line_in_a_list(root):
   write_list(root, b"HFlickr/composite_images/f_1_7_1.jpg\n<html>\n")
-  with pytest.raises(UserError, match="'<html>'"):
+  with pytest.raises(UserError, match=r"IHD_train\.txt, line 2: '<html>'"):
     Iharmony4Folder(root, "train", 16)
 
 

@@ -5,6 +5,7 @@ import csv
 import errno
 import os
 import pathlib
+import shlex
 import shutil
 import subprocess
 import sys
@@ -405,3 +406,13 @@ def test_an_objects_photo_is_encoded_once(published, tmp_path, monkeypatch):
   assert read.count(first.real) == read.count(first.mask) == 1
   assert one["real"] == two["real"] != three["real"]
   assert one["composite"] != two["composite"]
+
+
+def test_training_flags_survive_the_shell(published, capsys):
+  root = published.rename(published.with_name("my data"))
+  prepare_set(root, "--image-size", "native", "--subset", "HFlickr")
+  last = capsys.readouterr().out.splitlines()[-1]
+  assert shlex.split(last) == [
+    *("train", "with", f"--config.data.root={root}"),
+    "--config.data.subsets=('HFlickr',)",
+  ]
