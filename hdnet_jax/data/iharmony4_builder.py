@@ -23,6 +23,7 @@ import tensorflow_datasets as tfds
 from hdnet_jax.data import prepare
 from hdnet_jax.data.checks import Fault
 from hdnet_jax.data.prepared import NAME, VERSION
+from hdnet_jax.data.processes import bar_of
 
 
 class Iharmony4(tfds.core.GeneratorBasedBuilder):
@@ -130,7 +131,7 @@ def build(
   tfds.disable_progress_bar()
   # TFDS says on standard output that it downloads, which it does not.
   with (
-    prepare.bar_of("writing", prepared.count) as advance,
+    bar_of("writing", prepared.count) as advance,
     contextlib.redirect_stdout(io.StringIO()),
   ):
     builder.on_example = lambda: advance(1)

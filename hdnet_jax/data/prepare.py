@@ -6,42 +6,25 @@ is a digest of all that went into it: a chunk whose files have changed since is
 made again.
 """
 
-import concurrent.futures
-import contextlib
 import dataclasses
 import functools
 import hashlib
 import io
 import json
-import logging
-import multiprocessing
-import os
 import pathlib
-import signal
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from PIL import Image
-from rich import progress
-from rich.console import Console
-from rich.text import Text
 
 from hdnet_jax.data import checks, records
+from hdnet_jax.data.check_lists import read_lists
 from hdnet_jax.data.checks import Fault
-from hdnet_jax.data.iharmony4 import (
-  SPLITS,
-  Triplet,
-  check_subsets,
-  find_lists,
-  find_own_lists,
-  list_subset,
-  read_list,
-)
+from hdnet_jax.data.iharmony4 import Triplet, check_subsets
+from hdnet_jax.data.processes import bar_of, in_processes
 from hdnet_jax.errors import UserError
 from hdnet_jax.files import write_then_rename
-
-log = logging.getLogger(__name__)
 
 NATIVE = "native"
 SIZES = ("256", "1024", "2048", NATIVE)
@@ -133,115 +116,6 @@ def _make_folder(work: pathlib.Path) -> None:
     ) from None
 
 
-def read_lists(
-  root: pathlib.Path, subsets: Sequence[str]
-) -> tuple[dict[str, list[Triplet]], list[Fault]]:
-  """The triplets by `SUBSET_SPLIT`, in the lists' order; faults of the lists.
-
-  Only triplets whose composite exists are returned, each once a split. An
-  image in both splits is their authors' choice; it is said, and kept.
-  """
-  triplets: dict[str, list[Triplet]] = {}
-  faults: list[Fault] = []
-  listed: set[str] = set()
-  for split in SPLITS:
-    seen: set[str] = set()
-    lists = find_lists(root, split)
-    if not lists:
-      raise UserError(
-        f"iHarmony4 is not at {root.absolute()}: IHD_{split}.txt is missing; "
-        "download the data set and unpack it there, lists and all"
-      )
-    for path in lists:
-      name = path.relative_to(root).as_posix()
-      for triplet in _read_list(root, path, subsets, faults):
-        if triplet.composite in seen:
-          faults.append(Fault(checks.LISTED_TWICE, triplet.composite, name))
-          continue
-        seen.add(triplet.composite)
-        if not (root / triplet.composite).is_file():
-          faults.append(Fault(checks.NO_FILE, triplet.composite, name))
-          continue
-        triplets.setdefault(f"{triplet.subset}_{split}", []).append(triplet)
-    if listed & seen:
-      log.warning("images in train and in test, too: %d", len(listed & seen))
-    listed |= seen
-    for path in find_own_lists(root, split, subsets):
-      if path not in lists:
-        faults += _compare(root, path, lists[0], seen)
-  faults += _unlisted(root, subsets, listed)
-  if not triplets:
-    raise UserError(
-      f"{root} has none of the listed images of {', '.join(subsets)}; unpack "
-      "the data set there"
-    )
-  return triplets, faults
-
-
-def _read_list(
-  root: pathlib.Path,
-  path: pathlib.Path,
-  subsets: Sequence[str],
-  faults: list[Fault],
-) -> list[Triplet]:
-  """What a list names of the subsets; its other lines become faults."""
-  if list_subset(path) not in ("", *subsets):
-    return []
-  name = path.relative_to(root).as_posix()
-  triplets, bad = read_list(path)
-  faults += [
-    Fault(checks.BAD_LINE, f"{name}:{number}", repr(line))
-    for number, line in bad.items()
-  ]
-  triplets = [triplet for triplet in triplets if triplet.subset in subsets]
-  # A subset that was never unpacked would be thousands of faults.
-  for subset in sorted({triplet.subset for triplet in triplets}):
-    if not (root / subset).is_dir():
-      raise UserError(
-        f"{root} has no folder {subset}, which {name} lists; unpack it there, "
-        "or name the subsets that are there with --subset"
-      )
-  return triplets
-
-
-def _compare(
-  root: pathlib.Path, own: pathlib.Path, whole: pathlib.Path, listed: set[str]
-) -> list[Fault]:
-  """Faults of a subset's own list; one where the whole list says otherwise.
-
-  Args:
-    listed: composites that the whole list names.
-  """
-  faults: list[Fault] = []
-  subset = list_subset(own)
-  named = {
-    triplet.composite for triplet in _read_list(root, own, (subset,), faults)
-  }
-  others = {name for name in listed if name.startswith(f"{subset}/")}
-  if named != others:
-    detail = (
-      f"only here: {len(named - others)}, only in {whole.name}: "
-      f"{len(others - named)}; the first: {min(named ^ others)}"
-    )
-    name = own.relative_to(root).as_posix()
-    faults.append(Fault(checks.LISTS_DISAGREE, name, detail))
-  return faults
-
-
-def _unlisted(
-  root: pathlib.Path, subsets: Sequence[str], listed: set[str]
-) -> list[Fault]:
-  """Composites that no list names."""
-  faults = []
-  for subset in subsets:
-    for path in sorted((root / subset / "composite_images").glob("*")):
-      name = path.relative_to(root).as_posix()
-      image = path.suffix.lower() in (".jpg", ".jpeg", ".png")
-      if image and not path.name.startswith(".") and name not in listed:
-        faults.append(Fault(checks.UNLISTED, name, "in no train or test list"))
-  return faults
-
-
 def _parts(triplets: list[Triplet]) -> Iterator[tuple[Triplet, ...]]:
   for start in range(0, len(triplets), _CHUNK):
     yield tuple(triplets[start : start + _CHUNK])
@@ -279,65 +153,6 @@ def _make(
         on_done=lambda place: advance(len(waiting[place].triplets)),
       )
   return [fault for chunk in chunks for fault in read_faults(chunk)]
-
-
-def in_processes(
-  workers: int, calls: list[tuple], on_done: Callable[[int], None]
-) -> list[Any]:
-  """The results of the calls, (function, argument, ...), made by processes.
-
-  Args:
-    workers: processes; 0 is one a core.
-    on_done: called with a call's place when it is done, in any order.
-  """
-  pool = concurrent.futures.ProcessPoolExecutor(
-    min(workers or os.cpu_count() or 1, len(calls)),
-    multiprocessing.get_context("spawn"),
-    initializer=_start_worker,
-  )
-  results: list[Any] = [None] * len(calls)
-  try:
-    places = {pool.submit(*call): i for i, call in enumerate(calls)}
-    for future in concurrent.futures.as_completed(places):
-      results[places[future]] = future.result()
-      on_done(places[future])
-  except concurrent.futures.process.BrokenProcessPool:
-    raise UserError(
-      "a worker died, perhaps for want of memory: the same command with fewer "
-      '--workers continues (a script needs: if __name__ == "__main__")'
-    ) from None
-  finally:
-    # After Ctrl-C: what runs is finished and kept, the rest never starts.
-    pool.shutdown(cancel_futures=True)
-  return results
-
-
-def _start_worker() -> None:
-  signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent answers Ctrl-C
-  # `records.open_image` has a limit of its own, before pixels are decoded.
-  Image.MAX_IMAGE_PIXELS = None
-
-
-class _Speed(progress.ProgressColumn):
-  def render(self, task: progress.Task) -> Text:
-    return Text(f"{task.speed or 0:.0f} images/s")
-
-
-@contextlib.contextmanager
-def bar_of(
-  what: str, total: int, done: int = 0
-) -> Iterator[Callable[[int], None]]:
-  """A progress bar over images, on standard error; gives what advances it."""
-  columns = (
-    progress.TextColumn("{task.description}"),
-    progress.BarColumn(),
-    progress.MofNCompleteColumn(),
-    _Speed(),
-    progress.TimeRemainingColumn(),
-  )
-  with progress.Progress(*columns, console=Console(stderr=True)) as bar:
-    task = bar.add_task(what, total=total, completed=done)
-    yield lambda count: bar.advance(task, count)
 
 
 def make_chunk(

@@ -15,7 +15,8 @@ from typing import NamedTuple
 from hdnet_jax.data import checks, records
 from hdnet_jax.data.checks import Fault
 from hdnet_jax.data.photos import read_manifest
-from hdnet_jax.data.prepare import Options, bar_of, in_processes
+from hdnet_jax.data.prepare import Options
+from hdnet_jax.data.processes import bar_of, in_processes
 from hdnet_jax.errors import UserError
 from hdnet_jax.files import write_text
 
