@@ -70,6 +70,8 @@ class Iharmony4Folder:
       for triplet in _read_whole_list(path)
       if triplet.subset in wanted
     ]
+    # Subset by subset, as the prepared data set has them: the same runs.
+    self._triplets.sort(key=lambda triplet: SUBSETS.index(triplet.subset))
     if not self._triplets:
       names = " and ".join(str(path) for path in lists)
       raise UserError(
