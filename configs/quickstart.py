@@ -7,7 +7,7 @@ def get_config():
   return config.flags_of(
     config.Config(
       name="quickstart",
-      epochs=20,
+      epochs=17,
       batch_size=8,
       model=config.ModelConfig(width=8),
       data=config.DataConfig(
@@ -19,7 +19,7 @@ def get_config():
         recolor_strength=1.5,
       ),
       optimizer=config.OptimizerConfig(
-        learning_rate=4e-3, boundaries=(15, 18.5)
+        learning_rate=4e-3, boundaries=(12.75, 15.75)
       ),
       log_every=50,
       eval_every=500,

@@ -1,5 +1,6 @@
 """Several processes that train together, one for each machine."""
 
+import faulthandler
 import os
 import sys
 from typing import NoReturn
@@ -65,6 +66,16 @@ def join(config: Config) -> None:
       "start as many as --config.hosts.count says, with one coordinator and "
       "ranks from 0, or use a TPU pod or Slurm"
     ) from error
+  # The runtime may end this process from within, with words of its own: the
+  # remedy is said beforehand, and Python's stacks do not bury them.
+  faulthandler.disable()
+  print(
+    f"process {jax.process_index()} of {jax.process_count()}: if another one "
+    f"is lost, this one stops within {hosts.timeout} s; then start all of them "
+    "again with the same command",
+    file=sys.stderr,
+    flush=True,
+  )
 
 
 def is_main() -> bool:
