@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hdnet_jax.data import records
+from hdnet_jax.errors import UserError
 from hdnet_jax.files import write_text
 
 UNLISTED = "file without list entry"
@@ -94,6 +95,18 @@ def summary(faults: list[Fault]) -> str:
   counts = collections.Counter(fault.kind for fault in faults)
   kinds = ", ".join(f"{kind} ({n})" for kind, n in sorted(counts.items()))
   return f"{len(faults)} fault{'s' * (len(faults) != 1)}: {kinds}"
+
+
+def report(root: pathlib.Path, faults: list[Fault], strict: bool) -> None:
+  """Shows the faults of a data set, and raises UserError if `strict`."""
+  if not faults:
+    return
+  show(faults)
+  if strict:
+    raise UserError(
+      f"{root}: {summary(faults)}; mend these, or leave them out with "
+      "--skip-bad"
+    )
 
 
 def show(faults: list[Fault]) -> None:

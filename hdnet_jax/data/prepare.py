@@ -91,13 +91,7 @@ def prepare(
   flat = [chunk for part in chunks.values() for chunk in part]
   faults += _make(root, flat, size, options)
   faults = checks.unique(faults)
-  if faults:
-    checks.show(faults)
-  if faults and options.strict:
-    raise UserError(
-      f"{root}: {checks.summary(faults)}; mend these, or leave them out with "
-      "--skip-bad"
-    )
+  checks.report(root, faults, options.strict)
   counts = {split: sum(map(count_good, part)) for split, part in chunks.items()}
   if not any(counts.values()):
     raise UserError(f"{root} has no good triplet")

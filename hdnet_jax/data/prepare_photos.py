@@ -52,13 +52,7 @@ def prepare_photos(root: pathlib.Path, options: Options) -> Checked:
   good = [row for result in results for row in result.rows]
   faults += [fault for result in results for fault in result.faults]
   faults = checks.unique(faults)
-  if faults:
-    checks.show(faults)
-  if faults and options.strict:
-    raise UserError(
-      f"{root}: {checks.summary(faults)}; mend these, or leave them out with "
-      "--skip-bad"
-    )
+  checks.report(root, faults, options.strict)
   if not good:
     raise UserError(f"{root} has no good pair of photo and mask")
   write_text(root / "manifest.csv", _text_of(good))
