@@ -39,10 +39,10 @@ def main() -> None:
   from hdnet_jax.evaluation import run as evaluation
   from hdnet_jax.training.evaluate import evaluate_checkpoint
 
-  hosts.join(config)
-  evaluate_checkpoint(config, workdir, _CHECKPOINT.value, output)
-  if hosts.is_main():
-    evaluation.show(output)
+  with hosts.joined(config):
+    evaluate_checkpoint(config, workdir, _CHECKPOINT.value, output)
+    if hosts.is_main():
+      evaluation.show(output)
 
 
 if __name__ == "__main__":

@@ -30,20 +30,18 @@ def main() -> None:
   from hdnet_jax.evaluation import run as evaluation
   from hdnet_jax.training import loop
 
-  hosts.join(config)
-  try:
-    loop.train_and_evaluate(config, workdir)
-  except loop.Stopped as stopped:
-    print(stopped)
-    return
-  except loop.NonFiniteLoss as error:
-    raise SystemExit(f"error: {error}") from None
-  except hosts.ProcessLost as error:
-    hosts.leave(f"error: {error}")
-  checkpoint = loop.last_checkpoint(workdir)  # a question to all processes
-  if hosts.is_main():
-    evaluation.show(workdir / "evaluation")
-    print(f"checkpoint  {checkpoint}")
+  with hosts.joined(config):
+    try:
+      loop.train_and_evaluate(config, workdir)
+    except loop.Stopped as stopped:
+      print(stopped)
+      return
+    except loop.NonFiniteLoss as error:
+      raise SystemExit(f"error: {error}") from None
+    checkpoint = loop.last_checkpoint(workdir)  # a question to all processes
+    if hosts.is_main():
+      evaluation.show(workdir / "evaluation")
+      print(f"checkpoint  {checkpoint}")
 
 
 if __name__ == "__main__":

@@ -1,34 +1,97 @@
 """Several processes that train together, one for each machine."""
 
+import contextlib
 import faulthandler
 import os
+import secrets
+import socket
 import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
 from typing import NoReturn
 
 import jax
+import numpy as np
+from jax.experimental import multihost_utils
 
-from hdnet_jax.config import Config
+from hdnet_jax import peers
+from hdnet_jax.config import Config, HostsConfig
 from hdnet_jax.errors import UserError
 
+_peers: peers.Peers | None = None  # of a distributed run
+_telling = threading.Lock()  # taken by the first thread that tells of a loss
 
-class ProcessLost(RuntimeError):
-  """Another process of the run has ended; this one cannot go on alone."""
 
-
-def join(config: Config) -> None:
-  """Makes this process one of the run's, where `config.distributed` is set.
+@contextlib.contextmanager
+def joined(config: Config) -> Iterator[None]:
+  """This process as one of the run's, where `config.distributed` is set.
 
   On a TPU pod and under Slurm, JAX finds out the coordinator, the number of
-  processes and this one's rank; elsewhere `config.hosts` gives all three. Call
-  this before anything that asks for devices.
+  processes and this one's rank; elsewhere `config.hosts` gives all three. Enter
+  this before anything that asks for devices. Inside it, a process that ends
+  before its time ends all, each with a line that says so.
 
   Raises:
     UserError: where only some of the three are given, or the others cannot be
       reached.
   """
+  global _peers
   if not config.distributed:
+    yield
     return
-  hosts = config.hosts
+  _initialize(config.hosts)
+  _peers = _find_peers(config.hosts)
+  try:
+    yield
+  except BaseException as error:
+    if is_loss(error):
+      _end(f"lost another one ({_first_line(error)[:200]})")
+    _peers.break_off()
+    raise
+  _peers.leave()
+
+
+def together(function: Callable) -> Callable:
+  """A jitted `function` of one signature, which all processes begin at once.
+
+  They compile it, wait for each other, and call it. On CPUs the processes must
+  meet within 30 seconds at each new computation, a limit of JAX's, and may need
+  longer than that to compile it.
+  """
+  if _peers is None:
+    return function
+  compiled = None
+
+  def call(*arguments):
+    nonlocal compiled
+    if compiled is None:
+      compiled = function.lower(*arguments).compile()
+      _peers.meet()
+    return compiled(*arguments)
+
+  return call
+
+
+def is_main() -> bool:
+  """Whether this process writes what people read."""
+  return jax.process_index() == 0
+
+
+def is_loss(error: BaseException | None) -> bool:
+  """Whether an error is what a lost process looks like to the others.
+
+  Connections break in whatever was under way: a sum, a barrier, a save. That a
+  device has no memory left is this process's own trouble.
+  """
+  return (
+    jax.process_count() > 1
+    and isinstance(error, jax.errors.JaxRuntimeError)
+    and "RESOURCE_EXHAUSTED" not in str(error)
+  )
+
+
+def _initialize(hosts: HostsConfig) -> None:
   given = {
     "coordinator": hosts.coordinator != "",
     "count": hosts.count > 0,
@@ -66,44 +129,85 @@ def join(config: Config) -> None:
       "start as many as --config.hosts.count says, with one coordinator and "
       "ranks from 0, or use a TPU pod or Slurm"
     ) from error
-  # The runtime may end this process from within, with words of its own: the
-  # remedy is said beforehand, and Python's stacks do not bury them.
+  # Where JAX's runtime is the first to see a loss, it ends this process from
+  # within; Python's stacks are not to bury what was said.
   faulthandler.disable()
-  print(
-    f"process {jax.process_index()} of {jax.process_count()}: if another one "
-    f"is lost, this one stops within {hosts.timeout} s; then start all of them "
-    "again with the same command",
-    file=sys.stderr,
-    flush=True,
+
+
+_NAME_BYTES = 255  # of a host name, at most
+
+
+def _find_peers(hosts: HostsConfig) -> peers.Peers:
+  """Connects this process and that of rank 0, which tells its address."""
+  count, rank = jax.process_count(), jax.process_index()
+  names, port, token = [], 0, bytes(peers.TOKEN_BYTES)
+  if rank == 0:
+    server = peers.listen()
+    names, port = _own_names(hosts), server.getsockname()[1]
+    token = secrets.token_bytes(peers.TOKEN_BYTES)
+  card = np.zeros((3, _NAME_BYTES), np.uint8)
+  for row, name in zip(card, names, strict=False):
+    row[: len(name)] = np.frombuffer(name.encode(), np.uint8)
+  card, port, token = multihost_utils.broadcast_one_to_all(
+    (card, np.int32(port), np.frombuffer(token, np.uint8))
   )
+  token = np.asarray(token, np.uint8).tobytes()
+  names = [
+    np.asarray(row, np.uint8).tobytes().rstrip(b"\0").decode() for row in card
+  ]
+  names = [name for name in names if name]
+  timeout = max(hosts.timeout, 30)
+  try:
+    if rank == 0:
+      found = peers.accept(server, token, count, timeout)
+    else:
+      found = {0: peers.connect(names, int(port), token, rank, timeout)}
+  except OSError as error:
+    raise UserError(
+      f"process {rank} of {count} cannot connect with process 0 at "
+      f"{' or '.join(names)}, port {port} ({error}); let the run's machines "
+      "reach each other on all ports"
+    ) from error
+  return peers.Peers(found, _on_loss)
 
 
-def is_main() -> bool:
-  """Whether this process writes what people read."""
-  return jax.process_index() == 0
+def _own_names(hosts: HostsConfig) -> list[str]:
+  """Names under which the other processes may know this machine."""
+  names = []
+  if hosts.coordinator:
+    names.append(hosts.coordinator.rsplit(":", 1)[0].strip("[]"))
+  # The interface that leads outside; nothing is sent. TEST-NET-1 of RFC 5737.
+  with (
+    socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe,
+    contextlib.suppress(OSError),  # there is none
+  ):
+    probe.connect(("192.0.2.1", 9))
+    names.append(probe.getsockname()[0])
+  return [*names, socket.gethostname()]
 
 
-def is_loss(error: BaseException | None) -> bool:
-  """Whether an error is what a lost process looks like to the others.
-
-  Connections break in whatever was under way: a sum, a barrier, a save. That a
-  device has no memory left is this process's own trouble.
-  """
-  return (
-    jax.process_count() > 1
-    and isinstance(error, jax.errors.JaxRuntimeError)
-    and "RESOURCE_EXHAUSTED" not in str(error)
-  )
-
-
-def leave(message: str) -> NoReturn:
-  """Ends this process at once, with status 1.
-
-  For a run that has lost a process: the usual exit waits for it.
-  """
-  print(message, file=sys.stderr, flush=True)
+def _on_loss(rank: int) -> None:
+  _tell(f"lost process {rank}")
+  time.sleep(1)  # for an error of this process's own to be told as well
   os._exit(1)
 
 
-def _first_line(error: Exception) -> str:
+def _end(why: str) -> NoReturn:
+  """Ends this process at once: the usual exit waits for the lost one."""
+  _tell(why)
+  os._exit(1)
+
+
+def _tell(why: str) -> None:
+  if _telling.acquire(blocking=False):
+    print(
+      f"error: process {jax.process_index()} of {jax.process_count()} {why}, "
+      "and stops; start all of them again with the same command: they continue "
+      "from the last checkpoint",
+      file=sys.stderr,
+      flush=True,
+    )
+
+
+def _first_line(error: BaseException) -> str:
   return (str(error).splitlines() or [type(error).__name__])[0]

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from hdnet_jax import cli
+from hdnet_jax.commands import prepare as prepare_command
 from hdnet_jax.data import prepare, records
 
 
@@ -62,7 +63,7 @@ def test_defaults_are_those_of_the_data_package(kind):
   arguments = ["prepare", kind, "--root", "."]
   options = cli.make_parser().parse_args(arguments)
   assert options.max_pixels == records.MAX_PIXELS
-  made = cli._prepare_options(options)
+  made = prepare_command.options_of(options)
   assert made == prepare.Options()
 
 

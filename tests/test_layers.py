@@ -32,7 +32,8 @@ PARTS = {
   "recolor": ((), ("jax", "jaxtyping", "numpy")),
   "interop": (("config", "model"), ("jax", "numpy")),
   "sharding": (("errors", "config", "data"), ("jax", "numpy")),
-  "hosts": (("errors", "config"), ("jax",)),
+  "peers": ((), ()),
+  "hosts": (("errors", "config", "peers"), ("jax", "numpy")),
   "evaluation": (
     (*BASE, *DEVICE, "data", "model", "sharding"),
     ("jax", "jaxtyping", "numpy", "PIL", "rich"),
@@ -44,7 +45,8 @@ PARTS = {
       *("rich", "tensorboardX"),
     ),
   ),
-  "cli": (("errors", "data"), ()),
+  "commands": (("errors", "config", "data", "evaluation", "training"), ()),
+  "cli": (("errors", "commands"), ()),
   "command_line": (("errors", "config"), ("absl", "ml_collections")),
 }
 

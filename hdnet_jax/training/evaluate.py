@@ -12,7 +12,7 @@ from hdnet_jax.config import Config
 from hdnet_jax.data.pipeline import open_source
 from hdnet_jax.errors import UserError
 from hdnet_jax.evaluation import run as evaluation
-from hdnet_jax.hosts import is_main
+from hdnet_jax.hosts import is_main, together
 from hdnet_jax.training import workdir as workdirs
 from hdnet_jax.training.checkpoint import Checkpoints
 from hdnet_jax.training.state import (
@@ -64,7 +64,9 @@ def evaluate_checkpoint(
       )
     params = checkpoints.restore(step, like).evaluated
 
-  eval_step = evaluation.make_eval_step(config, make_model(config.model), mesh)
+  eval_step = together(
+    evaluation.make_eval_step(config, make_model(config.model), mesh)
+  )
   console = Console(stderr=True, quiet=not is_main())
   with progress.Progress(console=console) as bar:
     task = bar.add_task("evaluating", total=len(source))

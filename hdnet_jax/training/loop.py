@@ -17,7 +17,7 @@ from hdnet_jax.config import Config
 from hdnet_jax.data.pipeline import Reader, open_source, training_batches
 from hdnet_jax.data.records import Source
 from hdnet_jax.evaluation import run as evaluation
-from hdnet_jax.hosts import ProcessLost, is_loss, is_main
+from hdnet_jax.hosts import is_main, together
 from hdnet_jax.training import workdir as workdirs
 from hdnet_jax.training.checkpoint import Checkpoints
 from hdnet_jax.training.interrupt import StopSignals
@@ -61,32 +61,15 @@ def train_and_evaluate(
     config: the run.
     workdir: its folder; see `training.workdir` for what is in it.
     devices: to train on, all by default. With several processes, each calls
-      this, after `hosts.join`.
+      this, inside `hosts.joined`.
 
   Raises:
     UserError: for data, workdir or checkpoint that cannot be used.
     NonFiniteLoss: where training diverged; nothing bad is saved.
     Stopped: after SIGTERM or Ctrl-C.
-    ProcessLost: where another process of the run has ended.
   """
-  try:
-    return _train_and_evaluate(config, pathlib.Path(workdir), devices)
-  except jax.errors.JaxRuntimeError as error:
-    if not is_loss(error):
-      raise
-    raise ProcessLost(
-      f"process {jax.process_index()} of {jax.process_count()} lost another "
-      f"one, and stops ({str(error).splitlines()[0][:200]}); start all of them "
-      f"again with the same command: they continue from {workdir}'s last "
-      "checkpoint"
-    ) from error
+  workdir = pathlib.Path(workdir)
 
-
-def _train_and_evaluate(
-  config: Config,
-  workdir: pathlib.Path,
-  devices: Sequence[jax.Device] | None,
-) -> TrainState:
   # Data and devices: what does not fit is found before anything is written.
   train_source = open_source(config.data, "train")
   validation_source = open_source(config.data, config.data.validation_split)
@@ -100,8 +83,10 @@ def _train_and_evaluate(
   steps_per_epoch = len(train_source) / config.batch_size
   total_steps = math.ceil(config.epochs * steps_per_epoch)
   optimizer = make_optimizer(config.optimizer, steps_per_epoch)
-  train_step = make_train_step(config, optimizer, mesh)
-  eval_step = evaluation.make_eval_step(config, make_model(config.model), mesh)
+  train_step = together(make_train_step(config, optimizer, mesh))
+  eval_step = together(
+    evaluation.make_eval_step(config, make_model(config.model), mesh)
+  )
 
   with Checkpoints(workdir, config.keep) as checkpoints:
     # State: shapes first, then a checkpoint's values or new ones.

@@ -1,0 +1,1 @@
+"""The commands of `hdnet`, a module each; libraries load when one runs."""
