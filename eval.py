@@ -1,9 +1,15 @@
-"""Evaluates a trained HDNet on its config's test split.
+"""Evaluates a trained HDNet, or images of any method, on a config's test split.
 
 Examples:
   python eval.py --config=configs/quickstart.py --workdir=runs/quickstart
-  python eval.py --config=configs/photos.py --workdir=runs/photos \\
-      --config.data.root=DIR --checkpoint=best --output=best_table
+  python eval.py --config=configs/hdnet.py --config.data.root=DIR \\
+      --workdir=runs/hdnet --checkpoint=best --protocol=paper,standard
+  python eval.py --config=configs/hdnet.py --config.data.root=DIR \\
+      --weights=hdnet.safetensors --output=runs/evaluation
+  python eval.py --config=configs/hdnet.py --config.data.root=DIR \\
+      --predictions=other_method/results --output=runs/other_method
+
+The same command continues an evaluation that was interrupted.
 """
 
 import pathlib
@@ -24,6 +30,19 @@ _CHECKPOINT = flags.DEFINE_enum(
   ["last", "best"],
   "The last checkpoint, or the best on the validation split.",
 )
+_WEIGHTS = flags.DEFINE_string(
+  "weights", None, "A weights file (.safetensors) instead of a run."
+)
+_PREDICTIONS = flags.DEFINE_string(
+  "predictions",
+  None,
+  "A folder of harmonized images made elsewhere, named as their composites.",
+)
+_PROTOCOL = flags.DEFINE_list(
+  "protocol",
+  ["standard"],
+  "How images are compared: standard, paper, or both with a comma.",
+)
 _OUTPUT = flags.DEFINE_string(
   "output", None, "Folder for the results; WORKDIR/evaluation by default."
 )
@@ -31,18 +50,28 @@ _OUTPUT = flags.DEFINE_string(
 
 def main() -> None:
   config = command_line.config_from_flags()
+  command_line.check_one_of("workdir", "weights", "predictions")
   workdir = pathlib.Path(_WORKDIR.value or f"runs/{config.name}")
   output = pathlib.Path(_OUTPUT.value or workdir / "evaluation")
 
   # JAX loads after the flags were found to be right.
   from hdnet_jax import hosts
-  from hdnet_jax.evaluation import run as evaluation
-  from hdnet_jax.training.evaluate import evaluate_checkpoint
+  from hdnet_jax.evaluation import report
+  from hdnet_jax.training import evaluate
 
   with hosts.joined(config):
-    evaluate_checkpoint(config, workdir, _CHECKPOINT.value, output)
+    protocols = report.check_protocols(_PROTOCOL.value)
+    if _WEIGHTS.value:
+      file = pathlib.Path(_WEIGHTS.value)
+      evaluate.evaluate_weights(config, file, output, protocols)
+    elif _PREDICTIONS.value:
+      folder = pathlib.Path(_PREDICTIONS.value)
+      evaluate.evaluate_predictions(config, folder, output, protocols)
+    else:
+      which = _CHECKPOINT.value
+      evaluate.evaluate_checkpoint(config, workdir, which, output, protocols)
     if hosts.is_main():
-      evaluation.show(output)
+      report.show(output)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ def main() -> None:
 
   # JAX loads after the flags were found to be right.
   from hdnet_jax import hosts
-  from hdnet_jax.evaluation import run as evaluation
+  from hdnet_jax.evaluation import report
   from hdnet_jax.training import loop
 
   with hosts.joined(config):
@@ -40,7 +40,7 @@ def main() -> None:
       raise SystemExit(f"error: {error}") from None
     checkpoint = loop.last_checkpoint(workdir)  # a question to all processes
     if hosts.is_main():
-      evaluation.show(workdir / "evaluation")
+      report.show(workdir / "evaluation")
       print(f"checkpoint  {checkpoint}")
 
 

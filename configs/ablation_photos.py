@@ -7,8 +7,6 @@ folder with images/, masks/ and manifest.csv.
 
 from hdnet_jax import config
 
-MODEL = config.ModelConfig
-
 ROWS = {
   "base": {"local_dynamics": "none", "global_dynamics": "none"},
   "ld": {"global_dynamics": "none"},
@@ -25,6 +23,9 @@ ROWS = {
 
 
 def get_config(row="hdnet"):
+  if row not in ROWS:
+    # A KeyError reaches the user as one line; a ValueError as a traceback.
+    raise KeyError(f"row {row!r}; the rows are {', '.join(ROWS)}")
   return config.flags_of(
     config.Config(
       name=row,

@@ -5,10 +5,10 @@ import errno
 import sys
 from collections.abc import Sequence
 
-from hdnet_jax.commands import prepare
+from hdnet_jax.commands import export_weights, prepare
 from hdnet_jax.errors import UserError
 
-COMMANDS = (prepare,)
+COMMANDS = (prepare, export_weights)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -41,6 +41,13 @@ def config_from_flags() -> Config:
   return Config.from_dict(values)
 
 
+def check_one_of(*names: str) -> None:
+  """Raises UserError where more than one of these flags is given."""
+  given = [f"--{name}" for name in names if flags.FLAGS[name].present]
+  if len(given) > 1:
+    raise UserError(f"give one of {' and '.join(given)}, not both")
+
+
 def run(main: Callable[[], None]) -> None:
   """Parses the flags and calls `main`; a user's mistake becomes one line."""
   app.run(lambda argv: _call(main, argv), flags_parser=_parse)

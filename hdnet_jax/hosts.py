@@ -78,6 +78,11 @@ def is_main() -> bool:
   return jax.process_index() == 0
 
 
+def agree(values: np.ndarray) -> np.ndarray:
+  """The first process's values, in all processes; each must call this."""
+  return np.asarray(multihost_utils.broadcast_one_to_all(values))
+
+
 def is_loss(error: BaseException | None) -> bool:
   """Whether an error is what a lost process looks like to the others.
 

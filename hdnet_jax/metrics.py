@@ -1,64 +1,116 @@
-"""Image metrics, one value an image, jittable; images NHWC in [0, 255].
+"""Image metrics, one value an image, equal to scikit-image's.
 
-Equal to scikit-image's on the same arrays. Which arrays they are given
-(rounding, background) is a matter of the protocol: `evaluation.protocols`.
+In two halves: `measure` sums on the device, in integers where the sums are
+exact, and `values` makes the metrics of them on the host, in float64. A batch
+is one small transfer, and a metric of given pixels is the same number whatever
+batch, device or order it was computed in.
+
+Images are uint8 [B, H, W, 3], masks uint8 [B, H, W, 1] of 0/1; height and width
+are 7 to 11,000. Which images are compared is a matter of the protocol:
+`evaluation.protocols`.
 """
+
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+import numpy as np
+from jaxtyping import Array, Float, Int, UInt8
 
-Image = Float[Array, "b h w 3"]
+NAMES = ("mse", "psnr", "fmse", "ssim")
 PEAK = 255.0
-_WINDOW = 7
+_WINDOW = 7  # pixels of SSIM's window, squared
+_AREA = _WINDOW**2
 
 
-def mse(image: Image, truth: Image) -> Float[Array, "b"]:
-  """Mean squared error over all pixels and channels."""
-  return jnp.mean(jnp.square(image - truth), axis=(1, 2, 3))
+class Sums(NamedTuple):
+  """Sums over each row of an image: over its width and channels."""
+
+  squared: Int[Array, "b h"]  # squared differences
+  foreground: Int[Array, "b h"]  # of them, those inside the mask
+  ssim: Float[Array, "b h-6"]  # local similarities, by rows of windows
 
 
-def psnr(image: Image, truth: Image) -> Float[Array, "b"]:
-  """Peak signal-to-noise ratio in dB, peak 255; inf for equal images."""
-  return 10 * jnp.log10(PEAK**2 / mse(image, truth))
+def measure(
+  image: UInt8[Array, "b h w 3"],
+  truth: UInt8[Array, "b h w 3"],
+  mask: UInt8[Array, "b h w 1"],
+) -> Sums:
+  """What `values` needs to know of `image` and `truth`; jittable."""
+  x, y = image.astype(jnp.int32), truth.astype(jnp.int32)
+  squared = jnp.square(x - y)
+  return Sums(
+    squared=jnp.sum(squared, axis=(2, 3)),
+    foreground=jnp.sum(squared * mask, axis=(2, 3)),
+    ssim=jnp.sum(_similarity(x, y), axis=2),
+  )
 
 
-def fmse(
-  image: Image, truth: Image, mask: Float[Array, "b h w 1"]
-) -> Float[Array, "b"]:
-  """Mean squared error over the foreground: sum(M d^2) / (3 sum(M)).
+def values(sums: Sums, area: np.ndarray, width: int) -> dict[str, np.ndarray]:
+  """The metrics by name, float64 [B].
 
-  0 for an empty mask, which has no foreground to be wrong.
+  mse   mean squared error over all pixels and channels
+  psnr  in dB, peak 255; inf for equal images
+  fmse  mean squared error over the foreground, sum(M d^2) / (3 sum(M)); 0 for
+        an empty mask, which has no foreground to be wrong
+  ssim  structural similarity, scikit-image's default
+
+  Args:
+    area: pixels of the foreground, [B].
+    width: of the images.
   """
-  squared = jnp.sum(mask * jnp.square(image - truth), axis=(1, 2, 3))
-  return squared / (3 * jnp.maximum(jnp.sum(mask, axis=(1, 2, 3)), 1))
+  squared = np.asarray(sums.squared, np.float64)  # integers up to 2^53: exact
+  foreground = np.asarray(sums.foreground, np.float64)
+  similarity = np.asarray(sums.ssim, np.float64)
+  mse = squared.sum(axis=1) / (3 * width * squared.shape[1])
+  windows = similarity.shape[1] * (width - _WINDOW + 1)
+  with np.errstate(divide="ignore"):  # inf is what equal images have
+    psnr = 10 * np.log10(PEAK**2 / mse)
+  return {
+    "mse": mse,
+    "psnr": psnr,
+    "fmse": foreground.sum(axis=1) / (3 * np.maximum(area, 1)),
+    "ssim": similarity.sum(axis=1) / (3 * windows),
+  }
 
 
-def ssim(image: Image, truth: Image) -> Float[Array, "b"]:
-  """Structural similarity as scikit-image's default.
+def _similarity(
+  x: Int[Array, "b h w 3"], y: Int[Array, "b h w 3"]
+) -> Float[Array, "b h-6 v"]:
+  """SSIM of every 7x7 window inside the image and every channel.
 
-  7x7 uniform window, sample covariance, K1 = 0.01, K2 = 0.03, data range 255,
-  mean over the windows inside the image and over channels. Height and width
-  are 7 or more.
+  Uniform window, sample covariance, K1 = 0.01, K2 = 0.03, data range 255. All
+  is multiplied by the squared area, so that it stays in integers to the end.
   """
-  # Centring leaves variances as they are and keeps float32 from cancelling.
-  center = PEAK / 2
-  x, y = image - center, truth - center
-  mean_x, mean_y = _window_mean(x), _window_mean(y)
-  pixels = _WINDOW**2
-  sample = pixels / (pixels - 1)
-  var_x = sample * (_window_mean(x * x) - mean_x**2)
-  var_y = sample * (_window_mean(y * y) - mean_y**2)
-  covariance = sample * (_window_mean(x * y) - mean_x * mean_y)
-  mean_x, mean_y = mean_x + center, mean_y + center
-  c1, c2 = (0.01 * PEAK) ** 2, (0.03 * PEAK) ** 2
-  luminance = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
-  structure = (2 * covariance + c2) / (var_x + var_y + c2)
-  return jnp.mean(luminance * structure, axis=(1, 2, 3))
+  # Width and channels as one axis: three times as fast on CPUs.
+  b, h, w, c = x.shape
+  x, y = x.reshape(b, h, w * c), y.reshape(b, h, w * c)
+  sum_x, sum_y = _window_sum(x, c), _window_sum(y, c)
+  sum_xy = _window_sum(x * y, c)
+  sum_squares = _window_sum(x * x + y * y, c)
+  product, squares = sum_x * sum_y, sum_x * sum_x + sum_y * sum_y
+  sample = _AREA / (_AREA - 1)
+  c1, c2 = ((k * PEAK * _AREA) ** 2 for k in (0.01, 0.03))
+  covariance = sample * (_AREA * sum_xy - product).astype(jnp.float32)
+  variances = sample * (_AREA * sum_squares - squares).astype(jnp.float32)
+  luminance = (2 * product + c1) / (squares + c1)
+  return luminance * (2 * covariance + c2) / (variances + c2)
 
 
-def _window_mean(x: Array) -> Array:
-  """Mean over each 7x7 window that lies inside the image."""
-  for window in ((1, _WINDOW, 1, 1), (1, 1, _WINDOW, 1)):
-    x = jax.lax.reduce_window(x, 0.0, jax.lax.add, window, (1,) * 4, "VALID")
-  return x / _WINDOW**2
+def _window_sum(x: Int[Array, "b h u"], channels: int) -> Int[Array, "b h-6 v"]:
+  """Sums over each 7x7 window that lies inside the image.
+
+  A pixel's neighbour to the right is `channels` places farther on.
+  """
+  for axis, step in ((1, 1), (2, channels)):
+    count = x.shape[axis] - (_WINDOW - 1) * step
+
+    def shifted(array, shift, more, axis=axis, step=step, count=count):
+      start, length = shift * step, count + more * step
+      return jax.lax.slice_in_dim(array, start, start + length, axis=axis)
+
+    # Of two, of four, then of seven: 4 + 2 + 1.
+    two = shifted(x, 0, 5) + shifted(x, 1, 5)
+    four = shifted(two, 0, 2) + shifted(two, 2, 2)
+    x = shifted(four, 0, 0) + shifted(two, 4, 0) + shifted(x, 6, 0)
+  return x

@@ -7,10 +7,9 @@ rows of every batch: rows p * b to (p + 1) * b of process p.
 """
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import grain
-import numpy as np
 
 from hdnet_jax.config import DataConfig
 from hdnet_jax.data.augment import augment
@@ -80,26 +79,28 @@ def training_batches(
 
 
 def evaluation_batches(
-  source: Source, batch_size: int, reader: Reader
+  source: Source, indices: Sequence[int], batch_size: int, reader: Reader
 ) -> Iterator[Example]:
-  """Every example once, in order, in batches of one shape.
+  """The examples at `indices`, in order, in batches of one shape.
 
-  Batches have two more entries than Examples: `valid` bool [B], false where
-  the last batch is padded; and, where the device has to make the composite,
-  `donor_real` and `donor_mask`: another example, whose object lends its
-  colours. The donor depends on the example alone, not on its batch.
+  The last batch is filled up with its last example. Where the device has to
+  make the composite, batches have two more entries than Examples, `donor_real`
+  and `donor_mask`: another example, whose object lends its colours. The donor
+  depends on the example alone, not on its batch.
   """
-  count = len(source)
+  count, half = len(indices), len(source) // 2
   padded = -(-count // batch_size) * batch_size
 
   def read(place: int) -> Example:
-    index = min(place, count - 1)
-    example = dict(source[index], valid=np.bool_(place < count))
+    index = int(indices[min(place, count - 1)])
+    example = dict(source[index])
     if "composite" not in example:
-      donor = source[(index + count // 2) % count]
+      donor = source[(index + half) % len(source)]
       example |= {"donor_real": donor["real"], "donor_mask": donor["mask"]}
     return example
 
+  if not count:
+    return iter(())
   return _read(grain.MapDataset.range(padded).map(read), batch_size, reader)
 
 

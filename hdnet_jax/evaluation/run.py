@@ -1,60 +1,64 @@
-"""Evaluates parameters on a split, and writes what came out."""
+"""Runs a way to harmonize over a split: its numbers, image by image."""
 
-import csv
-import dataclasses
-import io
-import json
 import math
-import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from PIL import Image
-from rich.console import Console
 
+from hdnet_jax import metrics
 from hdnet_jax.config import Config
 from hdnet_jax.data.pipeline import Reader, evaluation_batches
 from hdnet_jax.data.records import Source
-from hdnet_jax.evaluation import protocols, tables, visuals
-from hdnet_jax.files import write_text, write_then_rename
-from hdnet_jax.images import normalize
+from hdnet_jax.evaluation import tables, visuals
+from hdnet_jax.evaluation.protocols import PROTOCOLS, Harmonize
+from hdnet_jax.hosts import together
 from hdnet_jax.model.hdnet import HDNet, blend
 from hdnet_jax.recolor import make_composites
 from hdnet_jax.sharding import gather, put_ahead, replicated, split
 
-PICTURES = 6  # rows of the grid
+PICTURES = 6  # rows of a grid
 
-EvalStep = Callable[[dict, dict[str, jax.Array]], dict[str, Any]]
-
-
-@dataclasses.dataclass(frozen=True)
-class Evaluation:
-  """One row an image, in the source's order, and examples to look at."""
-
-  rows: list[tables.Row]
-  comparisons: list[visuals.Comparison]
-
-  def summary(self) -> dict[str, float]:
-    """The harmonized images' means by metric name.
-
-    The PSNR is infinite only where every image equals its truth.
-    """
-    means = tables.summarize(self.rows)["harmonized"]
-    return {
-      name: math.inf if means[name] is None else means[name]
-      for name in protocols.NAMES
-    }
-
-  def grid(self) -> Image.Image:
-    return visuals.grid(self.comparisons)
+Batch = dict[str, jax.Array]
+# Of parameters and a batch, what harmonizes it.
+Method = Callable[[Any, Batch], Harmonize]
+EvalStep = Callable[[Any, Batch], dict[str, Any]]
 
 
-def make_eval_step(config: Config, model: HDNet, mesh: Mesh) -> EvalStep:
-  """The jitted `(params, batch) -> images and values`, one compilation.
+def network(model: HDNet) -> Method:
+  """HDNet with given parameters."""
+
+  def method(params, batch):
+    del batch
+    return lambda image, mask: blend(
+      model.apply({"params": params}, image, mask), image, mask
+    )
+
+  return method
+
+
+def predictions(params: Any, batch: Batch) -> Harmonize:
+  """Images that were made elsewhere: the batch brings them along."""
+  del params
+  # A quarter of a level up: both rounding and truncation give it back.
+  image = (batch["prediction"].astype(jnp.float32) + 0.25) / 127.5 - 1
+  return lambda composite, mask: image
+
+
+def make_eval_step(
+  config: Config,
+  method: Method,
+  mesh: Mesh,
+  protocols: Sequence[str] = ("standard",),
+) -> EvalStep:
+  """The jitted `(params, batch) -> sums and images`, one compilation.
+
+  Returns a dict of `area`, the foreground's pixels, [B]; `sums`, by protocol
+  the metrics.Sums of `composite` and `harmonized`; and `pictures`, the images
+  of the first protocol.
 
   Photos get the same composite whatever the batch they are in: its random key
   is folded from the config's seed and the example's index.
@@ -62,30 +66,33 @@ def make_eval_step(config: Config, model: HDNet, mesh: Mesh) -> EvalStep:
 
   def eval_step(params, batch):
     composite = _composites(batch, config.seed, config.data.recolor_strength)
-    image = normalize(composite)
-    mask = batch["mask"].astype(jnp.float32)
-    output = model.apply({"params": params}, image, mask)
-    harmonized = blend(output, image, mask)
-    values, pixels = protocols.standard(
-      harmonized, composite, batch["real"], batch["mask"]
-    )
-    pictures = {
-      "composite": composite,
-      "mask": batch["mask"],
-      "harmonized": pixels,
-      "real": batch["real"],
+    real, mask = batch["real"], batch["mask"]
+    harmonize = method(params, batch)
+    images = {
+      name: PROTOCOLS[name](harmonize, composite, real, mask)
+      for name in protocols
     }
-    return {"values": values, "pictures": pictures}
+    sums = {
+      name: {
+        kind: metrics.measure(getattr(compared, kind), compared.real, mask)
+        for kind in tables.KINDS
+      }
+      for name, compared in images.items()
+    }
+    area = jnp.sum(mask, axis=(1, 2, 3), dtype=jnp.int32)
+    pictures = images[protocols[0]]._asdict() | {"mask": mask}
+    return {"area": area, "sums": sums, "pictures": pictures}
 
+  place = replicated(mesh)
   return jax.jit(
     eval_step,
-    in_shardings=(replicated(mesh), None),  # batches are as `put` split them
-    # Every process reads all values; pictures stay where they are.
-    out_shardings={"values": replicated(mesh), "pictures": split(mesh, 4)},
+    in_shardings=(place, None),  # batches are as `put` split them
+    # Every process reads all sums; pictures stay where they are.
+    out_shardings={"area": place, "sums": place, "pictures": split(mesh, 4)},
   )
 
 
-def _composites(batch, seed: int, strength: float) -> jax.Array:
+def _composites(batch: Batch, seed: int, strength: float) -> jax.Array:
   if "composite" in batch:
     return batch["composite"]
   key = jax.random.key(seed)
@@ -100,98 +107,136 @@ def _composites(batch, seed: int, strength: float) -> jax.Array:
   )
 
 
-def evaluate(
-  config: Config,
-  eval_step: EvalStep,
-  params: dict,
-  source: Source,
-  mesh: Mesh,
-  on_batch: Callable[[int, int], None] = lambda done, total: None,
-) -> Evaluation:
-  """Runs `eval_step` over the whole source.
-
-  The next batch is computed while the last one's values are read.
+class Evaluator:
+  """Evaluates parameters on sources, with one compilation.
 
   Args:
-    on_batch: called with images done and images in all.
+    config: the batch's size, the data's seed and strength.
+    method: what harmonizes: `network(model)` or `predictions`.
+    protocols: names of PROTOCOLS, all in one pass over the data.
   """
-  count = len(source)
-  wanted = set(np.linspace(0, count - 1, min(count, PICTURES)).astype(int))
-  rows, comparisons = [], []
 
-  def read(outputs) -> None:
-    """The values of the next batch, without the padding of the last one."""
-    values = jax.device_get(outputs["values"])
-    first = len(rows)
-    indices = range(first, min(first + config.eval_batch_size, count))
-    for place, index in enumerate(indices):
-      row = {"name": source.name(index), "subset": source.subset(index)}
-      row |= {name: float(column[place]) for name, column in values.items()}
-      rows.append(row)
-    chosen = [index for index in indices if index in wanted]
-    if chosen:
+  def __init__(
+    self,
+    config: Config,
+    method: Method,
+    mesh: Mesh,
+    protocols: Sequence[str] = ("standard",),
+  ):
+    self.protocols = tuple(protocols)
+    self._config, self._mesh = config, mesh
+    self._step = together(make_eval_step(config, method, mesh, self.protocols))
+
+  def rows(
+    self,
+    params: Any,
+    source: Source,
+    first: int = 0,
+    on_rows: Callable[[list[tables.Row]], None] = lambda rows: None,
+  ) -> list[tables.Row]:
+    """A row an image and protocol, from example `first` on, in order.
+
+    The next batch is computed while the last one's sums are read.
+
+    Args:
+      on_rows: called with the rows of each batch as they come.
+    """
+    indices = np.arange(first, len(source))
+    rows: list[tables.Row] = []
+    done = 0
+
+    def read(outputs) -> None:
+      """The next batch's rows, without the padding of the last one."""
+      nonlocal done
+      found = jax.device_get({name: outputs[name] for name in ("area", "sums")})
+      of_batch = indices[done : done + self._config.eval_batch_size]
+      made = self._rows(source, of_batch, found)
+      done += len(of_batch)
+      rows.extend(made)
+      on_rows(made)
+
+    pending = None
+    for outputs in self._outputs(params, source, indices):
+      if pending is not None:
+        read(pending)
+      pending = outputs
+    if pending is not None:
+      read(pending)
+    return rows
+
+  def comparisons(
+    self, params: Any, source: Source, titles: Mapping[int, str]
+  ) -> list[visuals.Comparison]:
+    """The images of some examples, to look at; by the first protocol.
+
+    Args:
+      titles: by the example's index, what the picture says of it.
+    """
+    indices = np.array(list(titles), int)
+    found: list[visuals.Comparison] = []
+    for outputs in self._outputs(params, source, indices):
       pictures = jax.tree.map(gather, outputs["pictures"])
-    for index in chosen:
-      images = {name: image[index - first] for name, image in pictures.items()}
-      comparisons.append(
-        visuals.Comparison(
-          name=rows[index]["name"],
-          composite_psnr=rows[index]["composite_psnr"],
-          harmonized_psnr=rows[index]["harmonized_psnr"],
-          **images,
-        )
-      )
-    on_batch(len(rows), count)
+      of_batch = indices[len(found) :][: len(pictures["real"])]
+      for place, index in enumerate(of_batch):
+        images = {name: image[place] for name, image in pictures.items()}
+        title = f"{titles[int(index)]} {source.name(index)}".strip()
+        found.append(visuals.Comparison(title, **images))
+    return found
 
-  batches = evaluation_batches(
-    source,
-    config.eval_batch_size,
-    Reader(
+  def _rows(
+    self, source: Source, indices: np.ndarray, found: Mapping[str, Any]
+  ) -> list[tables.Row]:
+    area = np.asarray(found["area"], np.float64)
+    width = self._config.data.image_size
+    columns = {
+      protocol: {
+        f"{kind}_{name}": column
+        for kind in tables.KINDS
+        for name, column in metrics.values(
+          found["sums"][protocol][kind], area, width
+        ).items()
+      }
+      for protocol in self.protocols
+    }
+    rows = []
+    for place, index in enumerate(indices):
+      head = {"name": source.name(index), "subset": source.subset(index)}
+      for protocol, by_name in columns.items():
+        numbers = {name: float(by_name[name][place]) for name in by_name}
+        ratio = float(area[place]) / width**2
+        rows.append({**head, "protocol": protocol, "ratio": ratio, **numbers})
+    return rows
+
+  def _outputs(
+    self, params: Any, source: Source, indices: np.ndarray
+  ) -> Iterator[dict[str, Any]]:
+    config = self._config
+    reader = Reader(
       config.data.threads,
       config.data.workers,
       jax.process_index(),
       jax.process_count(),
-    ),
-  )
-  pending = None
-  for batch in put_ahead(batches, mesh):
-    outputs = eval_step(params, batch)
-    if pending is not None:
-      read(pending)
-    pending = outputs
-  read(pending)
-  return Evaluation(rows, comparisons)
+    )
+    batches = evaluation_batches(
+      source, indices, config.eval_batch_size, reader
+    )
+    for batch in put_ahead(batches, self._mesh):
+      yield self._step(params, batch)
 
 
-def write(
-  evaluation: Evaluation, directory: pathlib.Path, **facts: Any
-) -> dict[str, Any]:
-  """Writes metrics.json, per_image.csv and grid.png; returns the report.
+def spread(count: int) -> dict[int, str]:
+  """A few of `count` examples, evenly spread: the same ones every time."""
+  chosen = np.linspace(0, count - 1, min(count, PICTURES)).astype(int)
+  return {int(index): "" for index in chosen}
 
-  Args:
-    facts: what the report says besides numbers: split, step and so on.
+
+def summary_of(rows: Sequence[tables.Row]) -> dict[str, float]:
+  """The harmonized images' means by metric name.
+
+  The PSNR is infinite only where every image equals its truth.
   """
-  report = tables.report_of(evaluation.rows, protocol="standard", **facts)
-  write_text(directory / "metrics.json", json.dumps(report, indent=2) + "\n")
-  text = io.StringIO()
-  writer = csv.DictWriter(
-    text, fieldnames=list(evaluation.rows[0]), lineterminator="\n"
-  )
-  writer.writeheader()
-  writer.writerows(evaluation.rows)
-  write_text(directory / "per_image.csv", text.getvalue())
-  write_then_rename(directory / "grid.png", evaluation.grid().save)
-  return report
-
-
-def show(directory: pathlib.Path) -> None:
-  """Prints the table of an evaluation's folder, and where its files are."""
-  report = json.loads((directory / "metrics.json").read_text(encoding="utf-8"))
-  console = Console()
-  console.print(tables.table_of(report))
-  for name, file in (
-    ("pictures", "grid.png"),
-    ("numbers", "metrics.json"),
-    ("each image", "per_image.csv"),
-  ):
-    print(f"{name:11s} {directory / file}")
+  means = tables.summarize(rows)["harmonized"]
+  return {
+    name: math.inf if means[name] is None else means[name]
+    for name in metrics.NAMES
+  }

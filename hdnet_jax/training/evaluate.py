@@ -1,35 +1,37 @@
-"""Evaluates a checkpoint of a training run."""
+"""What eval.py does: a run, a weights file, or images made elsewhere."""
 
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 from rich import progress
 from rich.console import Console
 
-from hdnet_jax import sharding
+from hdnet_jax import sharding, weights
 from hdnet_jax.config import Config
 from hdnet_jax.data.pipeline import open_source
+from hdnet_jax.data.predictions import Predicted
+from hdnet_jax.data.records import Source
 from hdnet_jax.errors import UserError
-from hdnet_jax.evaluation import run as evaluation
-from hdnet_jax.hosts import is_main, together
-from hdnet_jax.training import workdir as workdirs
-from hdnet_jax.training.checkpoint import Checkpoints
-from hdnet_jax.training.state import (
-  abstract_state,
-  initial_state,
-  make_model,
-  make_optimizer,
-)
+from hdnet_jax.evaluation import published, run
+from hdnet_jax.evaluation.report import write_report
+from hdnet_jax.evaluation.tables import Row
+from hdnet_jax.hosts import is_main
+from hdnet_jax.training.restore import restore_params
+from hdnet_jax.training.state import make_model
+
+Devices = Sequence[jax.Device] | None
 
 
 def evaluate_checkpoint(
   config: Config,
-  workdir: str | pathlib.Path,
+  workdir: pathlib.Path,
   which: str,
   output: pathlib.Path,
-  devices: Sequence[jax.Device] | None = None,
-) -> evaluation.Evaluation:
+  protocols: Sequence[str] = ("standard",),
+  devices: Devices = None,
+) -> list[Row]:
   """Evaluates a run's checkpoint on `config`'s test split, into `output`.
 
   Args:
@@ -39,52 +41,107 @@ def evaluate_checkpoint(
   Raises:
     UserError: where there is no such run, network or checkpoint.
   """
-  workdir = pathlib.Path(workdir)
-  trained = workdirs.read_config(workdir)
-  if trained is None:
-    raise UserError(f"{workdir} holds no run; train one with train.py")
+  mesh = _make_mesh(config, devices)
+  source = open_source(config.data, config.data.test_split)
+  params, trained, step = restore_params(workdir, which, mesh)
   if trained.model != config.model:
     raise UserError(
       f"{workdir} was trained with {trained.model}, not {config.model}; give "
       "the config of the run"
     )
+  method = run.network(make_model(config.model))
+  evaluator = run.Evaluator(config, method, mesh, protocols)
+  facts = facts_of(config, which, step)
+  return _report(evaluator, params, source, config, output, facts)
+
+
+def evaluate_weights(
+  config: Config,
+  file: pathlib.Path,
+  output: pathlib.Path,
+  protocols: Sequence[str] = ("standard",),
+  devices: Devices = None,
+) -> list[Row]:
+  """Evaluates a weights file; the network is the file's, the data `config`'s.
+
+  Raises:
+    UserError: where the file cannot be used.
+  """
+  mesh = _make_mesh(config, devices)
   source = open_source(config.data, config.data.test_split)
+  params, model, _ = weights.load(file)
+  params = jax.device_put(params, sharding.replicated(mesh))
+  method = run.network(make_model(model))
+  evaluator = run.Evaluator(config, method, mesh, protocols)
+  facts = {
+    "split": config.data.test_split,
+    "file": file.name,
+    "method": published.method_of(model),
+  }
+  return _report(evaluator, params, source, config, output, facts)
+
+
+def evaluate_predictions(
+  config: Config,
+  folder: pathlib.Path,
+  output: pathlib.Path,
+  protocols: Sequence[str] = ("standard",),
+  devices: Devices = None,
+) -> list[Row]:
+  """Scores images of any method: a folder of them, matched by name.
+
+  Raises:
+    UserError: where an image of the split has none there.
+  """
+  mesh = _make_mesh(config, devices)
+  source = Predicted(
+    open_source(config.data, config.data.test_split),
+    folder,
+    config.data.image_size,
+  )
+  evaluator = run.Evaluator(config, run.predictions, mesh, protocols)
+  facts = {"split": config.data.test_split, "predictions": folder.name}
+  return _report(evaluator, {}, source, config, output, facts)
+
+
+def facts_of(config: Config, which: str, step: int) -> dict[str, Any]:
+  """What a report says of a checkpoint."""
+  return {
+    "split": config.data.test_split,
+    "config": config.name,
+    "checkpoint": which,
+    "step": step,
+    "method": published.method_of(config.model),
+  }
+
+
+def _make_mesh(config: Config, devices: Devices) -> jax.sharding.Mesh:
   mesh = sharding.make_mesh(config.mesh, devices)
   sharding.check_divides("eval_batch_size", config.eval_batch_size, mesh)
+  return mesh
 
-  # The optimizer's shapes do not depend on its schedule.
-  optimizer = make_optimizer(config.optimizer, steps_per_epoch=1.0)
-  like = abstract_state(lambda: initial_state(trained, optimizer), mesh)
-  with Checkpoints(workdir, read_only=True) as checkpoints:
-    steps = checkpoints.steps()
-    step = checkpoints.best() if which == "best" else max(steps, default=None)
-    if step is None:
-      raise UserError(
-        f"{checkpoints.directory} has no {which} checkpoint yet; train longer"
-      )
-    params = checkpoints.restore(step, like).evaluated
 
-  eval_step = together(
-    evaluation.make_eval_step(config, make_model(config.model), mesh)
-  )
+def _report(
+  evaluator: run.Evaluator,
+  params: Any,
+  source: Source,
+  config: Config,
+  output: pathlib.Path,
+  facts: Mapping[str, Any],
+) -> list[Row]:
   console = Console(stderr=True, quiet=not is_main())
-  with progress.Progress(console=console) as bar:
+  with progress.Progress(
+    *progress.Progress.get_default_columns(),
+    progress.MofNCompleteColumn(),
+    console=console,
+  ) as bar:
     task = bar.add_task("evaluating", total=len(source))
-    result = evaluation.evaluate(
-      config,
-      eval_step,
+    return write_report(
+      evaluator,
       params,
       source,
-      mesh,
-      on_batch=lambda done, _: bar.update(task, completed=done),
-    )
-  if is_main():
-    evaluation.write(
-      result,
+      config,
       output,
-      split=config.data.test_split,
-      config=config.name,
-      checkpoint=which,
-      step=step,
+      facts,
+      on_done=lambda done, _: bar.update(task, completed=done),
     )
-  return result

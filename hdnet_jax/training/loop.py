@@ -16,10 +16,13 @@ from hdnet_jax import sharding
 from hdnet_jax.config import Config
 from hdnet_jax.data.pipeline import Reader, open_source, training_batches
 from hdnet_jax.data.records import Source
-from hdnet_jax.evaluation import run as evaluation
+from hdnet_jax.evaluation import visuals
+from hdnet_jax.evaluation.report import write_report
+from hdnet_jax.evaluation.run import Evaluator, network, spread, summary_of
 from hdnet_jax.hosts import is_main, together
 from hdnet_jax.training import workdir as workdirs
 from hdnet_jax.training.checkpoint import Checkpoints
+from hdnet_jax.training.evaluate import facts_of
 from hdnet_jax.training.interrupt import StopSignals
 from hdnet_jax.training.log import RunLog, SilentLog
 from hdnet_jax.training.state import (
@@ -84,9 +87,7 @@ def train_and_evaluate(
   total_steps = math.ceil(config.epochs * steps_per_epoch)
   optimizer = make_optimizer(config.optimizer, steps_per_epoch)
   train_step = together(make_train_step(config, optimizer, mesh))
-  eval_step = together(
-    evaluation.make_eval_step(config, make_model(config.model), mesh)
-  )
+  evaluator = Evaluator(config, network(make_model(config.model)), mesh)
 
   with Checkpoints(workdir, config.keep) as checkpoints:
     # State: shapes first, then a checkpoint's values or new ones.
@@ -122,27 +123,23 @@ def train_and_evaluate(
         run_log=run_log,
         learning_rate=make_schedule(config.optimizer, steps_per_epoch),
         train_step=train_step,
-        evaluate=lambda params, source: evaluation.evaluate(
-          config, eval_step, params, source, mesh, run_log.evaluating
-        ),
+        evaluator=evaluator,
         validation_source=validation_source,
       )
       with StopSignals() as stop:
         state = _train(run, state, first_step, stop)
 
       # The end: the test split, once, with the last parameters.
-      result = run.evaluate(state.evaluated, test_source)
-      if is_main():
-        evaluation.write(
-          result,
-          workdir / "evaluation",
-          split=config.data.test_split,
-          config=config.name,
-          checkpoint="last",
-          step=total_steps,
-        )
-      run_log.scalars(total_steps, result.summary(), "test")
-      run_log.picture(total_steps, "test", np.asarray(result.grid()))
+      rows = write_report(
+        evaluator,
+        state.evaluated,
+        test_source,
+        config,
+        workdir / "evaluation",
+        facts_of(config, "last", total_steps),
+        run_log.evaluating,
+      )
+      run_log.scalars(total_steps, summary_of(rows), "test")
   return state
 
 
@@ -173,7 +170,7 @@ class _Run:
   run_log: RunLog | SilentLog
   learning_rate: Callable[[int], Any]
   train_step: Callable
-  evaluate: Callable[[dict, Source], evaluation.Evaluation]
+  evaluator: Evaluator
   validation_source: Source
 
 
@@ -268,11 +265,20 @@ def _log_step(
 def _validate(run: _Run, state: TrainState, step: int) -> dict[str, float]:
   """The validation split's means, logged; and the `seconds` that it took."""
   clock = time.perf_counter()
-  result = run.evaluate(state.evaluated, run.validation_source)
-  metrics = result.summary()
+  source, params = run.validation_source, state.evaluated
+  done = 0
+
+  def on_rows(made) -> None:
+    nonlocal done
+    done += len(made)
+    run.run_log.evaluating(done, len(source))
+
+  rows = run.evaluator.rows(params, source, on_rows=on_rows)
+  metrics = summary_of(rows)
   run.run_log.scalars(step, metrics, "validation")
-  run.run_log.picture(step, "validation", np.asarray(result.grid()))
-  before = np.mean([row["composite_fmse"] for row in result.rows])
+  shown = run.evaluator.comparisons(params, source, spread(len(source)))
+  run.run_log.picture(step, "validation", np.asarray(visuals.grid(shown)))
+  before = np.mean([row["composite_fmse"] for row in rows])
   run.run_log.say(
     f"step {step}: validation PSNR {metrics['psnr']:.2f} dB, "
     f"fMSE {before:.0f} → {metrics['fmse']:.0f}"

@@ -118,9 +118,11 @@ def test_processes_share_every_batch(processes, start):
 
 def test_processes_share_evaluation_batches():
   source = make_source(7)
-  whole = list(evaluation_batches(source, 4, Reader()))
+  whole = list(evaluation_batches(source, range(7), 4, Reader()))
   parts = [
-    list(evaluation_batches(source, 4, Reader(process=p, processes=2)))
+    list(
+      evaluation_batches(source, range(7), 4, Reader(process=p, processes=2))
+    )
     for p in range(2)
   ]
   assert [len(part) for part in parts] == [2, 2]
@@ -146,7 +148,8 @@ def main(_):
     out = [next(batches) for _ in range(7)]
     total = sum(int(b["real"].sum()) for b in out)
     print([b["index"].tolist() for b in out], total)
-    print([b["index"].tolist() for b in evaluation_batches(source, 16, reader)])
+    batches = evaluation_batches(source, range(len(source)), 16, reader)
+    print([b["index"].tolist() for b in batches])
 
 if __name__ == "__main__":
   app.run(main)
@@ -171,23 +174,37 @@ def test_worker_processes_do_not_change_the_stream(tmp_path):
 @pytest.mark.parametrize("threads", [1, 4])
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 8])
 def test_evaluation_visits_every_example_once_in_order(size, threads):
-  batches = list(evaluation_batches(make_source(7), size, Reader(threads)))
+  source = make_source(7)
+  batches = list(evaluation_batches(source, range(7), size, Reader(threads)))
   assert len(batches) == -(-7 // size)
   assert {batch["index"].shape for batch in batches} == {(size,)}
-  index = np.concatenate([batch["index"] for batch in batches])
-  valid = np.concatenate([batch["valid"] for batch in batches])
-  assert valid.dtype == bool
-  assert index[valid].tolist() == list(range(7))
+  index = np.concatenate([batch["index"] for batch in batches]).tolist()
+  assert index[:7] == list(range(7))
   # Padding comes last, and holds an example like any other.
-  assert valid.tolist() == [True] * 7 + [False] * (len(valid) - 7)
-  assert set(index[~valid].tolist()) <= {6}
+  assert set(index[7:]) <= {6}
+
+
+def test_some_examples_alone():
+  source = make_source(7)
+  batches = list(evaluation_batches(source, [5, 2, 3], 2, Reader()))
+  assert [batch["index"].tolist() for batch in batches] == [[5, 2], [3, 3]]
+  # Their donors are those that they have among all.
+  (whole,) = evaluation_batches(source, range(7), 7, Reader())
+  for batch in batches:
+    for place, index in enumerate(batch["index"]):
+      for name in whole:
+        np.testing.assert_array_equal(batch[name][place], whole[name][index])
+
+
+def test_no_examples_make_no_batch():
+  assert list(evaluation_batches(make_source(7), [], 2, Reader())) == []
 
 
 def test_evaluation_batches_have_one_shape():
   def contract(batch):
     return {name: (array.shape, array.dtype) for name, array in batch.items()}
 
-  batches = list(evaluation_batches(make_source(7), 4, Reader()))
+  batches = list(evaluation_batches(make_source(7), range(7), 4, Reader()))
   assert [contract(batch) for batch in batches] == 2 * [
     {
       "real": ((4, 4, 4, 3), np.uint8),
@@ -195,22 +212,17 @@ def test_evaluation_batches_have_one_shape():
       "donor_real": ((4, 4, 4, 3), np.uint8),
       "donor_mask": ((4, 4, 4, 1), np.uint8),
       "index": ((4,), np.int32),
-      "valid": ((4,), np.bool_),
     }
   ]
 
 
 def donors(count: int, size: int) -> dict[int, int]:
   """Example to donor, as the pixels tell."""
-  found = {}
-  for batch in evaluation_batches(make_source(count), size, Reader(2)):
+  source, found = make_source(count), {}
+  for batch in evaluation_batches(source, range(count), size, Reader(2)):
     donor = batch["donor_real"][:, 0, 0, 0]
     np.testing.assert_array_equal(batch["donor_mask"][:, 0, 0, 0], donor % 2)
-    for index, valid, one in zip(
-      batch["index"].tolist(), batch["valid"], donor.tolist(), strict=True
-    ):
-      if valid:
-        found[index] = one
+    found |= zip(batch["index"].tolist(), donor.tolist(), strict=True)
   return found
 
 
@@ -233,13 +245,13 @@ def test_an_example_alone_is_its_own_donor():
 
 def test_given_composites_need_no_donors():
   source = make_source(3, composites=True)
-  for batch in evaluation_batches(source, 2, Reader()):
-    assert set(batch) == {"composite", "real", "mask", "index", "valid"}
+  for batch in evaluation_batches(source, range(3), 2, Reader()):
+    assert set(batch) == {"composite", "real", "mask", "index"}
 
 
 def test_evaluation_leaves_the_source_as_it_is():
   source = make_source(3)
-  list(evaluation_batches(source, 2, Reader()))
+  list(evaluation_batches(source, range(3), 2, Reader()))
   assert set(source[0]) == {"real", "mask", "index"}
 
 
@@ -251,7 +263,7 @@ class BrokenSource(list):
 def test_errors_of_a_source_reach_the_caller():
   source = BrokenSource(4 * [None])
   with pytest.raises(UserError, match=r"mask\.png"):
-    next(iter(evaluation_batches(source, 2, Reader(2))))
+    next(iter(evaluation_batches(source, range(4), 2, Reader(2))))
   with pytest.raises(UserError, match=r"mask\.png"):
     next(training_batches(source, 2, 0, Reader(2)))
 

@@ -2,26 +2,33 @@ import io
 import json
 import math
 
-import jax
 import numpy as np
 import pytest
 from rich.console import Console
 
-from hdnet_jax.evaluation.protocols import NAMES, standard
+from hdnet_jax.evaluation import bootstrap
 from hdnet_jax.evaluation.tables import (
+  Table,
   group,
   ratio_bin,
   report_of,
   summarize,
-  table_of,
+  tables_of,
+  with_intervals,
 )
+from hdnet_jax.metrics import NAMES
 
 
 def make_row(
-  name: str, subset: str, ratio: float, composite, harmonized
+  name: str,
+  subset: str,
+  ratio: float,
+  composite,
+  harmonized,
+  protocol="standard",
 ) -> dict:
   """A row of values in the order of NAMES."""
-  row = {"name": name, "subset": subset, "ratio": ratio}
+  row = {"name": name, "subset": subset, "ratio": ratio, "protocol": protocol}
   for kind, values in (("composite", composite), ("harmonized", harmonized)):
     row |= {
       f"{kind}_{metric}": value
@@ -30,31 +37,22 @@ def make_row(
   return row
 
 
-standard_jit = jax.jit(standard)
-
 ROWS = [
   make_row("d", "night", 0.5, (400, 20, 900, 0.5), (100, 30, 300, 0.75)),
   make_row("a", "coco", 0.02, (200, 30, 800, 0.7), (0, math.inf, 0, 1.0)),
   make_row("c", "night", 0.04, (300, 25, 700, 0.9), (50, 35, 150, 0.95)),
 ]
-FACTS = {"protocol": "standard", "split": "test", "step": 12}
+FACTS = {"split": "test", "step": 12, "image_size": 256}
 
 
-def render(report, width: int = 160) -> str:
+def render(table: Table, width: int = 100) -> str:
   text = io.StringIO()
-  Console(file=text, width=width).print(table_of(report))
+  Console(file=text, width=width).print(table.rich())
   return text.getvalue()
 
 
-def lines_of(text: str, title: str) -> list[list[str]]:
-  """The cells of the table's line that begins with `title`, and of the next."""
-  lines = [
-    [cell.strip() for cell in line.split("│")[1:-1]]
-    for line in text.splitlines()
-    if line.startswith("│")
-  ]
-  (place,) = [i for i, cells in enumerate(lines) if cells[0] == title]
-  return lines[place : place + 2]
+def standard(rows=ROWS, **facts):
+  return report_of(rows, **FACTS, **facts)["protocols"]["standard"]
 
 
 def test_means_by_hand():
@@ -116,7 +114,7 @@ def test_ratio_bins(ratio, name):
   assert ratio_bin({"ratio": ratio}) == name
 
 
-@pytest.mark.parametrize("size", [40, 120])
+@pytest.mark.parametrize("size", [40, 120, 256])
 @pytest.mark.parametrize(
   ("share", "more", "name"),
   [
@@ -128,21 +126,9 @@ def test_ratio_bins(ratio, name):
   ],
 )
 def test_ratio_bins_of_masks(size, share, more, name):
-  # float32 has no 0.05: a ratio may be a little more, depending on the size.
-  mask = np.zeros((1, size, size, 1), np.uint8)
-  mask.flat[: round(share * size**2) + more] = 1
-  image = np.zeros((1, size, size, 3), np.uint8)
-  values, _ = standard_jit(image.astype(np.float32), image, image, mask)
-  assert ratio_bin({"ratio": float(values["ratio"][0])}) == name
-
-
-@pytest.mark.parametrize(
-  ("bound", "name"), [(0.05, "5-15 %"), (0.15, "15-100 %")]
-)
-def test_one_pixel_of_a_large_image_over_a_bound(bound, name):
-  pixels = 2048**2
-  ratio = (int(bound * pixels) + 1) / pixels
-  assert ratio_bin({"ratio": float(np.float32(ratio))}) == name
+  # Bounds belong to the lower bin, to the pixel.
+  area = math.floor(share * size**2) + more
+  assert ratio_bin({"ratio": area / size**2}) == name
 
 
 def test_groups_are_in_order_of_appearance():
@@ -152,18 +138,41 @@ def test_groups_are_in_order_of_appearance():
   assert group([], lambda row: row["subset"]) == {}
 
 
+def test_intervals_hold_the_means():
+  summary = with_intervals(ROWS)
+  for kind in ("composite", "harmonized"):
+    assert set(summary[kind]["interval"]) == set(NAMES)
+    for name in NAMES:
+      low, high = summary[kind]["interval"][name]
+      assert low < summary[kind][name] < high
+  # Of the two finite ones.
+  assert summary["harmonized"]["interval"]["psnr"] == [30, 35]
+  del summary["composite"]["interval"], summary["harmonized"]["interval"]
+  assert summary == summarize(ROWS)
+
+
+def test_no_interval_without_a_mean():
+  summary = with_intervals(ROWS[1:2])["harmonized"]
+  assert summary["interval"]["psnr"] is None
+  assert summary["interval"]["mse"] == [0, 0]
+
+
 def test_report():
-  report = report_of(ROWS, **FACTS)
+  paper = make_row("d", "night", 0.5, 4 * [1.0], 4 * [2.0], "paper")
+  report = report_of([*ROWS, paper], **FACTS)
   assert {name: report[name] for name in FACTS} == FACTS
-  assert report["count"] == 3
-  assert report["harmonized"] == summarize(ROWS)["harmonized"]
+  assert list(report["protocols"]) == ["standard", "paper"]
+  assert report["protocols"]["paper"]["harmonized"]["mse"] == 2
+  found = report["protocols"]["standard"]
+  assert found["count"] == 3
+  assert found["harmonized"] == with_intervals(ROWS)["harmonized"]
   # Subsets by name, bins by size.
-  assert list(report["by_subset"]) == ["coco", "night"]
-  assert list(report["by_foreground_ratio"]) == ["0-5 %", "15-100 %"]
-  assert report["by_subset"]["night"] == summarize([ROWS[0], ROWS[2]])
-  assert report["by_foreground_ratio"]["0-5 %"] == summarize(ROWS[1:])
+  assert list(found["by_subset"]) == ["coco", "night"]
+  assert list(found["by_foreground_ratio"]) == ["0-5 %", "15-100 %"]
+  assert found["by_subset"]["night"] == with_intervals([ROWS[0], ROWS[2]])
+  assert found["by_foreground_ratio"]["0-5 %"] == with_intervals(ROWS[1:])
   for part in ("by_subset", "by_foreground_ratio"):
-    assert sum(group["count"] for group in report[part].values()) == 3
+    assert sum(group["count"] for group in found[part].values()) == 3
 
 
 def test_report_is_strict_json():
@@ -172,40 +181,154 @@ def test_report_is_strict_json():
   assert json.loads(text) == report
 
 
-def test_table():
-  text = render(report_of(ROWS, **FACTS))
-  assert "protocol 'standard', split 'test', step 12" in text
-  assert "1 images equal to the truth are not in the mean PSNR" in text
-  assert "MSE ↓" in text
-  assert "PSNR ↑" in text
-  assert "fMSE ↓" in text
-  assert "SSIM ↑" in text
-  before, after = lines_of(text, "all")
-  numbers = ["300.00", "25.00", "800.00", "0.7000"]
-  assert before == ["all", "3", "composite", *numbers]
-  numbers = ["50.00", "32.50", "150.00", "0.9000"]
-  assert after == ["", "", "harmonized", *numbers]
-  before, after = lines_of(text, "night")
-  assert before[1:4] == ["2", "composite", "350.00"]
-  assert after[3] == "75.00"
-  before, after = lines_of(text, "coco")
-  assert (before[4], after[4]) == ("30.00", "inf")
-  assert lines_of(text, "foreground 0-5 %")[0][1] == "2"
-  assert lines_of(text, "foreground 15-100 %")[0][1] == "1"
-  assert "foreground 5-15 %" not in text  # no image there
+def test_tables():
+  by_subset, by_ratio, whole = tables_of(report_of(ROWS, **FACTS))
+  assert "'standard': by subset (Table 1)" in by_subset.title
+  assert by_subset.header == ("images of", "count", "image", "PSNR ↑", "MSE ↓")
+  assert [row[:3] for row in by_subset.rows] == [
+    ("coco", "1", "composite"),
+    ("", "", "harmonized"),
+    ("night", "2", "composite"),
+    ("", "", "harmonized"),
+    ("all", "3", "composite"),
+    ("", "", "harmonized"),
+  ]
+  psnr, mse = by_subset.rows[0][3:]
+  assert psnr == "30.00\n[30.00, 30.00]"
+  assert mse == "200.00\n[200.00, 200.00]"
+  assert by_subset.rows[1][3] == "inf"
+  assert by_subset.rows[3][4].startswith("75.00\n[50.00, 100.00]")
+  assert "1 images equal to the truth are not in the PSNR" in by_subset.note
+  assert "95 % bootstrap" in by_subset.note
+  assert [row[0] for row in by_ratio.rows[::2]] == ["0-5 %", "15-100 %", "all"]
+  assert by_ratio.header[3:] == ("MSE ↓", "fMSE ↓")
+  assert "PSNR" not in by_ratio.note
+  assert whole.title == "Protocol 'standard': all images, 256x256"
+  assert whole.header[3:] == ("PSNR ↑", "MSE ↓", "fMSE ↓", "SSIM ↑")
+  assert [cell.split("\n")[0] for cell in whole.rows[0][3:]] == [
+    "25.00",
+    "300.00",
+    "800.00",
+    "0.7000",
+  ]
 
 
-def test_table_fits_a_terminal():
-  values = (12345.67, 31.25, 23456.78, 0.8765)
-  rows = [make_row("a", "Hday2night", 0.5, values, values)]
-  text = render(report_of(rows, **FACTS), width=80)
-  # No number is cut: two of each in three rows.
-  for number in ("12345.67", "31.25", "23456.78", "0.8765"):
-    assert text.count(f" {number} ") == 6
+def iharmony4_rows(protocol: str, subsets=("HCOCO", "HAdobe5k")) -> list[dict]:
+  numbers = (10.0, 38.0, 100.0, 0.9)
+  return [
+    make_row(f"{subset} {ratio}", subset, ratio, numbers, numbers, protocol)
+    for subset in subsets
+    for ratio in (0.01, 0.5)
+  ]
+
+
+def published_lines(table: Table) -> dict[str, list]:
+  """What stands beside ours, by group."""
+  found, title = {}, ""
+  for row in table.rows:
+    title = row[0] or title
+    if row[2].endswith(", published"):
+      found.setdefault(title, []).append((row[2].split(",")[0], *row[3:]))
+  return found
+
+
+def test_published_numbers_stand_beside_ours():
+  rows = iharmony4_rows("paper")
+  report = report_of(rows, split="test", method="HDNet", image_size=256)
+  by_subset, by_ratio, whole = tables_of(report)
+  found = published_lines(by_subset)
+  assert found["HCOCO"] == [
+    ("composite", "33.94", "69.37"),
+    ("HDNet", "41.04", "11.60"),
+  ]
+  assert found["all"] == [
+    ("composite", "31.63", "172.47"),
+    ("HDNet", "40.46", "16.55"),
+  ]
+  assert published_lines(by_ratio)["0-5 %"] == [
+    ("composite", "28.51", "1208.86"),
+    ("HDNet", "4.35", "199.56"),
+  ]
+  assert published_lines(whole) == {}
+
+
+def test_published_numbers_of_high_resolution():
+  rows = iharmony4_rows("paper", ["HAdobe5k"])
+  report = report_of(rows, split="test", method="HDNet", image_size=2048)
+  by_subset, _, whole = tables_of(report)
+  assert whole.title.endswith("2048x2048 (Table 5)")
+  assert published_lines(whole)["all"] == [
+    ("HDNet", "41.29", "18.35", "147.25", "0.9911")
+  ]
+  # One subset needs no line for all.
+  assert {row[0] for row in by_subset.rows} == {"HAdobe5k", ""}
+
+
+@pytest.mark.parametrize(
+  "report",
+  [
+    report_of(iharmony4_rows("standard"), split="test", method="HDNet"),
+    report_of(iharmony4_rows("paper"), split="train", method="HDNet"),
+    report_of(iharmony4_rows("paper", ["mine"]), split="test", method="HDNet"),
+  ],
+  ids=["another protocol", "another split", "other data"],
+)
+def test_published_numbers_stand_beside_nothing_else(report):
+  assert all(published_lines(table) == {} for table in tables_of(report))
+
+
+def test_an_unknown_method_is_beside_the_composite_alone():
+  report = report_of(iharmony4_rows("paper"), split="test", method=None)
+  (line,) = published_lines(tables_of(report)[0])["HCOCO"]
+  assert line[0] == "composite"
+
+
+def test_the_terminals_table():
+  text = render(tables_of(report_of(ROWS, **FACTS))[0], width=80)
+  assert "[low, high]: 95 % bootstrap" in text
+  assert "[50.00, 100.00]" in text
   assert "…" not in text
 
 
-def test_table_without_perfect_images():
-  text = render(report_of([ROWS[0], ROWS[2]], **FACTS))
-  assert "equal to the truth" not in text
-  assert "inf" not in text
+def test_markdown():
+  table = Table(
+    "A title",
+    ("images of", "count", "image", "MSE ↓"),
+    (("all", "3", "composite", "1.00\n[0.50, 2.00]"),),
+    "a note",
+  )
+  assert table.markdown() == (
+    "### A title\n\n"
+    "| images of | count | image | MSE ↓ |\n"
+    "| --- | ---: | --- | ---: |\n"
+    "| all | 3 | composite | 1.00 [0.50, 2.00] |\n\n"
+    "a note\n"
+  )
+
+
+def test_bootstrap_of_a_known_distribution(rng):
+  # The mean of 400 draws has a deviation of 1/20: 1.96 of them either way.
+  values = rng.normal(5, 1, 400)
+  low, high = bootstrap.interval(values)
+  deviation = values.std() / 20
+  assert low == pytest.approx(values.mean() - 1.96 * deviation, abs=0.015)
+  assert high == pytest.approx(values.mean() + 1.96 * deviation, abs=0.015)
+  assert bootstrap.interval(values) == (low, high)
+
+
+def test_bootstrap_leaves_out_what_is_missing(rng):
+  values = rng.normal(size=50)
+  holes = np.concatenate([values, np.full(50, np.nan)])
+  (low, high), (none_low, none_high) = bootstrap.intervals(
+    np.stack([holes, np.full(100, np.nan)], axis=1)
+  )
+  assert low < values.mean() < high
+  assert np.isnan([none_low, none_high]).all()
+
+
+def test_bootstrap_in_chunks(monkeypatch, rng):
+  values = rng.normal(size=30)
+  whole = bootstrap.interval(values)
+  monkeypatch.setattr(bootstrap, "_CHUNK", 100)
+  chunked = bootstrap.interval(values)
+  assert chunked == pytest.approx(whole, abs=0.05)

@@ -1,13 +1,17 @@
+import dataclasses
 import itertools
 import math
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 from PIL import Image, ImageChops, ImageFont
+from skimage.metrics import peak_signal_noise_ratio
 
 from hdnet_jax.evaluation import visuals
 from hdnet_jax.evaluation.visuals import COLUMNS, Comparison, grid
 
+REAL = COLUMNS.index("real")  # its caption is the title
 FACTOR = 3  # by which pictures of this size are enlarged
 HEIGHT, WIDTH = 40, 64
 SHOWN_HEIGHT, SHOWN_WIDTH = FACTOR * HEIGHT, FACTOR * WIDTH
@@ -15,12 +19,12 @@ SHOWN_HEIGHT, SHOWN_WIDTH = FACTOR * HEIGHT, FACTOR * WIDTH
 
 @pytest.fixture
 def make_comparison(rng):
-  def make(name: str = "photo", psnr: float = 30.0) -> Comparison:
+  def make(name: str = "photo") -> Comparison:
     composite, harmonized, real = rng.integers(
       0, 256, (3, HEIGHT, WIDTH, 3), dtype=np.uint8
     )
     mask = rng.integers(0, 2, (HEIGHT, WIDTH, 1), dtype=np.uint8)
-    return Comparison(name, composite, mask, harmonized, real, 20.0, psnr)
+    return Comparison(name, composite, mask, harmonized, real)
 
   return make
 
@@ -42,6 +46,8 @@ def pictures(comparison: Comparison) -> list[np.ndarray]:
     comparison.mask,
     comparison.harmonized,
     comparison.real,
+    visuals.error_map(comparison.composite, comparison.real),
+    visuals.error_map(comparison.harmonized, comparison.real),
   ]
   return [np.asarray(visuals.picture(image, FACTOR)) for image in images]
 
@@ -97,8 +103,9 @@ def test_captions_are_under_their_pictures(make_comparison):
     gap = (left + SHOWN_WIDTH, 0, left + SHOWN_WIDTH + 1, image.height)
     assert is_empty(image.crop(gap))
   image = grid([without])
-  ((top, left),) = places(np.asarray(image), pictures(without)[-1])
-  assert is_empty(image.crop((left, top + SHOWN_HEIGHT, *image.size)))
+  ((top, left),) = places(np.asarray(image), pictures(without)[REAL])
+  below = (left, top + SHOWN_HEIGHT, left + SHOWN_WIDTH, image.height)
+  assert is_empty(image.crop(below))
 
 
 @pytest.mark.parametrize("length", [1, 3, 12, 200])
@@ -106,9 +113,9 @@ def test_long_names_are_shortened(make_comparison, length):
   # Nothing is written outside the column, not even of 200 letters.
   comparison = make_comparison("w" * length)
   image = grid([comparison])
-  ((top, left),) = places(np.asarray(image), pictures(comparison)[-1])
-  right_of_it = (left + SHOWN_WIDTH, 0, *image.size)
-  assert is_empty(image.crop(right_of_it))
+  ((top, left),) = places(np.asarray(image), pictures(comparison)[REAL])
+  right = left + SHOWN_WIDTH
+  assert is_empty(image.crop((right, 0, right + 3, image.height)))
   left_of_it = (left - 3, top, left, image.height)
   assert is_empty(image.crop(left_of_it))
 
@@ -137,11 +144,81 @@ def test_names_that_fit_are_whole_and_others_end_in_an_ellipsis():
     assert left == pytest.approx(100 + rest / 2)
 
 
-@pytest.mark.parametrize("psnr", [math.inf, 0.0, 123.456])
-def test_any_psnr_can_be_written(make_comparison, psnr):
-  assert (
-    grid([make_comparison(psnr=psnr)]).size == grid([make_comparison()]).size
+def test_captions_tell_the_psnr(make_comparison):
+  comparison = make_comparison()
+  texts = [text for _, text in visuals._cells(comparison)]
+  before, after = (
+    peak_signal_noise_ratio(comparison.real, image)
+    for image in (comparison.composite, comparison.harmonized)
   )
+  assert texts[0] == f"{before:.1f} dB"
+  assert texts[2] == f"{after:.1f} dB"
+  assert texts[3] == "photo"
+
+
+def test_a_perfect_image_can_be_shown(make_comparison):
+  comparison = make_comparison()
+  perfect = dataclasses.replace(comparison, harmonized=comparison.real)
+  assert perfect.psnr(perfect.harmonized) == math.inf
+  assert grid([perfect]).size == grid([comparison]).size
+
+
+def test_error_maps_are_on_one_scale():
+  truth = np.full((1, 4, 3), 100, np.uint8)
+  image = truth + np.array([[[0], [32], [64], [128]]], np.uint8)
+  black, half, white, more = visuals.error_map(image, truth)[0]
+  assert black.max() < 10
+  assert white.tolist() == more.tolist()
+  assert black.sum() < half.sum() < white.sum()
+  # The mean of the channels, whatever their sign.
+  image = truth.copy()
+  image[0, 0] += np.array([96, 0, 0], np.uint8)
+  image[0, 1] -= np.array([0, 96, 0], np.uint8)
+  maps = visuals.error_map(image, truth)[0]
+  assert maps[0].tolist() == maps[1].tolist() == half.tolist()
+
+
+def row_of(protocol, ratio, before, after):
+  return {
+    "protocol": protocol,
+    "ratio": ratio,
+    "composite_fmse": before,
+    "harmonized_fmse": after,
+  }
+
+
+def test_scatter(tmp_path, monkeypatch):
+  drawn = []
+  scatter = Axes.scatter
+
+  def record(panel, x, y, **style):
+    drawn.append((panel, list(x), list(y), style["label"]))
+    return scatter(panel, x, y, **style)
+
+  monkeypatch.setattr(Axes, "scatter", record)
+  rows = [
+    row_of("standard", 0.01, 100, 50),
+    row_of("standard", 0.5, 200, 0),
+    row_of("paper", 0.5, 300, 400),
+  ]
+  visuals.scatter(rows, tmp_path / "scatter.png")
+  assert [line[1:] for line in drawn] == [
+    ([100], [50], "foreground 0-5 %: 1"),
+    ([], [], "foreground 5-15 %: 0"),
+    ([200], [0.1], "foreground 15-100 %: 1"),
+    ([], [], "foreground 0-5 %: 0"),
+    ([], [], "foreground 5-15 %: 0"),
+    ([300], [400], "foreground 15-100 %: 1"),
+  ]
+  standard, paper = drawn[0][0], drawn[3][0]
+  assert "(100% are lower)" in standard.get_ylabel()
+  assert "(0% are lower)" in paper.get_ylabel()
+  # The same numbers make the same file.
+  visuals.scatter(rows, tmp_path / "again.png")
+  first = (tmp_path / "scatter.png").read_bytes()
+  assert first == (tmp_path / "again.png").read_bytes()
+  with Image.open(tmp_path / "scatter.png") as image:
+    assert min(image.size) > 400
 
 
 @pytest.mark.parametrize(
@@ -150,7 +227,7 @@ def test_any_psnr_can_be_written(make_comparison, psnr):
 def test_any_size_is_shown_at_144_pixels_or_more(rng, size, factor):
   pixels = rng.integers(0, 256, (size, size, 3), dtype=np.uint8)
   mask = np.ones((size, size, 1), np.uint8)
-  image = grid([Comparison("x", pixels, mask, pixels, pixels, 1.0, 2.0)])
+  image = grid([Comparison("x", pixels, mask, pixels, pixels)])
   shown = np.asarray(visuals.picture(pixels, factor))
   assert shown.shape[1] == factor * size >= 144
   assert len(places(np.asarray(image), shown)) == 3

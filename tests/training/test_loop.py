@@ -49,10 +49,10 @@ def test_a_run_leaves_what_it_promises(config, tmp_path, caplog):
   assert list(tmp_path.glob("events.out.tfevents.*"))
 
   report = json.loads((tmp_path / "evaluation/metrics.json").read_text())
-  assert report["protocol"] == "standard"
+  assert list(report["protocols"]) == ["standard"]
   assert report["split"] == "test"
   assert report["step"] == 7
-  assert report["count"] == 3
+  assert report["protocols"]["standard"]["count"] == 3
   with Image.open(tmp_path / "evaluation/grid.png") as grid:
     assert grid.width > 4 * 32
   with Checkpoints(tmp_path) as checkpoints:
@@ -115,7 +115,7 @@ def test_evaluation_uses_the_running_mean(config, tmp_path):
   config = dataclasses.replace(config, training=TrainingConfig(0.99))
   state = train_and_evaluate(config, tmp_path, jax.devices()[:1])
   evaluate_checkpoint(
-    config, tmp_path, "last", tmp_path / "again", jax.devices()[:1]
+    config, tmp_path, "last", tmp_path / "again", devices=jax.devices()[:1]
   )
   trained, again = (
     json.loads((tmp_path / name / "metrics.json").read_text())
@@ -195,7 +195,7 @@ def test_missing_data_leaves_no_workdir(tmp_path):
 def test_evaluating_a_checkpoint(config, tmp_path, which):
   train_and_evaluate(config, tmp_path, jax.devices()[:1])
   evaluate_checkpoint(
-    config, tmp_path, which, tmp_path / "again", jax.devices()[:1]
+    config, tmp_path, which, tmp_path / "again", devices=jax.devices()[:1]
   )
   report = json.loads((tmp_path / "again/metrics.json").read_text())
   with Checkpoints(tmp_path) as checkpoints:

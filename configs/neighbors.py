@@ -1,0 +1,36 @@
+"""Figure 5 on iHarmony4, with the paper's settings of `hdnet.py`.
+
+A row is `configs/neighbors.py:K`, K the neighbors of local dynamics; `hdnet
+ablation --config configs/neighbors.py` runs all of them. Set
+--config.data.root to the data set that `hdnet prepare iharmony4` made.
+"""
+
+from hdnet_jax import config
+
+ROWS = {
+  "1": {"neighbors": 1},
+  "3": {"neighbors": 3},
+  "5": {"neighbors": 5},
+  "7": {"neighbors": 7},
+  "9": {"neighbors": 9},
+}
+
+
+def get_config(row="1"):
+  if row not in ROWS:
+    # A KeyError reaches the user as one line; a ValueError as a traceback.
+    raise KeyError(f"row {row!r}; the rows are {', '.join(ROWS)}")
+  return config.flags_of(
+    config.Config(
+      name=f"neighbors_{row}",
+      model=config.ModelConfig(**ROWS[row]),
+      data=config.DataConfig(
+        source="iharmony4",
+        root="data/iharmony4",
+        validation_split="test",
+        threads=16,
+      ),
+      eval_every=27_400,  # about five epochs
+      save_every=5_000,
+    )
+  )

@@ -1,0 +1,1 @@
+"""Images of any size harmonized: what a trained network is for."""

@@ -1,0 +1,444 @@
+"""Weights files, and `hdnet export-weights`."""
+
+import argparse
+import dataclasses
+import functools
+import hashlib
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import safetensors.numpy
+
+import hdnet_jax
+from hdnet_jax import weights
+from hdnet_jax.commands import export_weights
+from hdnet_jax.config import Config, ModelConfig, TrainingConfig
+from hdnet_jax.errors import UserError
+from hdnet_jax.files import write_text
+from hdnet_jax.model.hdnet import HDNet
+from hdnet_jax.training.checkpoint import Checkpoints
+from hdnet_jax.training.state import initial_state, make_optimizer
+
+TINY = ModelConfig(width=2)
+PROVENANCE = {"run": "tiny", "step": "7"}
+SETTINGS = {name: getattr(TINY, name) for name in weights.NETWORK}
+COUNT = 59  # tensors of a network
+
+
+@functools.cache
+def params_of(model: ModelConfig = TINY) -> dict:
+  """Random in every leaf: zeros would hide mixed-up biases."""
+  rng = np.random.default_rng(0)
+  image, mask = jnp.zeros((1, 8, 8, 3)), jnp.zeros((1, 8, 8, 1))
+  network = HDNet(**dataclasses.asdict(model))
+  shapes = jax.eval_shape(network.init, jax.random.key(0), image, mask)
+  return jax.tree.map(
+    lambda leaf: rng.normal(size=leaf.shape).astype(np.float32),
+    shapes["params"],
+  )
+
+
+def names(folder: pathlib.Path) -> list[str]:
+  return sorted(path.name for path in folder.iterdir())
+
+
+def assert_equal(first: dict, second: dict) -> None:
+  assert jax.tree.structure(first) == jax.tree.structure(second)
+  jax.tree.map(np.testing.assert_array_equal, first, second)
+
+
+@pytest.fixture
+def path(tmp_path) -> pathlib.Path:
+  path = tmp_path / "tiny.safetensors"
+  weights.save(path, params_of(), TINY, PROVENANCE)
+  return path
+
+
+def rewrite(path: pathlib.Path, tensors=(), metadata=()) -> None:
+  """Changes entries of a good file; None removes one."""
+  arrays = dict(safetensors.numpy.load_file(path)) | dict(tensors)
+  with safetensors.safe_open(path, "numpy") as file:
+    words = file.metadata() | dict(metadata)
+  arrays = {name: array for name, array in arrays.items() if array is not None}
+  words = {name: word for name, word in words.items() if word is not None}
+  # A new file: the arrays may be views of the old one.
+  path.write_bytes(safetensors.numpy.save(arrays, words))
+
+
+def message(path: pathlib.Path) -> str:
+  """The one line that loading `path` ends in."""
+  with pytest.raises(UserError) as error:
+    weights.load(path)
+  text = str(error.value)
+  assert str(path) in text
+  assert len(text.splitlines()) == 1
+  assert len(text) < 500
+  return text
+
+
+@pytest.mark.parametrize(
+  "model",
+  [
+    TINY,
+    ModelConfig(width=1, local_dynamics="official"),
+    ModelConfig(width=1, neighbors=3, global_dynamics="learned_mask"),
+    ModelConfig(1, local_dynamics="none", global_dynamics="none"),
+    ModelConfig(1, global_dynamics="spatial_attention"),
+  ],
+)
+def test_round_trip_is_bitwise(model, tmp_path):
+  path = tmp_path / "new/folder/w.safetensors"
+  weights.save(path, params_of(model), model, PROVENANCE)
+  params, found, provenance = weights.load(path)
+  assert_equal(params, params_of(model))
+  for leaf in jax.tree.leaves(params):
+    assert isinstance(leaf, np.ndarray)
+    assert leaf.dtype == np.float32
+  assert found == model
+  assert provenance == PROVENANCE
+  assert names(path.parent) == ["w.safetensors"]
+
+
+def test_how_the_network_was_run_is_not_kept(tmp_path):
+  path = tmp_path / "w.safetensors"
+  run = dataclasses.replace(TINY, dtype="bfloat16", remat=True)
+  weights.save(path, params_of(), run)
+  assert weights.load(path)[1:] == (TINY, {})
+
+
+def test_settings_that_define_the_network():
+  # A new one is in files from then on, and older files lack it: give the
+  # format a new version and `load` the value that older files mean.
+  assert weights.NETWORK == (
+    "width",
+    "local_dynamics",
+    "neighbors",
+    "global_dynamics",
+  )
+
+
+def test_bfloat16_is_half_the_file_and_close(path, tmp_path):
+  small = tmp_path / "small.safetensors"
+  weights.save(small, params_of(), TINY, dtype="bfloat16")
+  params, _, _ = weights.load(small)
+  for leaf, exact in zip(
+    jax.tree.leaves(params), jax.tree.leaves(params_of()), strict=True
+  ):
+    assert leaf.dtype == np.float32
+    np.testing.assert_allclose(leaf, exact, rtol=2**-8, atol=0)
+  count = sum(leaf.size for leaf in jax.tree.leaves(params))
+  header = len(small.read_bytes()) - 2 * count
+  assert 0 < header < 8000
+  assert abs(len(path.read_bytes()) - 4 * count - header) < 500
+
+
+def test_device_arrays_and_any_layout_are_stored(path, tmp_path):
+  other = tmp_path / "other.safetensors"
+  weights.save(other, jax.tree.map(jnp.asarray, params_of()), TINY, PROVENANCE)
+  assert other.read_bytes() == path.read_bytes()
+  by_columns = jax.tree.map(np.asfortranarray, params_of())
+  weights.save(other, by_columns, TINY, PROVENANCE)
+  assert other.read_bytes() == path.read_bytes()
+
+
+def test_equal_input_makes_equal_bytes(path, tmp_path):
+  turned = dict(reversed(list(params_of().items())))
+  words = dict(reversed(list(PROVENANCE.items())))
+  for number in range(8):  # an order that differs by chance is equal by chance
+    again = tmp_path / f"{number}.safetensors"
+    weights.save(again, turned, TINY, words)
+    assert again.read_bytes() == path.read_bytes()
+
+
+def test_the_file_is_plain_safetensors(path):
+  arrays = safetensors.numpy.load_file(path)
+  assert len(arrays) == COUNT
+  np.testing.assert_array_equal(
+    arrays["ld/fuse/kernel"], params_of()["ld"]["fuse"]["kernel"]
+  )
+  with safetensors.safe_open(path, "numpy") as file:
+    metadata = file.metadata()
+  assert metadata["format"] == "hdnet_jax weights 1"
+  assert json.loads(metadata["model"]) == {
+    "width": 2,
+    "local_dynamics": "paper",
+    "neighbors": 1,
+    "global_dynamics": "mask",
+  }
+  assert json.loads(metadata["provenance"]) == PROVENANCE
+  length = int.from_bytes(path.read_bytes()[:8], "little")
+  assert length % 8 == 0
+
+
+def test_the_network_computes_the_same(path, rng):
+  params, model, _ = weights.load(path)
+  image = rng.uniform(-1, 1, (1, 16, 16, 3)).astype(np.float32)
+  mask = np.zeros((1, 16, 16, 1), np.float32)
+  mask[:, 4:12, 4:12] = 1
+  network = HDNet(**dataclasses.asdict(model))
+  apply = jax.jit(network.apply)
+  np.testing.assert_array_equal(
+    apply({"params": params}, image, mask),
+    apply({"params": params_of()}, image, mask),
+  )
+
+
+def test_loading_a_missing_file(tmp_path):
+  text = message(tmp_path / "none.safetensors")
+  assert "hdnet export-weights WORKDIR" in text
+  assert "no file" in message(tmp_path)
+
+
+@pytest.mark.parametrize(
+  "damage",
+  [
+    lambda data: b"",
+    lambda data: b"not weights",
+    lambda data: b"\xff" * 64,
+    lambda data: data[:100],
+    lambda data: data[:-1],
+    lambda data: data + b"0",
+    lambda data: data[:9] + b"\xff" + data[10:],
+  ],
+)
+def test_loading_what_is_not_a_safetensors_file(path, damage):
+  path.write_bytes(damage(path.read_bytes()))
+  assert "copy or export it again" in message(path)
+
+
+@pytest.mark.parametrize(
+  ("metadata", "words"),
+  [
+    ({"format": None}, ["not of hdnet_jax"]),
+    ({"format": "pt"}, ["not of hdnet_jax"]),
+    ({"format": "hdnet_jax weights 2"}, ["weights 2", "update hdnet_jax"]),
+    ({"model": None}, ["'model'", "export it again"]),
+    ({"model": "{"}, ["'model'", "export it again"]),
+    ({"model": "[" * 100_000}, ["'model'", "export it again"]),
+    ({"model": "[]"}, ["'model'", "export it again"]),
+    ({"provenance": None}, ["'provenance'", "export it again"]),
+    ({"provenance": "{}}"}, ["'provenance'", "export it again"]),
+  ],
+)
+def test_loading_other_metadata(path, metadata, words):
+  rewrite(path, metadata=metadata)
+  text = message(path)
+  for word in words:
+    assert word in text
+
+
+def test_loading_a_file_without_metadata(path):
+  path.write_bytes(safetensors.numpy.save({"a": np.zeros(3, np.float32)}))
+  assert "not of hdnet_jax" in message(path)
+
+
+@pytest.mark.parametrize(
+  ("settings", "words"),
+  [
+    ({"heads": 3}, ["heads", "update hdnet_jax"]),
+    ({"dtype": "float32"}, ["dtype", "update hdnet_jax"]),
+    ({"width": None}, ["global_dynamics, local_dynamics, neighbors, not"]),
+    ({"width": "2"}, ["config.model.width", "of type int"]),
+    ({"width": 0}, ["config.model.width", "above 0"]),
+    ({"width": 10**19}, ["4096", "update hdnet_jax"]),
+    ({"local_dynamics": "other"}, ["local_dynamics", "'other'"]),
+  ],
+)
+def test_loading_other_model_settings(path, settings, words):
+  values = SETTINGS | settings
+  values = {name: value for name, value in values.items() if value is not None}
+  rewrite(path, metadata={"model": json.dumps(values)})
+  text = message(path)
+  for word in words:
+    assert word in text
+
+
+@pytest.mark.parametrize(
+  ("tensors", "words"),
+  [
+    (
+      {"x0/kernel": None, "surplus": np.zeros(1, np.float32)},
+      ["missing: x0/kernel; unknown: surplus"],
+    ),
+    (
+      {"out/bias": np.zeros(4, np.float32)},
+      ["of another shape: out/bias (4,) for (3,)"],
+    ),
+    ({"out/bias": np.float32([0, 1, np.nan])}, ["NaN or infinite: out/bias"]),
+    ({"out/bias": np.float32([0, 1, -np.inf])}, ["NaN or infinite: out/bias"]),
+    ({"out/bias": np.zeros(3, np.float16)}, ["neither", "(out/bias)"]),
+    ({"out/bias": np.zeros(3, np.int32)}, ["neither", "(out/bias)"]),
+  ],
+)
+def test_loading_other_tensors(path, tensors, words):
+  rewrite(path, tensors=tensors)
+  text = message(path)
+  assert "export it again" in text
+  for word in words:
+    assert word in text
+
+
+def test_many_faults_are_counted(path):
+  surplus = {f"s{i}": np.zeros(1, np.float32) for i in range(9)}
+  rewrite(path, tensors=surplus)
+  assert "unknown: s0, s1, s2 and 6 more" in message(path)
+  rewrite(path, metadata={"model": json.dumps(SETTINGS | {"width": 3})})
+  assert re.search(
+    r"width 3 .* of another shape: .* and \d\d more", message(path)
+  )
+
+
+@pytest.mark.parametrize(
+  ("leaf", "dtype", "word"),
+  [
+    (np.float32([0, 1, np.nan]), "float32", "NaN or infinite: out/bias"),
+    # Finite, but no bfloat16 is as large.
+    (np.float32([0, 1, 3.4e38]), "bfloat16", "NaN or infinite: out/bias"),
+    (np.zeros(4, np.float32), "float32", "of another shape: out/bias"),
+  ],
+)
+def test_what_could_not_be_loaded_is_not_saved(path, leaf, dtype, word):
+  old = path.read_bytes()
+  params = params_of() | {"out": {**params_of()["out"], "bias": leaf}}
+  with pytest.raises(UserError, match=word):
+    weights.save(path, params, TINY, dtype=dtype)
+  assert path.read_bytes() == old
+  assert names(path.parent) == [path.name]
+
+
+def test_names_that_cannot_be_saved(tmp_path):
+  with pytest.raises(UserError, match=r"must end in \.safetensors"):
+    weights.save(tmp_path / "a/w.npz", params_of(), TINY)
+  (tmp_path / "f.safetensors").mkdir()
+  with pytest.raises(UserError, match="is a folder"):
+    weights.save(tmp_path / "f.safetensors", params_of(), TINY)
+  assert names(tmp_path) == ["f.safetensors"]
+
+
+def test_a_failed_write_leaves_the_old_file_alone(path, monkeypatch):
+  old = path.read_bytes()
+
+  def full(self, data):
+    self.touch()
+    raise OSError("no space left")
+
+  monkeypatch.setattr(pathlib.Path, "write_bytes", full)
+  with pytest.raises(OSError, match="no space left"):
+    weights.save(path, params_of(), TINY)
+  assert path.read_bytes() == old
+  assert names(path.parent) == [path.name]
+
+
+def export(*arguments) -> None:
+  parser = argparse.ArgumentParser()
+  export_weights.add(parser.add_subparsers())
+  options = parser.parse_args(["export-weights", *map(str, arguments)])
+  options.run(options)
+
+
+def make_run(workdir: pathlib.Path, ema_decay: float = 0.0) -> dict:
+  """A run of two checkpoints, the first of them the best; their states."""
+  config = Config(
+    name="tiny", model=TINY, training=TrainingConfig(ema_decay=ema_decay)
+  )
+  optimizer = make_optimizer(config.optimizer, steps_per_epoch=1.0)
+  start = initial_state(config, optimizer)
+  write_text(workdir / "config.json", json.dumps(config.to_dict()))
+  states = {}
+  with Checkpoints(workdir, keep=2) as checkpoints:
+    for step, psnr in ((3, 30.0), (1234, 20.0)):
+      states[step] = start.replace(
+        step=jnp.int32(step),
+        params=jax.tree.map(lambda leaf, step=step: leaf + step, start.params),
+      )
+      checkpoints.save(states[step], {"psnr": psnr})
+  return states
+
+
+@pytest.mark.parametrize("ema_decay", [0.0, 0.9])
+def test_export(ema_decay, tmp_path, capsys):
+  states = make_run(tmp_path / "run", ema_decay)
+  out = tmp_path / "new/w.safetensors"
+  export(tmp_path / "run", out)
+  params, model, provenance = weights.load(out)
+  state = states[1234]
+  assert_equal(params, state.ema if ema_decay else state.params)
+  assert model == TINY
+  assert provenance == {
+    "run": "tiny",
+    "step": "1234",
+    "checkpoint": "last",
+    "hdnet_jax": hdnet_jax.__version__,
+    "data": "embedded",
+  }
+  assert str(tmp_path).encode() not in out.read_bytes()
+  assert names(out.parent) == ["w.safetensors"]
+
+  text = capsys.readouterr().out
+  count = sum(leaf.size for leaf in jax.tree.leaves(params))
+  digest = hashlib.sha256(out.read_bytes()).hexdigest()
+  size = len(out.read_bytes())
+  for word in (str(out), "1,234", f"{count:,}", f"{size:,}", digest):
+    assert word in text
+
+
+def test_export_of_the_best_overwriting_and_bfloat16(tmp_path):
+  states = make_run(tmp_path / "run")
+  out = tmp_path / "w.safetensors"
+  out.write_text("old")
+  with pytest.raises(UserError, match=r"w\.safetensors exists; add --force"):
+    export(tmp_path / "run", out)
+  assert out.read_text() == "old"
+  export(tmp_path / "run", out, "--checkpoint=best", "--force")
+  params, _, provenance = weights.load(out)
+  assert_equal(params, states[3].params)
+  assert (provenance["step"], provenance["checkpoint"]) == ("3", "best")
+  exact = out.stat().st_size
+  export(tmp_path / "run", out, "--dtype=bfloat16", "--force")
+  assert out.stat().st_size < 0.6 * exact
+  assert names(tmp_path) == ["run", "w.safetensors"]
+
+
+def test_export_refuses_before_it_writes(tmp_path):
+  out = tmp_path / "new/w.safetensors"
+  with pytest.raises(UserError, match="holds no run"):
+    export(tmp_path / "none", out)
+  with pytest.raises(UserError, match="must end in"):
+    export(tmp_path / "none", tmp_path / "w.npz")
+  write_text(tmp_path / "run/config.json", json.dumps(Config().to_dict()))
+  with pytest.raises(UserError, match="train longer"):
+    export(tmp_path / "run", out)
+  assert names(tmp_path) == ["run"]
+
+
+def test_help_loads_nothing_and_has_examples(tmp_path):
+  script = """
+import argparse, sys
+from hdnet_jax.commands import export_weights
+parser = argparse.ArgumentParser()
+export_weights.add(parser.add_subparsers())
+try:
+  parser.parse_args(["export-weights", "--help"])
+except SystemExit:
+  assert not {"jax", "numpy", "safetensors"} & set(sys.modules)
+"""
+  root = pathlib.Path(__file__).parents[1]
+  result = subprocess.run(
+    [sys.executable, "-c", script],
+    env={**os.environ, "PYTHONPATH": str(root)},
+    cwd=tmp_path,
+    capture_output=True,
+    text=True,
+    timeout=60,
+  )
+  assert result.returncode == 0, result.stderr
+  for word in ("hdnet export-weights runs/", "--checkpoint", "--force"):
+    assert word in result.stdout
