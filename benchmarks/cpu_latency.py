@@ -167,8 +167,7 @@ def print_table(results: Sequence[Result]) -> None:
     )
   print(
     f"Seconds an image, {len(results[0].seconds)} runs, random weights. "
-    "Published: Table 4, on the authors'\nCPU, which is another one: the two "
-    "say nothing of each other's speed."
+    "Published: the paper's Table 4,\nmeasured on another CPU."
   )
 
 

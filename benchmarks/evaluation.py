@@ -58,7 +58,9 @@ class EncodedPhotos:
     return len(self._files)
 
   def __getitem__(self, index: int) -> Example:
-    files = {name: io.BytesIO(data) for name, data in self._files[index].items()}
+    files = {
+      name: io.BytesIO(data) for name, data in self._files[index].items()
+    }
     return {
       "composite": read_image(files["composite"], self._size),
       "real": read_image(files["real"], self._size),

@@ -5,7 +5,6 @@ ModelConfig in which it differs, and `get_config(row)`. Its runs are in
 WORKDIR/ROW for seed 0 and WORKDIR/ROW_seedN for another.
 """
 
-import csv
 import dataclasses
 import functools
 import importlib.util
@@ -21,10 +20,12 @@ import absl.logging
 from absl import flags
 from ml_collections import config_flags
 
+from hdnet_jax import command_line
 from hdnet_jax.config import Config, ModelConfig, differences
 from hdnet_jax.errors import UserError
-from hdnet_jax.evaluation import ablation_figure, ablation_table
-from hdnet_jax.evaluation.ablation_table import TEXT_COLUMNS, VALUES, Run
+from hdnet_jax.evaluation import ablation_figure, ablation_table, journal
+from hdnet_jax.evaluation.ablation_table import Run
+from hdnet_jax.evaluation.tables import Row
 from hdnet_jax.files import write_text, write_then_rename
 from hdnet_jax.training import workdir as workdirs
 
@@ -141,12 +142,8 @@ def _parse(file: pathlib.Path, row: str, overrides: Sequence[str]) -> Config:
     values(arguments)
   except flags.Error as error:
     raise UserError(str(error)) from None
-  except (AttributeError, KeyError) as error:
-    # ml_collections raises these for a name that the config does not have.
-    lines = str(error.args[0]).replace("\\n", "\n").splitlines()
-    raise UserError(
-      "no such setting: " + " ".join(line.strip("'\\ ") for line in lines)
-    ) from None
+  except command_line.UNKNOWN_SETTING as error:
+    raise UserError(command_line.say_unknown(error)) from None
   run = Config.from_dict(holder.value.to_dict())
   if run.distributed:
     raise UserError(
@@ -290,31 +287,16 @@ def _log_of(folder: pathlib.Path) -> list[dict[str, Any]]:
     ) from None
 
 
-def _read_images(path: pathlib.Path, protocol: str) -> list[dict[str, Any]]:
-  """The images' rows of `protocol`, with numbers as floats.
-
-  Older files have no column of this name; they are of "standard".
-  """
-  with path.open(encoding="utf-8", newline="") as file:
-    rows = list(csv.DictReader(file))
-  there = {row.get("protocol", "standard") for row in rows}
+def _read_images(path: pathlib.Path, protocol: str) -> list[Row]:
+  rows = journal.read(path)
+  there = dict.fromkeys(row["protocol"] for row in rows)
   if protocol not in there:
     raise UserError(
       f"{path} has no protocol {protocol!r}, only "
-      f"{', '.join(sorted(there)) or 'an empty table'}"
+      f"{', '.join(there) or 'an empty table'}; evaluate with eval.py "
+      f"--protocol={protocol}"
     )
-  try:
-    return [
-      {name: row[name] for name in TEXT_COLUMNS}
-      | {name: float(row[name]) for name in VALUES}
-      for row in rows
-      if row.get("protocol", "standard") == protocol
-    ]
-  except (KeyError, TypeError, ValueError) as error:
-    raise UserError(
-      f"{path} is not a table of this version ({error}); evaluate the run again"
-      " with eval.py"
-    ) from None
+  return [row for row in rows if row["protocol"] == protocol]
 
 
 @functools.cache

@@ -1,14 +1,14 @@
-"""The `hdnet` command: what needs no training run."""
+"""The `hdnet` command; `hdnet_jax.commands` has a module for each of its."""
 
 import argparse
 import errno
 import sys
 from collections.abc import Sequence
 
-from hdnet_jax.commands import export_weights, prepare
+from hdnet_jax.commands import ablation, compare, export_weights, prepare
 from hdnet_jax.errors import UserError
 
-COMMANDS = (prepare, export_weights)
+COMMANDS = (prepare, compare, ablation, export_weights)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -41,7 +41,9 @@ def make_parser() -> argparse.ArgumentParser:
     formatter_class=argparse.RawDescriptionHelpFormatter,
     epilog="""examples:
   hdnet prepare iharmony4 --root data/iharmony4
-  hdnet prepare photos --root data/photos""",
+  hdnet compare runs/base runs/hdnet
+  hdnet ablation --workdir runs/ablation --config.data.root=data/iharmony4
+  hdnet export-weights runs/hdnet hdnet.safetensors""",
   )
   commands = parser.add_subparsers(required=True, metavar="COMMAND")
   for command in COMMANDS:

@@ -58,13 +58,21 @@ def _parse(argv: Sequence[str]) -> list[str]:
     return flags.FLAGS(argv)
   except flags.Error as error:
     _stop(str(error))
-  except (AttributeError, KeyError) as error:
-    # ml_collections raises these for a name that the config does not have.
-    lines = str(error.args[0]).replace("\\n", "\n").splitlines()
-    _stop("no such setting: " + " ".join(line.strip("'\\ ") for line in lines))
+  except UNKNOWN_SETTING as error:
+    _stop(say_unknown(error))
   except OSError as error:
     # Overrides of a config that cannot be loaded.
     _stop(" ".join(str(error).split()))
+
+
+# What ml_collections raises for a name that the config does not have.
+UNKNOWN_SETTING = (AttributeError, KeyError)
+
+
+def say_unknown(error: Exception) -> str:
+  """One line for an UNKNOWN_SETTING."""
+  lines = str(error.args[0]).replace("\\n", "\n").splitlines()
+  return "no such setting: " + " ".join(line.strip("'\\ ") for line in lines)
 
 
 def _call(main: Callable[[], None], argv: Sequence[str]) -> None:

@@ -537,6 +537,17 @@ def arguments_of(workdir, config_file, photo_folder, *more) -> list:
   ]
 
 
+def test_finished_rows_are_not_trained(workdir, config_file):
+  said = []
+  made = ablation.make_jobs(workdir, config_file, ["k3", "base"], [0], [])
+  assert ablation.run_rows(made, said.append) == []
+  assert said == [
+    f"row 1 of 2: k3, seed 0, is finished in {workdir / 'k3'}",
+    f"row 2 of 2: base, seed 0, is finished in {workdir / 'base'}",
+  ]
+
+
+@pytest.mark.slow
 def test_rows_train_and_continue(config_file, photo_folder, tmp_path, capsys):
   workdir = tmp_path / "runs"
   arguments = arguments_of(

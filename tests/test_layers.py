@@ -38,10 +38,15 @@ PARTS = {
     (*BASE, "model"),
     ("jax", "numpy", "safetensors"),
   ),
+  # No training library: using the model needs a small install.
+  "inference": (
+    ("errors", "config", "data", "images", "model", "weights"),
+    ("jax", "numpy", "PIL", "scipy"),
+  ),
   "evaluation": (
-    (*BASE, *DEVICE, "data", "model", "sharding", "hosts"),
+    (*BASE, *DEVICE, "data", "model", "sharding", "hosts", "inference"),
     # Matplotlib inside functions only, for those who look.
-    ("jax", "jaxtyping", "matplotlib", "numpy", "PIL", "rich"),
+    ("jax", "jaxtyping", "matplotlib", "numpy", "PIL", "rich", "skimage"),
   ),
   "training": (
     (
@@ -53,9 +58,10 @@ PARTS = {
       *("rich", "tensorboardX"),
     ),
   ),
+  "command_line": (("errors", "config"), ("absl", "ml_collections")),
   "ablation": (
-    (*BASE, "model", "evaluation", "training"),
-    ("absl", "jax", "matplotlib", "ml_collections", "numpy", "rich"),
+    (*BASE, "command_line", "evaluation", "training"),
+    ("absl", "jax", "ml_collections"),
   ),
   "commands": (
     (
@@ -70,7 +76,6 @@ PARTS = {
     (),
   ),
   "cli": (("errors", "commands"), ()),
-  "command_line": (("errors", "config"), ("absl", "ml_collections")),
 }
 
 

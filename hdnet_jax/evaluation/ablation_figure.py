@@ -61,7 +61,11 @@ def _draw_rows(axis, report: dict[str, Any]) -> None:
       axis.plot(seeds, [place] * len(seeds), "|", color=_ORANGE, markersize=9)
   axis.set_yticks(range(len(rows)), [row["row"] for row in rows])
   axis.set_ylim(len(rows) - 0.5, -0.5)  # the first row is on top
-  axis.set_xlabel("PSNR in dB, with 95 % interval over images")
+  many = any(len(row["seeds"]) > 1 for row in rows)
+  axis.set_xlabel(
+    "PSNR in dB ↑, with 95 % interval over images"
+    + ("; ticks are seeds" if many else "")
+  )
   axis.grid(axis="x", color="#E0E0E0", linewidth=0.6)
   axis.set_axisbelow(True)
   _clear(axis)

@@ -12,13 +12,10 @@ from rich.text import Text
 from hdnet_jax.config import ModelConfig
 from hdnet_jax.errors import UserError
 from hdnet_jax.evaluation.bootstrap import interval
+from hdnet_jax.evaluation.tables import Row
 
 METRICS = ("psnr", "mse", "fmse", "ssim")
 PAIRED = ("psnr", "fmse")  # of which differences are told
-TEXT_COLUMNS = ("name", "subset")
-VALUES = tuple(
-  f"{kind}_{name}" for kind in ("composite", "harmonized") for name in METRICS
-)
 _DIGITS = {"psnr": 2, "mse": 2, "fmse": 2, "ssim": 4}
 _HEADER = (
   *("row", "LD", "MGD", "parameters", "steps"),
@@ -38,10 +35,10 @@ class Run:
   parameters: int
   steps: int
   images_per_second: float
-  images: list[dict[str, Any]]  # TEXT_COLUMNS and VALUES of every test image
+  images: list[Row]  # of every test image, under one protocol
 
   def column(self, name: str) -> np.ndarray:
-    """The values of one of VALUES, float [N]."""
+    """The values of one of the rows' numbers, float [N]."""
     return np.array([image[name] for image in self.images])
 
 

@@ -5,22 +5,18 @@ difference, and with it most of the interval's width.
 """
 
 import dataclasses
-import json
 import math
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.text import Text
 
 from hdnet_jax.config import nearest_name
 from hdnet_jax.errors import UserError
 from hdnet_jax.evaluation import journal
 from hdnet_jax.evaluation.bootstrap import interval
-from hdnet_jax.evaluation.tables import Row, Table, group
-from hdnet_jax.files import write_text
+from hdnet_jax.evaluation.tables import Row, group
 
 Key = tuple[str, str]  # subset and name of an image
 # Title, whether more is better, and the digits of means and of differences.
@@ -30,12 +26,7 @@ METRICS = {
   "fmse": ("fMSE ↓", False, 2, 2),
   "ssim": ("SSIM ↑", True, 4, 5),
 }
-CAPTION = (
-  "[low, high]: 95 % bootstrap interval over images; it does not tell how much "
-  "another training seed would differ"
-)
 _SAME = 1e-3  # relative: what devices may differ by in the same composite
-_FILE_WIDTH = 160  # of a log, where no terminal tells one
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,7 +147,7 @@ def _by_image(rows: Sequence[Row], path: pathlib.Path) -> dict[Key, Row]:
     key = row["subset"], row["name"]
     if key in images:
       raise UserError(
-        f"{path} has two images {_title(key)}; give each a name of its own, "
+        f"{path} has two images {title_of(key)}; give each a name of its own, "
         "then evaluate again with eval.py"
       )
     for kind in ("composite", "harmonized"):
@@ -166,7 +157,7 @@ def _by_image(rows: Sequence[Row], path: pathlib.Path) -> dict[Key, Row]:
         perfect = name == "psnr" and value == math.inf
         if not (math.isfinite(value) or perfect):
           raise UserError(
-            f"{path}: {kind}_{name} of {_title(key)} is {value}, which is no "
+            f"{path}: {kind}_{name} of {title_of(key)} is {value}, which is no "
             "measurement; evaluate again with eval.py"
           )
     images[key] = row
@@ -213,7 +204,7 @@ def _check_composites(first: Run, run: Run, keys: Sequence[Key]) -> None:
       if not math.isclose(ours, theirs, rel_tol=_SAME):
         raise UserError(
           f"{first.path} and {run.path} are not of the same composites: "
-          f"{name} of {_title(key)} is {ours:.6g} and {theirs:.6g}; evaluate "
+          f"{name} of {title_of(key)} is {ours:.6g} and {theirs:.6g}; evaluate "
           "both on the same data, at the same size"
         )
 
@@ -318,130 +309,5 @@ def _most_different(
   return images
 
 
-def tables_of(report: Mapping[str, Any]) -> list[Table]:
-  """For each comparison, the metrics' table and that of single images."""
-  tables = []
-  for comparison in report["comparisons"]:
-    tables.append(_metrics_table(comparison))
-    if any(comparison["most_different"].values()):
-      tables.append(_images_table(comparison))
-  return tables
-
-
-def _metrics_table(comparison: Mapping[str, Any]) -> Table:
-  baseline, run = comparison["baseline"], comparison["run"]
-  rows = []
-  for title, changes in {
-    **comparison["by_subset"],
-    "all": comparison["all"],
-  }.items():
-    head = (title, f"{changes['images']:,}")
-    for name in METRICS:
-      rows.append((*head, METRICS[name][0], *_cells(changes[name], name)))
-      head = ("", "")
-  note = CAPTION
-  infinite = comparison["all"]["psnr"]["infinite"]
-  if infinite:
-    note += f"; PSNR without {infinite:,} images equal to the truth in a run"
-  return Table(
-    title=f"{run} against {baseline}",
-    header=(
-      *("images of", "count", "metric", baseline, run),
-      *("difference", "wins / ties / losses", "verdict"),
-    ),
-    rows=tuple(rows),
-    note=note,
-  )
-
-
-def _cells(values: Mapping[str, Any], name: str) -> tuple[str, ...]:
-  """Means, difference with interval, counts and verdict."""
-  digits, more_digits = METRICS[name][2:]
-  counts = " / ".join(f"{values[n]:,}" for n in ("wins", "ties", "losses"))
-  if values["interval"] is None:
-    return "", "", "", counts, values["verdict"]
-  difference, low, high = (
-    f"{value:+z.{more_digits}f}"
-    for value in (values["difference"], *values["interval"])
-  )
-  return (
-    f"{values['baseline']:.{digits}f}",
-    f"{values['run']:.{digits}f}",
-    f"{difference} [{low}, {high}]",
-    counts,
-    values["verdict"],
-  )
-
-
-def _images_table(comparison: Mapping[str, Any]) -> Table:
-  baseline, run = comparison["baseline"], comparison["run"]
-  rows = []
-  for head, images in comparison["most_different"].items():
-    for image in images:
-      rows.append(
-        (
-          head if image is images[0] else "",
-          f"{image['difference']:+z.2f}",
-          _title((image["subset"], image["name"])),
-          f"{image['baseline']:.2f}",
-          f"{image['run']:.2f}",
-        )
-      )
-  return Table(
-    title=f"{run} against {baseline}: images that differ most in fMSE",
-    header=(f"{run} is", "difference", "image", baseline, run),
-    rows=tuple(rows),
-  )
-
-
-def _title(key: Key) -> str:
+def title_of(key: Key) -> str:
   return "/".join(part for part in key if part)
-
-
-def summary_of(report: Mapping[str, Any]) -> str:
-  """One line: the protocol, and how many images are compared."""
-  line = (
-    f"protocol {report['protocol']!r}, {report['images']:,} images compared"
-  )
-  if report["left_out"]:
-    line += f"; {report['left_out']:,} not in all runs are left out"
-  return line
-
-
-def markdown_of(report: Mapping[str, Any]) -> str:
-  """compare.md: what was compared, and the tables."""
-  lines = ["# Comparison", "", summary_of(report), ""]
-  for table in tables_of(report):
-    # In a name, what separates cells is no separator.
-    cells = [tuple(t.replace("|", "\\|") for t in row) for row in table.rows]
-    header = tuple(text.replace("|", "\\|") for text in table.header)
-    table = dataclasses.replace(table, header=header, rows=tuple(cells))
-    lines.append(table.markdown())
-  return "\n".join(lines)
-
-
-def write(
-  report: Mapping[str, Any], folder: pathlib.Path
-) -> list[pathlib.Path]:
-  """Writes compare.md and compare.json into `folder`; their paths."""
-  texts = {
-    "compare.md": markdown_of(report),
-    "compare.json": json.dumps(report, indent=2, allow_nan=False) + "\n",
-  }
-  for name, text in texts.items():
-    write_text(folder / name, text)
-  return [folder / name for name in texts]
-
-
-def show(report: Mapping[str, Any]) -> None:
-  """Prints the tables."""
-  console = Console()
-  if not console.is_terminal:
-    console.width = _FILE_WIDTH
-  print(summary_of(report))
-  for table in tables_of(report):
-    drawn = table.rich()
-    for column, name in zip(drawn.columns, table.header, strict=True):
-      column.header = Text(name)  # brackets of a name are no markup
-      column.overflow = "fold"  # a narrow terminal cuts no name
-    console.print(drawn)

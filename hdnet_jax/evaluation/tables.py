@@ -116,7 +116,11 @@ class Table:
       title=Text(self.title), caption=Text(self.note) if self.note else None
     )
     for number, name in enumerate(self.header):
-      table.add_column(name, justify="left" if number in (0, 2) else "right")
+      table.add_column(
+        Text(name),  # brackets are no markup
+        justify="left" if number in (0, 2) else "right",
+        overflow="fold",
+      )
     for number, row in enumerate(self.rows):
       # A group's name stands in its first row alone.
       last = number + 1 == len(self.rows) or self.rows[number + 1][0] != ""
@@ -233,4 +237,5 @@ def _number(value: float | None, name: str) -> str:
 
 
 def _line(cells: Iterable[str]) -> str:
+  cells = (cell.replace("|", "\\|") for cell in cells)
   return "| " + " | ".join(cells).replace("\n", " ") + " |"

@@ -1,5 +1,6 @@
 """The inference API: a composite and its mask in, a harmonized image out."""
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
@@ -50,8 +51,15 @@ class Harmonizer:
         "that the network was trained at"
       )
     self.image_size, self.mode = image_size, mode
-    self._params = jax.device_put(params)
-    self._network = jax.jit(_make_network(model))
+    # One image at a time has no use for more devices than one.
+    device = jax.local_devices()[0]
+    self._params = jax.device_put(jax.device_get(params), device)
+    network = _make_network(model)
+
+    def pixels(*inputs):
+      return to_pixels(network(*inputs))
+
+    self._network = jax.jit(network if mode == "guided" else pixels)
 
   def __call__(self, composite: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """The harmonized image, uint8 [H, W, 3]; outside the mask a copy.
@@ -68,35 +76,31 @@ class Harmonizer:
       return composite.copy()
     if self.mode == "direct":
       return self._direct(composite, mask)
+    return self._guided(composite, mask)
+
+  def _guided(self, composite: np.ndarray, mask: np.ndarray) -> np.ndarray:
     small, small_mask = reduced(composite, mask, self.image_size)
-    output = np.asarray(self._run(small, small_mask), float)
     image = small / 255
-    maps = guided.fit(image, (output + 1) / 2 - image, small_mask)
+    change = (self._run(small, small_mask) + 1) / 2 - image
+    maps = guided.fit(image, change, small_mask)
     return guided.apply(maps, composite, mask)
 
   def _direct(self, composite: np.ndarray, mask: np.ndarray) -> np.ndarray:
     height, width = mask.shape
     after = [(0, -size % REDUCTION) for size in mask.shape]
     padded = np.pad(composite, [*after, (0, 0)], mode="edge")
-    output = self._run(padded, np.pad(mask, after))
-    pixels = np.asarray(to_pixels(output))[:height, :width]
-    return np.where(mask[..., None] > 0, pixels, composite)
+    output = self._run(padded, np.pad(mask, after))[:height, :width]
+    return np.where(mask[..., None] > 0, output, composite)
 
-  def _run(self, composite: np.ndarray, mask: np.ndarray) -> jax.Array:
-    """I_h of one image, float32 [H, W, 3] in [-1, 1]."""
-    return self._network(self._params, composite[None], mask[None, ..., None])[
-      0
-    ]
+  def _run(self, composite: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """What the network makes of one image: float32 I_h, or its pixels."""
+    batch = composite[None], mask[None, ..., None]
+    return np.asarray(self._network(self._params, *batch))[0]
 
 
 def _make_network(model: ModelConfig):
-  network = HDNet(
-    width=model.width,
-    local_dynamics=model.local_dynamics,
-    neighbors=model.neighbors,
-    global_dynamics=model.global_dynamics,
-    dtype=model.dtype,
-  )
+  """Of parameters and uint8 batches, I_h in [-1, 1]; not jitted."""
+  network = HDNet(**dataclasses.asdict(model))
 
   def harmonize(params, composite, mask):
     image, mask = normalize(composite), mask.astype(jnp.float32)
@@ -135,20 +139,16 @@ def _checked(
   composite: np.ndarray, mask: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
   """The arrays, the mask as uint8 [H, W]."""
-  if composite.dtype != np.uint8 or composite.ndim != 3:
+  shape = composite.shape
+  right = composite.ndim == 3 and shape[-1] == 3 and composite.size > 0
+  if composite.dtype != np.uint8 or not right:
     raise ValueError(
-      "composite is uint8 [height, width, 3], not "
-      f"{composite.dtype} {composite.shape}"
+      f"composite is uint8 [height, width, 3], not {composite.dtype} {shape}"
     )
-  height, width, channels = composite.shape
-  if channels != 3 or not height or not width:
-    raise ValueError(
-      f"composite is uint8 [height, width, 3], not uint8 {composite.shape}"
-    )
+  height, width, _ = shape
   if mask.shape not in ((height, width), (height, width, 1)):
     raise ValueError(
-      f"mask is {(height, width)} for a composite of {composite.shape}, not "
-      f"{mask.shape}"
+      f"mask is {shape[:2]} for a composite of {shape}, not {mask.shape}"
     )
   if mask.dtype not in (np.uint8, np.bool_):
     raise ValueError(f"mask is uint8 or bool, not {mask.dtype}")

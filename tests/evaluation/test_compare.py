@@ -11,7 +11,7 @@ import pytest
 
 from hdnet_jax.commands import compare as command
 from hdnet_jax.errors import UserError
-from hdnet_jax.evaluation import compare
+from hdnet_jax.evaluation import compare, compare_tables
 from hdnet_jax.evaluation.tables import COLUMNS
 
 COMPOSITE = {"psnr": 20.0, "mse": 400.0, "fmse": 900.0, "ssim": 0.5}
@@ -455,7 +455,7 @@ def test_names_are_shown_as_they_are(tmp_path, capsys):
 
 
 def test_a_narrow_terminal_cuts_nothing(runs, capsys, monkeypatch):
-  monkeypatch.setattr(compare, "_FILE_WIDTH", 60)
+  monkeypatch.setattr(compare_tables, "_FILE_WIDTH", 60)
   hdnet(*runs)
   text = capsys.readouterr().out
   assert "…" not in text
@@ -470,10 +470,10 @@ def test_output(runs, tmp_path, capsys):
   report = json.loads((folder / "compare.json").read_text(encoding="utf-8"))
   assert report == compare.compare(runs)
   text = (folder / "compare.md").read_text(encoding="utf-8")
-  assert text == compare.markdown_of(report)
+  assert text == compare_tables.markdown_of(report)
   assert "| all | 5 | PSNR ↑ | 47.00 | 47.30 |" in text
   assert "| worse | +12.00 | night/d | 40.00 | 52.00 |" in text
-  assert compare.CAPTION in text
+  assert compare_tables.CAPTION in text
   assert str(tmp_path) not in text
   assert f"tables   {folder / 'compare.md'}" in capsys.readouterr().out
 

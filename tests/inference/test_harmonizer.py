@@ -1,0 +1,251 @@
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from hdnet_jax.config import ModelConfig
+from hdnet_jax.images import normalize, to_pixels
+from hdnet_jax.inference.harmonizer import Harmonizer, reduced
+from hdnet_jax.model.hdnet import HDNet, blend
+
+SIZE, MODEL = 32, ModelConfig(width=2)
+# As small as images are, odd, and far from a square.
+SIZES = [(16, 16), (45, 61), (31, 2000), (400, 17)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def unoptimized():
+  """Compiles in a fraction of the time."""
+  jax.config.update("jax_disable_most_optimizations", True)
+  yield
+  jax.config.update("jax_disable_most_optimizations", False)
+
+
+@functools.cache
+def params() -> dict:
+  image, mask = jnp.zeros((1, 8, 8, 3)), jnp.zeros((1, 8, 8, 1))
+  key = jax.random.key(0)
+  shapes = jax.eval_shape(HDNet(width=2).init, key, image, mask)["params"]
+  rng = np.random.default_rng(1)
+  return jax.tree.map(
+    lambda leaf: 0.2 * rng.normal(size=leaf.shape).astype(np.float32), shapes
+  )
+
+
+@functools.cache
+def harmonizer(mode: str = "guided") -> Harmonizer:
+  return Harmonizer(params(), MODEL, SIZE, mode)
+
+
+def photo(height: int, width: int, seed: int = 0) -> np.ndarray:
+  rng = np.random.default_rng(seed)
+  return rng.integers(0, 256, (height, width, 3), np.uint8)
+
+
+def middle(height: int, width: int) -> np.ndarray:
+  mask = np.zeros((height, width), np.uint8)
+  mask[height // 4 : -(height // 4), width // 4 : -(width // 4)] = 1
+  return mask
+
+
+@pytest.mark.parametrize("mode", ["guided", "direct"])
+@pytest.mark.parametrize("size", SIZES)
+def test_the_background_is_a_copy_and_the_object_changes(mode, size):
+  composite, mask = photo(*size), middle(*size)
+  before = composite.copy(), mask.copy()
+  result = harmonizer(mode)(composite, mask)
+  assert result.dtype == np.uint8
+  assert result.shape == composite.shape
+  outside = mask == 0
+  np.testing.assert_array_equal(result[outside], composite[outside])
+  assert np.mean(result[~outside] != composite[~outside]) > 0.5
+  # Arguments stay as they were.
+  np.testing.assert_array_equal(composite, before[0])
+  np.testing.assert_array_equal(mask, before[1])
+
+
+@pytest.mark.parametrize("size", [(SIZE, SIZE), (100, 75)])
+def test_guided_carries_the_networks_change(size):
+  # Of flat colours nothing is lost on the way down.
+  composite = np.empty((*size, 3), np.uint8)
+  composite[:] = (90, 140, 60)
+  mask = np.ones(size, np.uint8)
+  small = composite[:1, :1].repeat(SIZE, 0).repeat(SIZE, 1)
+  ones = jnp.ones((1, SIZE, SIZE, 1))
+  output = HDNet(width=2).apply(
+    {"params": params()}, normalize(small[None]), ones
+  )
+  change = (np.asarray(output)[0] + 1) * 127.5 - small
+  result = harmonizer()(composite, mask).astype(float) - composite
+  assert np.std(change, axis=(0, 1)).max() < 30  # else a poor comparison
+  np.testing.assert_allclose(
+    result.mean(axis=(0, 1)), change.mean(axis=(0, 1)), atol=4
+  )
+
+
+@pytest.mark.parametrize("size", [(16, 16), (40, 64)])
+def test_direct_is_the_networks_output(size):
+  composite, mask = photo(*size), middle(*size)
+  image, region = normalize(composite[None]), mask[None, ..., None]
+  output = HDNet(width=2).apply({"params": params()}, image, region * 1.0)
+  expected = np.asarray(to_pixels(blend(output, image, region)))[0]
+  result = harmonizer("direct")(composite, mask).astype(int)
+  assert np.abs(result - expected).max() <= 1
+
+
+def test_direct_pads_with_the_edge_and_crops():
+  composite, mask = photo(21, 30), middle(21, 30)
+  padded = np.pad(composite, ((0, 3), (0, 2), (0, 0)), mode="edge")
+  whole = harmonizer("direct")(padded, np.pad(mask, ((0, 3), (0, 2))))
+  np.testing.assert_array_equal(
+    harmonizer("direct")(composite, mask), whole[:21, :30]
+  )
+
+
+@pytest.mark.parametrize("mode", ["guided", "direct"])
+def test_masks_of_every_kind_of_type(mode):
+  composite, mask = photo(24, 40), middle(24, 40)
+  expected = harmonizer(mode)(composite, mask)
+  for other in (mask[..., None], mask > 0, (mask > 0)[..., None]):
+    np.testing.assert_array_equal(harmonizer(mode)(composite, other), expected)
+
+
+def test_views_are_taken_as_they_are():
+  composite, mask = photo(40, 24)[::-1].swapaxes(0, 1), middle(24, 40)
+  np.testing.assert_array_equal(
+    harmonizer()(composite, mask), harmonizer()(composite.copy(), mask)
+  )
+
+
+@pytest.mark.parametrize("mode", ["guided", "direct"])
+def test_an_empty_mask_gives_the_input(mode):
+  composite = photo(24, 40)
+  result = harmonizer(mode)(composite, np.zeros((24, 40), np.uint8))
+  np.testing.assert_array_equal(result, composite)
+  assert not np.shares_memory(result, composite)
+
+
+@pytest.mark.parametrize("mode", ["guided", "direct"])
+def test_full_and_tiny_masks(mode):
+  # Beside an object so small that no scaled mask holds it.
+  composite = photo(160, 200)
+  pixel, vanishing = (np.zeros((160, 200), np.uint8) for _ in range(2))
+  pixel[80, 100] = 1
+  vanishing[3:5, 4:6] = 1
+  for mask in (np.ones_like(pixel), pixel, vanishing):
+    # A cast of NaN would be a warning, which is an error here.
+    result = harmonizer(mode)(composite, mask)
+    outside = mask == 0
+    np.testing.assert_array_equal(result[outside], composite[outside])
+
+
+def test_a_vanishing_object_is_seen_with_its_own_colour():
+  composite = np.zeros((320, 480, 3), np.uint8)
+  mask = np.zeros((320, 480), np.uint8)
+  mask[200:202, 302:304] = 1
+  composite[mask > 0] = (10, 200, 30)
+  assert not mask[5::10, 7::15].any()  # what nearest takes
+  small, small_mask = reduced(composite, mask, SIZE)
+  assert small_mask.sum() == 1
+  assert small_mask[20, 20] == 1
+  np.testing.assert_array_equal(small[20, 20], (10, 200, 30))
+  assert small[small_mask == 0].max() < 30  # the resized image
+
+
+def test_the_network_sees_what_it_saw_in_training(tmp_path):
+  from PIL import Image
+
+  from hdnet_jax.data.records import read_image, read_mask
+
+  composite, mask = photo(70, 50), middle(70, 50)
+  Image.fromarray(composite).save(tmp_path / "image.png")
+  Image.fromarray(mask * 255).save(tmp_path / "mask.png")
+  small, small_mask = reduced(composite, mask, SIZE)
+  np.testing.assert_array_equal(small, read_image(tmp_path / "image.png", SIZE))
+  np.testing.assert_array_equal(
+    small_mask[..., None], read_mask(tmp_path / "mask.png", SIZE)
+  )
+
+
+def test_guided_is_compiled_once_for_all_sizes(caplog):
+  one = Harmonizer(params(), MODEL, SIZE)
+  with jax.log_compiles():
+    one(photo(16, 16), middle(16, 16))
+    first = count_compiled(caplog)
+    for size in SIZES[1:]:
+      one(photo(*size), middle(*size))
+  assert first > 0
+  assert count_compiled(caplog) == first
+
+
+def test_direct_is_compiled_once_a_padded_size(caplog):
+  one = Harmonizer(params(), MODEL, SIZE, "direct")
+  with jax.log_compiles():
+    one(photo(24, 32), middle(24, 32))
+    first = count_compiled(caplog)
+    one(photo(18, 27), middle(18, 27))
+  assert first > 0
+  assert count_compiled(caplog) == first
+
+
+def count_compiled(caplog) -> int:
+  return sum(
+    record.getMessage().startswith("Compiling ") for record in caplog.records
+  )
+
+
+@pytest.mark.parametrize("mode", ["guided", "direct"])
+def test_the_same_again(mode):
+  composite, mask = photo(45, 61), middle(45, 61)
+  other = Harmonizer(params(), MODEL, SIZE, mode)
+  np.testing.assert_array_equal(
+    harmonizer(mode)(composite, mask), other(composite, mask)
+  )
+
+
+@pytest.mark.parametrize(
+  ("composite", "mask", "message"),
+  [
+    (photo(8, 9).astype(float), middle(8, 9), r"uint8 .*, not float64"),
+    (photo(8, 9)[..., 0], middle(8, 9), r"not uint8 \(8, 9\)"),
+    (photo(8, 9)[..., :2], middle(8, 9), r"not uint8 \(8, 9, 2\)"),
+    (photo(8, 9)[:0], middle(8, 9)[:0], r"not uint8 \(0, 9, 3\)"),
+    (photo(8, 9), middle(9, 8), r"mask is \(8, 9\) .* not \(9, 8\)"),
+    (photo(8, 9), photo(8, 9), r"not \(8, 9, 3\)"),
+    (photo(8, 9), middle(8, 9) * 1.0, "uint8 or bool, not float64"),
+    (photo(8, 9), middle(8, 9) * 255, "0 or 1, not 255"),
+  ],
+)
+def test_bad_input_is_told(composite, mask, message):
+  with pytest.raises(ValueError, match=message):
+    harmonizer()(composite, mask)
+
+
+@pytest.mark.parametrize(
+  ("options", "message"),
+  [
+    ({"mode": "fast"}, "mode='fast' is none of"),
+    ({"image_size": 100}, "no multiple of 8"),
+    ({"image_size": 0}, "no multiple of 8"),
+  ],
+)
+def test_bad_options_are_told(options, message):
+  with pytest.raises(ValueError, match=message):
+    Harmonizer(params(), MODEL, **options)
+
+
+def test_training_libraries_are_not_loaded():
+  import subprocess
+  import sys
+
+  code = (
+    "import sys, hdnet_jax.inference.harmonizer\n"
+    "print({'grain', 'tensorflow_datasets', 'optax', 'orbax', 'clu'}"
+    " & set(sys.modules))"
+  )
+  run = subprocess.run(
+    [sys.executable, "-c", code], capture_output=True, text=True, check=True
+  )
+  assert run.stdout.strip() == "set()"
