@@ -28,7 +28,7 @@ def get_config(row="hdnet"):
     raise KeyError(f"row {row!r}; the rows are {', '.join(ROWS)}")
   return config.flags_of(
     config.Config(
-      name=row,
+      name=f"ablation_photos_{row}",
       model=config.ModelConfig(width=8, **ROWS[row]),
       batch_size=8,
       epochs=8,

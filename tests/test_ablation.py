@@ -20,6 +20,7 @@ from hdnet_jax.config import Config, DataConfig, MeshConfig, ModelConfig
 from hdnet_jax.data.photos import split_of
 from hdnet_jax.errors import UserError
 from hdnet_jax.evaluation import ablation_figure, bootstrap
+from hdnet_jax.evaluation.tables import COLUMNS
 
 ROOT = pathlib.Path(__file__).parents[1]
 PAPER = ROOT / "configs/ablation.py"
@@ -98,7 +99,7 @@ def images(psnr, mse=None, composite=20.0, protocol="standard"):
 
 
 def save_run(
-  folder: pathlib.Path, rows, finished=True, old=False, seed=0, **model
+  folder: pathlib.Path, rows, finished=True, seed=0, **model
 ) -> None:
   """The files of a run that are read, with lines as training writes them."""
   model = dataclasses.replace(SHARED.model, **model)
@@ -116,9 +117,8 @@ def save_run(
     lines.append({"step": 30, "test/psnr": 1.0})
   text = "".join(json.dumps(line) + "\n" for line in lines)
   (folder / "metrics.jsonl").write_text(text)
-  columns = [name for name in rows[0] if not (old and name == "protocol")]
   with (folder / "evaluation" / "per_image.csv").open("w", newline="") as file:
-    writer = csv.DictWriter(file, columns, extrasaction="ignore")
+    writer = csv.DictWriter(file, COLUMNS)
     writer.writeheader()
     writer.writerows(rows)
 
@@ -128,9 +128,7 @@ def workdir(tmp_path) -> pathlib.Path:
   folder = tmp_path / "runs"
   none = {"local_dynamics": "none", "global_dynamics": "none"}
   save_run(folder / "base", images([30, 31, 32, 33]), **none)
-  save_run(
-    folder / "hdnet", images([31, 31.5, 32, 34], [1.0, 1.0, 2.0, 2.0]), old=True
-  )
+  save_run(folder / "hdnet", images([31, 31.5, 32, 34], [1.0, 1.0, 2.0, 2.0]))
   save_run(folder / "k3", images([32, 32, 32, 34]), neighbors=3)
   return folder
 
@@ -425,7 +423,7 @@ def test_protocols(workdir, config_file):
   assert (report["protocol"], report["images"]) == ("standard", 2)
   report = draw(workdir, config_file, *options, "--protocol", "paste")
   assert report["rows"][0]["means"]["psnr"] == 11
-  with pytest.raises(UserError, match="no protocol 'no', only paste, standard"):
+  with pytest.raises(UserError, match="no protocol 'no', only standard, paste"):
     draw(workdir, config_file, *options, "--protocol", "no")
 
 
@@ -442,8 +440,8 @@ def edit(path: pathlib.Path, old: str, new: str) -> None:
     ("evaluation/metrics.json", '"last"', '"best"', "of the best checkpoint"),
     ("evaluation/per_image.csv", "p0", "q0", "not evaluated on the images"),
     ("evaluation/per_image.csv", ",100.0,", ",9.0,", "on other composites"),
-    ("evaluation/per_image.csv", "harmonized_", "after_", "of this version"),
-    ("evaluation/per_image.csv", "31.5", "much", "of this version"),
+    ("evaluation/per_image.csv", "harmonized_", "after_", "has no column"),
+    ("evaluation/per_image.csv", "31.5", "much", "line 3: not 12 values"),
     ("metrics.jsonl", "}", "", "a line that is not JSON"),
     ("metrics.jsonl", "train/", "other/", "no step of training"),
   ],

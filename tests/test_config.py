@@ -296,14 +296,15 @@ def test_a_run_differs_not_from_its_own_file():
 def test_config_files_are_there():
   assert {
     *("hdnet", "hdnet_lite", "photos", "quickstart"),
-    *("hdnet_1024", "hdnet_2048"),
+    *("hdnet_1024", "hdnet_2048", "ablation", "ablation_photos", "neighbors"),
   } <= {path.stem for path in CONFIG_FILES}
 
 
 @pytest.mark.parametrize("path", CONFIG_FILES, ids=lambda path: path.stem)
 def test_config_files(path):
   run = Config.from_dict(load(path).to_dict())
-  assert run.name == path.stem
+  # Files of rows add the row's.
+  assert f"{run.name}_".startswith(f"{path.stem}_")
 
 
 def test_quickstart_needs_no_data():

@@ -39,6 +39,11 @@ def harmonizer(mode: str = "guided") -> Harmonizer:
   return Harmonizer(params(), MODEL, SIZE, mode)
 
 
+@jax.jit
+def network(image: jax.Array, mask: jax.Array) -> jax.Array:
+  return HDNet(width=2).apply({"params": params()}, image, mask)
+
+
 def photo(height: int, width: int, seed: int = 0) -> np.ndarray:
   rng = np.random.default_rng(seed)
   return rng.integers(0, 256, (height, width, 3), np.uint8)
@@ -50,8 +55,11 @@ def middle(height: int, width: int) -> np.ndarray:
   return mask
 
 
-@pytest.mark.parametrize("mode", ["guided", "direct"])
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(
+  ("mode", "size"),
+  [("direct", (16, 16)), ("direct", (18, 27))]
+  + [("guided", size) for size in SIZES],
+)
 def test_the_background_is_a_copy_and_the_object_changes(mode, size):
   composite, mask = photo(*size), middle(*size)
   before = composite.copy(), mask.copy()
@@ -74,9 +82,7 @@ def test_guided_carries_the_networks_change(size):
   mask = np.ones(size, np.uint8)
   small = composite[:1, :1].repeat(SIZE, 0).repeat(SIZE, 1)
   ones = jnp.ones((1, SIZE, SIZE, 1))
-  output = HDNet(width=2).apply(
-    {"params": params()}, normalize(small[None]), ones
-  )
+  output = network(normalize(small[None]), ones)
   change = (np.asarray(output)[0] + 1) * 127.5 - small
   result = harmonizer()(composite, mask).astype(float) - composite
   assert np.std(change, axis=(0, 1)).max() < 30  # else a poor comparison
@@ -85,11 +91,11 @@ def test_guided_carries_the_networks_change(size):
   )
 
 
-@pytest.mark.parametrize("size", [(16, 16), (40, 64)])
+@pytest.mark.parametrize("size", [(16, 16), (24, 32)])
 def test_direct_is_the_networks_output(size):
   composite, mask = photo(*size), middle(*size)
   image, region = normalize(composite[None]), mask[None, ..., None]
-  output = HDNet(width=2).apply({"params": params()}, image, region * 1.0)
+  output = network(image, jnp.float32(region))
   expected = np.asarray(to_pixels(blend(output, image, region)))[0]
   result = harmonizer("direct")(composite, mask).astype(int)
   assert np.abs(result - expected).max() <= 1
@@ -106,14 +112,14 @@ def test_direct_pads_with_the_edge_and_crops():
 
 @pytest.mark.parametrize("mode", ["guided", "direct"])
 def test_masks_of_every_kind_of_type(mode):
-  composite, mask = photo(24, 40), middle(24, 40)
+  composite, mask = photo(24, 32), middle(24, 32)
   expected = harmonizer(mode)(composite, mask)
   for other in (mask[..., None], mask > 0, (mask > 0)[..., None]):
     np.testing.assert_array_equal(harmonizer(mode)(composite, other), expected)
 
 
 def test_views_are_taken_as_they_are():
-  composite, mask = photo(40, 24)[::-1].swapaxes(0, 1), middle(24, 40)
+  composite, mask = photo(32, 24)[::-1].swapaxes(0, 1), middle(24, 32)
   np.testing.assert_array_equal(
     harmonizer()(composite, mask), harmonizer()(composite.copy(), mask)
   )
@@ -121,8 +127,8 @@ def test_views_are_taken_as_they_are():
 
 @pytest.mark.parametrize("mode", ["guided", "direct"])
 def test_an_empty_mask_gives_the_input(mode):
-  composite = photo(24, 40)
-  result = harmonizer(mode)(composite, np.zeros((24, 40), np.uint8))
+  composite = photo(24, 32)
+  result = harmonizer(mode)(composite, np.zeros((24, 32), np.uint8))
   np.testing.assert_array_equal(result, composite)
   assert not np.shares_memory(result, composite)
 
