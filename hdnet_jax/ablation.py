@@ -16,7 +16,6 @@ import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import absl.logging
 from absl import flags
 from ml_collections import config_flags
 
@@ -183,7 +182,6 @@ def _train(job: Job) -> None:
 
   from hdnet_jax.training import loop
 
-  absl.logging.set_verbosity(absl.logging.ERROR)  # Orbax says much
   logging.getLogger("hdnet_jax").setLevel(logging.INFO)
   try:
     loop.train_and_evaluate(job.config, job.folder)

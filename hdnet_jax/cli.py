@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import logging
 import sys
 from collections.abc import Sequence
 
@@ -13,6 +14,7 @@ COMMANDS = (prepare, compare, ablation, export_weights)
 
 def main(arguments: Sequence[str] | None = None) -> None:
   """Runs `hdnet`; a user's mistake becomes one line and status 1."""
+  logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax says much
   parser = make_parser()
   options = parser.parse_args(arguments)
   try:

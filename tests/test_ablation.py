@@ -188,8 +188,9 @@ def test_the_photos_rows_differ_in_the_model_only():
   assert set(ablation.load_rows(PAPER)) <= set(rows)
   for row, fields in rows.items():
     model = ModelConfig(width=8, **fields)
+    name = f"ablation_photos_{row}"
     assert built(PHOTOS, row) == dataclasses.replace(
-      base, name=row, model=model
+      base, name=name, model=model
     )
 
 

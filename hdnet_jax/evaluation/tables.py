@@ -120,6 +120,7 @@ class Table:
         Text(name),  # brackets are no markup
         justify="left" if number in (0, 2) else "right",
         overflow="fold",
+        min_width=len("harmonized") if number == 2 else None,
       )
     for number, row in enumerate(self.rows):
       # A group's name stands in its first row alone.
