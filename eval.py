@@ -41,7 +41,8 @@ _PREDICTIONS = flags.DEFINE_string(
 _PROTOCOL = flags.DEFINE_list(
   "protocol",
   ["standard"],
-  "How images are compared: standard, paper, or both with a comma.",
+  "How images are compared: standard, paper, or both with a comma; or fullres, "
+  "which takes iHarmony4's images at their own size.",
 )
 _OUTPUT = flags.DEFINE_string(
   "output", None, "Folder for the results; WORKDIR/evaluation by default."

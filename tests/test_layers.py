@@ -51,7 +51,7 @@ PARTS = {
   "training": (
     (
       *(*BASE, *DEVICE, "data", "model", "sharding", "hosts", "weights"),
-      "evaluation",
+      *("inference", "evaluation"),
     ),
     (
       *("clu", "flax", "grain", "jax", "jaxtyping", "numpy", "optax", "orbax"),

@@ -8,10 +8,12 @@ anew. For the same reason images are taken one by one, not in batches.
 
 import os
 import pathlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
+from PIL import Image
 from skimage.metrics import structural_similarity
 
 from hdnet_jax import metrics
@@ -22,9 +24,12 @@ from hdnet_jax.data.records import (
   gray,
   mask_pixels,
   open_image,
+  resize_image,
+  resize_mask,
 )
 from hdnet_jax.errors import UserError
 from hdnet_jax.evaluation.tables import Row
+from hdnet_jax.evaluation.visuals import Comparison
 
 NAME = "fullres"
 # Of a composite, uint8 [H, W, 3], and its mask, uint8 [H, W, 1], the
@@ -75,34 +80,69 @@ class FullSize(Iharmony4Folder):
     }
 
 
-def rows(
-  harmonize: Harmonize,
-  source: Source,
-  first: int = 0,
-  on_rows: Callable[[list[Row]], None] = lambda rows: None,
-) -> list[Row]:
-  """A row an image, from example `first` on, in order.
+class FullSizeEvaluator:
+  """Evaluates parameters at the images' own sizes; as `run.Evaluator` does.
 
   Args:
-    harmonize: an inference.harmonizer.Harmonizer.
-    source: examples of any size with a `composite`, such as FullSize.
-    on_rows: called with each image's row, in a list.
+    make: of parameters, what harmonizes: an inference.harmonizer.Harmonizer.
+    shown: side of the squares that pictures are shown as.
   """
-  made: list[Row] = []
-  for index in range(first, len(source)):
-    example = source[index]
-    harmonized = harmonize(example["composite"], example["mask"])
-    row: Row = {
-      "name": source.name(index),
-      "subset": source.subset(index),
-      "protocol": NAME,
-      "ratio": float(example["mask"].mean()),
-      **_values("composite", example["composite"], example),
-      **_values("harmonized", harmonized, example),
-    }
-    made.append(row)
-    on_rows([row])
-  return made
+
+  protocols = (NAME,)
+  image_size = None  # there is not one
+
+  def __init__(self, make: Callable[[Any], Harmonize], shown: int = 256):
+    self._make, self._shown = make, shown
+
+  def rows(
+    self,
+    params: Any,
+    source: Source,
+    first: int = 0,
+    on_rows: Callable[[list[Row]], None] = lambda rows: None,
+  ) -> list[Row]:
+    """A row an image, from example `first` on, in order.
+
+    Args:
+      source: examples of any size with a `composite`, such as FullSize.
+      on_rows: called with each image's row, in a list.
+    """
+    harmonize = self._make(params)
+    made: list[Row] = []
+    for index in range(first, len(source)):
+      example = source[index]
+      harmonized = harmonize(example["composite"], example["mask"])
+      row: Row = {
+        "name": source.name(index),
+        "subset": source.subset(index),
+        "protocol": NAME,
+        "ratio": float(example["mask"].mean()),
+        **_values("composite", example["composite"], example),
+        **_values("harmonized", harmonized, example),
+      }
+      made.append(row)
+      on_rows([row])
+    return made
+
+  def comparisons(
+    self, params: Any, source: Source, titles: Mapping[int, str]
+  ) -> list[Comparison]:
+    """Some examples to look at, resized to squares: a grid has one size."""
+    harmonize = self._make(params)
+    found = []
+    for index, title in titles.items():
+      example = source[index]
+      images = {name: example[name] for name in ("composite", "real")}
+      images["harmonized"] = harmonize(example["composite"], example["mask"])
+      small = {
+        name: np.asarray(resize_image(Image.fromarray(image), self._shown))
+        for name, image in images.items()
+      }
+      mask = resize_mask(Image.fromarray(example["mask"][..., 0]), self._shown)
+      small["mask"] = np.asarray(mask)[..., None]
+      name = f"{title} {source.name(index)}".strip()
+      found.append(Comparison(name, **small))
+    return found
 
 
 def _values(kind: str, image: np.ndarray, example: Example) -> dict[str, float]:

@@ -22,6 +22,8 @@ from hdnet_jax.config import Config, nearest_name
 from hdnet_jax.data.records import Source
 from hdnet_jax.errors import UserError
 from hdnet_jax.evaluation import tables, visuals
+from hdnet_jax.evaluation.fullres import NAME as FULLRES
+from hdnet_jax.evaluation.fullres import FullSizeEvaluator
 from hdnet_jax.evaluation.journal import Journal
 from hdnet_jax.evaluation.protocols import PROTOCOLS
 from hdnet_jax.evaluation.run import PICTURES, Evaluator
@@ -35,16 +37,22 @@ def check_protocols(names: Sequence[str]) -> tuple[str, ...]:
   Raises:
     UserError: for another name.
   """
+  known = [*PROTOCOLS, FULLRES]
   for name in names:
-    if name not in PROTOCOLS:
+    if name not in known:
       raise UserError(
-        f"--protocol={name} does not exist; {nearest_name(name, [*PROTOCOLS])}"
+        f"--protocol={name} does not exist; {nearest_name(name, known)}"
       )
+  if FULLRES in names and len(set(names)) > 1:
+    raise UserError(
+      f"--protocol={FULLRES} sees the images at another size than the others; "
+      "evaluate it apart, with an --output of its own"
+    )
   return tuple(dict.fromkeys(names))
 
 
 def write_report(
-  evaluator: Evaluator,
+  evaluator: Evaluator | FullSizeEvaluator,
   params: Any,
   source: Source,
   config: Config,
@@ -62,7 +70,7 @@ def write_report(
   """
   facts = {
     **facts,
-    "image_size": config.data.image_size,
+    "image_size": evaluator.image_size,
     "weights": digest(params),
     "protocols": list(evaluator.protocols),
   }

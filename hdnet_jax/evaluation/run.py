@@ -124,6 +124,7 @@ class Evaluator:
     protocols: Sequence[str] = ("standard",),
   ):
     self.protocols = tuple(protocols)
+    self.image_size = config.data.image_size
     self._config, self._mesh = config, mesh
     self._step = together(make_eval_step(config, method, mesh, self.protocols))
 

@@ -220,7 +220,7 @@ def _table(
     notes.append(f"{infinite} images equal to the truth are not in the PSNR")
   return Table(
     title=title,
-    header=("images of", "count", "image", *(_TITLES[name] for name in names)),
+    header=("images", "count", "image", *(_TITLES[name] for name in names)),
     rows=tuple(rows),
     note="; ".join(notes),
   )

@@ -9,15 +9,16 @@ from rich import progress
 from rich.console import Console
 
 from hdnet_jax import sharding, weights
-from hdnet_jax.config import Config
+from hdnet_jax.config import Config, ModelConfig
 from hdnet_jax.data.pipeline import open_source
 from hdnet_jax.data.predictions import Predicted
 from hdnet_jax.data.records import Source
 from hdnet_jax.errors import UserError
-from hdnet_jax.evaluation import published, run
+from hdnet_jax.evaluation import fullres, published, run
 from hdnet_jax.evaluation.report import write_report
 from hdnet_jax.evaluation.tables import Row
 from hdnet_jax.hosts import is_main
+from hdnet_jax.inference.harmonizer import Harmonizer
 from hdnet_jax.training.restore import restore_params
 from hdnet_jax.training.state import make_model
 
@@ -42,15 +43,14 @@ def evaluate_checkpoint(
     UserError: where there is no such run, network or checkpoint.
   """
   mesh = _make_mesh(config, devices)
-  source = open_source(config.data, config.data.test_split)
+  source = _open(config, protocols)
   params, trained, step = restore_params(workdir, which, mesh)
   if trained.model != config.model:
     raise UserError(
       f"{workdir} was trained with {trained.model}, not {config.model}; give "
       "the config of the run"
     )
-  method = run.network(make_model(config.model))
-  evaluator = run.Evaluator(config, method, mesh, protocols)
+  evaluator = _make_evaluator(config, config.model, mesh, protocols)
   facts = facts_of(config, which, step)
   return _report(evaluator, params, source, config, output, facts)
 
@@ -68,11 +68,10 @@ def evaluate_weights(
     UserError: where the file cannot be used.
   """
   mesh = _make_mesh(config, devices)
-  source = open_source(config.data, config.data.test_split)
+  source = _open(config, protocols)
   params, model, _ = weights.load(file)
   params = jax.device_put(params, sharding.replicated(mesh))
-  method = run.network(make_model(model))
-  evaluator = run.Evaluator(config, method, mesh, protocols)
+  evaluator = _make_evaluator(config, model, mesh, protocols)
   facts = {
     "split": config.data.test_split,
     "file": file.name,
@@ -93,6 +92,11 @@ def evaluate_predictions(
   Raises:
     UserError: where an image of the split has none there.
   """
+  if fullres.NAME in protocols:
+    raise UserError(
+      f"--protocol={fullres.NAME} evaluates a network; score --predictions "
+      "under standard or paper"
+    )
   mesh = _make_mesh(config, devices)
   source = Predicted(
     open_source(config.data, config.data.test_split),
@@ -121,8 +125,39 @@ def _make_mesh(config: Config, devices: Devices) -> jax.sharding.Mesh:
   return mesh
 
 
+def _open(config: Config, protocols: Sequence[str]) -> Source:
+  """The test split; for `fullres`, at the images' own sizes."""
+  data = config.data
+  if fullres.NAME not in protocols:
+    return open_source(data, data.test_split)
+  if data.source not in ("folder", "iharmony4"):
+    raise UserError(
+      f"--protocol={fullres.NAME} needs composites at their own size, which "
+      f"config.data.source={data.source!r} has not; give iHarmony4's folder as "
+      "it is published"
+    )
+  return fullres.FullSize(data.root, data.test_split, data.subsets)
+
+
+def _make_evaluator(
+  config: Config,
+  model: ModelConfig,
+  mesh: jax.sharding.Mesh,
+  protocols: Sequence[str],
+) -> run.Evaluator | fullres.FullSizeEvaluator:
+  if fullres.NAME in protocols:
+    if jax.process_count() > 1:
+      raise UserError(f"--protocol={fullres.NAME} runs in one process")
+    size = config.data.image_size
+    return fullres.FullSizeEvaluator(
+      lambda params: Harmonizer(params, model, size)
+    )
+  method = run.network(make_model(model))
+  return run.Evaluator(config, method, mesh, protocols)
+
+
 def _report(
-  evaluator: run.Evaluator,
+  evaluator: run.Evaluator | fullres.FullSizeEvaluator,
   params: Any,
   source: Source,
   config: Config,

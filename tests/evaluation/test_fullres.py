@@ -12,8 +12,9 @@ from skimage.metrics import (
 )
 
 from hdnet_jax import metrics
+from hdnet_jax.config import Config, DataConfig
 from hdnet_jax.errors import UserError
-from hdnet_jax.evaluation import fullres
+from hdnet_jax.evaluation import fullres, report
 from hdnet_jax.evaluation.tables import COLUMNS, report_of
 
 SIZES = [(36, 28), (7, 90), (61, 47)]  # width and height of each photo
@@ -24,6 +25,10 @@ def darker(composite: np.ndarray, mask: np.ndarray) -> np.ndarray:
   """A way to harmonize."""
   assert composite.dtype == mask.dtype == np.uint8
   return np.where(mask > 0, composite // 2, composite)
+
+
+def evaluator() -> fullres.FullSizeEvaluator:
+  return fullres.FullSizeEvaluator(lambda params: darker, shown=32)
 
 
 @pytest.fixture
@@ -109,7 +114,7 @@ def test_a_missing_folder_is_told(tmp_path):
 
 def test_rows_are_what_scikit_image_says(folder):
   source = fullres.FullSize(folder, "test")
-  rows = fullres.rows(darker, source)
+  rows = evaluator().rows({}, source)
   assert len(rows) == len(source)
   for index, row in enumerate(rows):
     assert tuple(row) == COLUMNS
@@ -171,14 +176,42 @@ def test_it_measures_what_the_device_does(rng):
 def test_rows_come_one_by_one_and_can_go_on(folder):
   source = fullres.FullSize(folder, "test")
   calls: list[list] = []
-  rows = fullres.rows(darker, source, on_rows=calls.append)
+  rows = evaluator().rows({}, source, on_rows=calls.append)
   assert calls == [[row] for row in rows]
-  assert fullres.rows(darker, source, first=2) == rows[2:]
-  assert fullres.rows(darker, source, first=len(source)) == []
+  assert evaluator().rows({}, source, first=2) == rows[2:]
+  assert evaluator().rows({}, source, first=len(source)) == []
 
 
 def test_rows_make_a_report(folder):
-  rows = fullres.rows(darker, fullres.FullSize(folder, "test"))
+  rows = evaluator().rows({}, fullres.FullSize(folder, "test"))
   report = report_of(rows, split="test")
   assert report["protocols"]["fullres"]["count"] == len(rows)
   assert list(report["protocols"]["fullres"]["by_subset"]) == [SUBSET]
+
+
+def test_pictures_have_one_size(folder):
+  source = fullres.FullSize(folder, "test")
+  first, second = evaluator().comparisons({}, source, {3: "worst", 1: ""})
+  assert first.title == f"worst {source.name(3)}"
+  assert second.title == source.name(1)
+  for shown in (first, second):
+    for image in (shown.composite, shown.harmonized, shown.real):
+      assert image.shape == (32, 32, 3)
+    assert shown.mask.shape == (32, 32, 1)
+    assert set(np.unique(shown.mask)) == {0, 1}
+    inside = shown.mask[..., 0] > 0
+    assert (
+      shown.harmonized[inside].mean() < 0.6 * shown.composite[inside].mean()
+    )
+
+
+def test_a_report_at_the_images_own_sizes(folder, tmp_path):
+  config = Config(data=DataConfig(source="folder", root=str(folder)))
+  source = fullres.FullSize(folder, "test")
+  rows = report.write_report(
+    evaluator(), {}, source, config, tmp_path / "out", {"split": "test"}
+  )
+  assert len(rows) == len(source)
+  text = (tmp_path / "out/report.md").read_text(encoding="utf-8")
+  assert "Protocol 'fullres': all images, their own size" in text
+  assert (tmp_path / "out/grid.png").is_file()

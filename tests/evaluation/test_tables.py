@@ -184,7 +184,7 @@ def test_report_is_strict_json():
 def test_tables():
   by_subset, by_ratio, whole = tables_of(report_of(ROWS, **FACTS))
   assert "'standard': by subset (Table 1)" in by_subset.title
-  assert by_subset.header == ("images of", "count", "image", "PSNR ↑", "MSE ↓")
+  assert by_subset.header == ("images", "count", "image", "PSNR ↑", "MSE ↓")
   assert [row[:3] for row in by_subset.rows] == [
     ("coco", "1", "composite"),
     ("", "", "harmonized"),
@@ -293,13 +293,13 @@ def test_the_terminals_table():
 def test_markdown():
   table = Table(
     "A title",
-    ("images of", "count", "image", "MSE ↓"),
+    ("images", "count", "image", "MSE ↓"),
     (("all", "3", "composite", "1.00\n[0.50, 2.00]"),),
     "a note",
   )
   assert table.markdown() == (
     "### A title\n\n"
-    "| images of | count | image | MSE ↓ |\n"
+    "| images | count | image | MSE ↓ |\n"
     "| --- | ---: | --- | ---: |\n"
     "| all | 3 | composite | 1.00 [0.50, 2.00] |\n\n"
     "a note\n"
