@@ -21,7 +21,7 @@ modules = ["hdnet_jax." + name for name in names]
 with install_import_hook(modules, "beartype.beartype"):
   from hdnet_jax import losses, sharding
   from hdnet_jax.config import Config, DataConfig, ModelConfig
-  from hdnet_jax.evaluation.run import make_eval_step
+  from hdnet_jax.evaluation.run import make_eval_step, network
   from hdnet_jax.training.state import (
     abstract_state, initial_state, make_model, make_optimizer)
   from hdnet_jax.training.step import make_train_step
@@ -45,7 +45,9 @@ batch |= {{
   "donor_real": pixels(3), "donor_mask": pixels(1),
   "index": jax.ShapeDtypeStruct((2,), jnp.int32)}}
 outputs = jax.eval_shape(
-  make_eval_step(config, make_model(model), mesh), state.params, batch)
+  make_eval_step(
+    config, network(make_model(model)), mesh, ("standard", "paper")),
+  state.params, batch)
 assert outputs["pictures"]["harmonized"].shape == (2, 16, 24, 3)
 
 image, mask = jnp.zeros((2, 8, 8, 3)), jnp.zeros((2, 8, 8, 3))

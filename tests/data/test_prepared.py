@@ -91,7 +91,9 @@ def test_it_can_be_read_from_threads(root):
 
 def test_batches(root):
   source = PreparedIharmony4(root, "test", 16)
-  batches = list(evaluation_batches(source, 3, Reader(threads=2)))
+  batches = list(
+    evaluation_batches(source, range(len(source)), 3, Reader(threads=2))
+  )
   assert len(batches) == 3  # of eight examples
   assert batches[0]["composite"].shape == (3, 16, 16, 3)
   assert batches[0]["mask"].dtype == np.uint8
