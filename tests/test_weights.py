@@ -350,7 +350,10 @@ def make_run(workdir: pathlib.Path, ema_decay: float = 0.0) -> dict:
     name="tiny", model=TINY, training=TrainingConfig(ema_decay=ema_decay)
   )
   optimizer = make_optimizer(config.optimizer, steps_per_epoch=1.0)
-  start = initial_state(config, optimizer)
+  start = jax.jit(
+    lambda: initial_state(config, optimizer),
+    compiler_options={"xla_backend_optimization_level": 0},
+  )()
   write_text(workdir / "config.json", json.dumps(config.to_dict()))
   states = {}
   with Checkpoints(workdir, keep=2) as checkpoints:

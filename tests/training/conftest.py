@@ -4,17 +4,20 @@ import csv
 import dataclasses
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import time
 import types
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
 
 from hdnet_jax.config import Config, DataConfig, ModelConfig
 from hdnet_jax.data.photos import split_of
+from hdnet_jax.training.loop import train_and_evaluate
 
 ROOT = pathlib.Path(__file__).parents[2]
 SPLITS = {"train": 10, "validation": 3, "test": 3}
@@ -50,6 +53,10 @@ def photo_folder(tmp_path_factory) -> pathlib.Path:
 
 @pytest.fixture
 def config(photo_folder) -> Config:
+  return make_config(photo_folder)
+
+
+def make_config(photo_folder: pathlib.Path) -> Config:
   return Config(
     name="tiny",
     batch_size=8,
@@ -63,6 +70,19 @@ def config(photo_folder) -> Config:
       source="photos", root=str(photo_folder), image_size=32, threads=2
     ),
   )
+
+
+@pytest.fixture(scope="session")
+def trained(photo_folder, tmp_path_factory) -> pathlib.Path:
+  workdir = tmp_path_factory.mktemp("trained")
+  train_and_evaluate(make_config(photo_folder), workdir, jax.devices()[:1])
+  return workdir
+
+
+@pytest.fixture
+def finished(trained, tmp_path) -> pathlib.Path:
+  """The workdir of a finished run of `config` on one device, to do with."""
+  return shutil.copytree(trained, tmp_path / "finished")
 
 
 def with_data(config: Config, **values) -> Config:

@@ -14,13 +14,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hdnet_jax import cli
+from hdnet_jax import cli, weights
 from hdnet_jax.config import Config, DataConfig, TrainingConfig
 from hdnet_jax.errors import UserError
+from hdnet_jax.evaluation import journal
 from hdnet_jax.training import loop
 from hdnet_jax.training.checkpoint import Checkpoints
-from hdnet_jax.training.evaluate import evaluate_checkpoint
+from hdnet_jax.training.evaluate import (
+  evaluate_checkpoint,
+  evaluate_predictions,
+  evaluate_weights,
+)
 from hdnet_jax.training.loop import NonFiniteLoss, train_and_evaluate
+from hdnet_jax.training.restore import restore_params
 
 
 def rows_of(workdir: pathlib.Path) -> list[dict]:
@@ -61,11 +67,10 @@ def test_a_run_leaves_what_it_promises(config, tmp_path, caplog):
     assert checkpoints.steps() == sorted({best, 6, 7})
 
 
-def test_events_hold_scalars_and_pictures(config, tmp_path):
+def test_events_hold_scalars_and_pictures(finished):
   from tensorboardX.proto.event_pb2 import Event
 
-  train_and_evaluate(config, tmp_path, jax.devices()[:1])
-  (path,) = tmp_path.glob("events.out.tfevents.*")
+  (path,) = finished.glob("events.out.tfevents.*")
   data, place, tags = path.read_bytes(), 0, set()
   while place < len(data):  # length, its checksum, the record, its checksum
     length = int.from_bytes(data[place : place + 8], "little")
@@ -129,12 +134,12 @@ def test_evaluation_uses_the_running_mean(config, tmp_path):
   jax.tree.map(np.testing.assert_array_equal, state.ema, whole.ema)
 
 
-def test_finished_run_is_only_evaluated_again(config, tmp_path):
-  first = train_and_evaluate(config, tmp_path, jax.devices()[:1])
-  rows = rows_of(tmp_path)
-  again = train_and_evaluate(config, tmp_path, jax.devices()[:1])
-  jax.tree.map(np.testing.assert_array_equal, first.params, again.params)
-  steps = [row["step"] for row in rows_of(tmp_path)]
+def test_finished_run_is_only_evaluated_again(config, finished):
+  rows = rows_of(finished)
+  first, _, _ = restore_params(finished, "last")
+  again = train_and_evaluate(config, finished, jax.devices()[:1])
+  jax.tree.map(np.testing.assert_array_equal, first, again.params)
+  steps = [row["step"] for row in rows_of(finished)]
   assert [row["step"] for row in rows] == steps[: len(rows)]
 
 
@@ -153,11 +158,10 @@ def test_diverged_run_stops_and_names_the_last_good_checkpoint(
     assert checkpoints.steps()[-1] == 4  # nothing bad was saved
 
 
-def test_other_config_is_refused_with_the_difference(config, tmp_path):
-  train_and_evaluate(config, tmp_path, jax.devices()[:1])
+def test_other_config_is_refused_with_the_difference(config, finished):
   other = dataclasses.replace(config, min_area=50.0, seed=3)
   with pytest.raises(UserError) as error:
-    train_and_evaluate(other, tmp_path, jax.devices()[:1])
+    train_and_evaluate(other, finished, jax.devices()[:1])
   assert "min_area: 100.0 -> 50.0" in str(error.value)
   assert "seed: 0 -> 3" in str(error.value)
 
@@ -192,18 +196,51 @@ def test_missing_data_leaves_no_workdir(tmp_path):
 
 
 @pytest.mark.parametrize("which", ["last", "best"])
-def test_evaluating_a_checkpoint(config, tmp_path, which):
-  train_and_evaluate(config, tmp_path, jax.devices()[:1])
+def test_evaluating_a_checkpoint(config, finished, which):
   evaluate_checkpoint(
-    config, tmp_path, which, tmp_path / "again", devices=jax.devices()[:1]
+    config, finished, which, finished / "again", devices=jax.devices()[:1]
   )
-  report = json.loads((tmp_path / "again/metrics.json").read_text())
-  with Checkpoints(tmp_path) as checkpoints:
+  report = json.loads((finished / "again/metrics.json").read_text())
+  with Checkpoints(finished) as checkpoints:
     expected = 7 if which == "last" else checkpoints.best()
   assert report["step"] == expected
   if which == "last":
-    trained = json.loads((tmp_path / "evaluation/metrics.json").read_text())
+    trained = json.loads((finished / "evaluation/metrics.json").read_text())
     assert report == trained
+
+
+def test_evaluating_a_weights_file(config, finished, tmp_path):
+  params, _, _ = restore_params(finished, "last")
+  file = tmp_path / "tiny.safetensors"
+  weights.save(file, params, config.model)
+  rows = evaluate_weights(
+    config,
+    file,
+    tmp_path / "out",
+    ("paper", "standard"),
+    devices=jax.devices()[:1],
+  )
+  trained = journal.read(finished / "evaluation/per_image.csv")
+  assert rows[1::2] == trained
+  report = json.loads((tmp_path / "out/metrics.json").read_text())
+  assert report["file"] == "tiny.safetensors"
+  assert list(report["protocols"]) == ["paper", "standard"]
+
+
+def test_evaluating_predictions(config, photo_folder, tmp_path):
+  # The photos themselves: perfect.
+  rows = evaluate_predictions(
+    config, photo_folder / "images", tmp_path / "out", devices=jax.devices()[:1]
+  )
+  assert [row["harmonized_mse"] for row in rows] == [0, 0, 0]
+  assert min(row["composite_mse"] for row in rows) > 0
+
+
+def test_fullres_needs_images_of_their_own_size(config, finished, tmp_path):
+  with pytest.raises(UserError, match="'photos' has not"):
+    evaluate_checkpoint(config, finished, "last", tmp_path, ("fullres",))
+  with pytest.raises(UserError, match="evaluates a network"):
+    evaluate_predictions(config, tmp_path, tmp_path, ("fullres",))
 
 
 def test_evaluating_nothing_is_refused(config, tmp_path):
@@ -211,12 +248,11 @@ def test_evaluating_nothing_is_refused(config, tmp_path):
     evaluate_checkpoint(config, tmp_path, "last", tmp_path)
 
 
-def test_evaluating_with_another_network_is_refused(config, tmp_path):
-  train_and_evaluate(config, tmp_path, jax.devices()[:1])
+def test_evaluating_with_another_network_is_refused(config, finished):
   model = dataclasses.replace(config.model, width=4)
   other = dataclasses.replace(config, model=model)
   with pytest.raises(UserError, match="width=2"):
-    evaluate_checkpoint(other, tmp_path, "last", tmp_path / "out")
+    evaluate_checkpoint(other, finished, "last", finished / "out")
 
 
 def make_iharmony4(root: pathlib.Path, photo_folder: pathlib.Path) -> None:

@@ -58,13 +58,16 @@ def run_uninterrupted(program, config, folder: pathlib.Path) -> pathlib.Path:
   return workdir
 
 
+@pytest.mark.parametrize(
+  "steps", [(15,), pytest.param((10, 25), marks=pytest.mark.slow)]
+)
 def test_killed_run_ends_bitwise_equal(
-  program, long_config, tmp_path, uninterrupted
+  program, long_config, tmp_path, uninterrupted, steps
 ):
   whole = run_uninterrupted(program, long_config, uninterrupted)
   workdir = tmp_path / "run"
-  # Twice, at moments that no one chose: wherever the run is by then.
-  for step in (10, 25):
+  # At moments that no one chose: wherever the run is by then.
+  for step in steps:
     process = program.start(long_config, tmp_path, workdir)
     program.wait_for_step(process, workdir, step)
     process.send_signal(signal.SIGKILL)
@@ -124,33 +127,29 @@ def test_damaged_newest_checkpoint_falls_back(config, tmp_path, caplog):
     assert checkpoints.steps() == [3, 6, 7]
 
 
-def test_half_written_checkpoint_is_ignored(config, tmp_path):
-  train_and_evaluate(config, tmp_path, jax.devices()[:1])
-  temporary = tmp_path / "checkpoints" / "9.orbax-checkpoint-tmp"
+def test_half_written_checkpoint_is_ignored(config, finished):
+  temporary = finished / "checkpoints" / "9.orbax-checkpoint-tmp"
   (temporary / "state").mkdir(parents=True)
-  state = train_and_evaluate(config, tmp_path, jax.devices()[:1])
+  state = train_and_evaluate(config, finished, jax.devices()[:1])
   assert int(state.step) == 7
   assert not temporary.exists()
 
 
-def test_looking_at_a_run_leaves_it_alone(config, tmp_path):
-  train_and_evaluate(config, tmp_path, jax.devices()[:1])
-  temporary = tmp_path / "checkpoints" / "9.orbax-checkpoint-tmp"
+def test_looking_at_a_run_leaves_it_alone(finished, tmp_path):
+  temporary = finished / "checkpoints" / "9.orbax-checkpoint-tmp"
   (temporary / "state").mkdir(parents=True)
-  with Checkpoints(tmp_path, read_only=True) as checkpoints:
+  with Checkpoints(finished, read_only=True) as checkpoints:
     assert checkpoints.steps()[-1] == 7
   assert temporary.exists()
   with pytest.raises(UserError, match="train longer"):
     Checkpoints(tmp_path / "nothing", read_only=True)
 
 
-def test_all_checkpoints_damaged_is_an_error(config, tmp_path):
-  config = dataclasses.replace(config, keep=1, eval_every=100)
-  train_and_evaluate(config, tmp_path, jax.devices()[:1])
-  for checkpoint in (tmp_path / "checkpoints").iterdir():
+def test_all_checkpoints_damaged_is_an_error(config, finished):
+  for checkpoint in (finished / "checkpoints").iterdir():
     damage(checkpoint)
   with pytest.raises(UserError, match=r"no checkpoint in .* can be read"):
-    train_and_evaluate(config, tmp_path, jax.devices()[:1])
+    train_and_evaluate(config, finished, jax.devices()[:1])
 
 
 def test_keeps_the_last_and_the_best(config, tmp_path):

@@ -61,6 +61,7 @@ def test_bands_of_images_equal_whole_ones(config, mesh):
     assert np.linalg.norm(a - b) <= 1e-5 * max(np.linalg.norm(a), 1)
 
 
+@pytest.mark.slow
 def test_remat_changes_memory_only(config):
   plain, losses_plain = run_steps(config, jax.devices()[:1], 2)
   model = dataclasses.replace(config.model, remat=True)
