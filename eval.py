@@ -5,7 +5,7 @@ Examples:
   python eval.py --config=configs/hdnet.py --config.data.root=DIR \\
       --workdir=runs/hdnet --checkpoint=best --protocol=paper,standard
   python eval.py --config=configs/hdnet.py --config.data.root=DIR \\
-      --weights=hdnet.safetensors --output=runs/evaluation
+      --weights=hdnet.safetensors
   python eval.py --config=configs/hdnet.py --config.data.root=DIR \\
       --predictions=other_method/results --output=runs/other_method
 
@@ -45,14 +45,19 @@ _PROTOCOL = flags.DEFINE_list(
   "which takes iHarmony4's images at their own size.",
 )
 _OUTPUT = flags.DEFINE_string(
-  "output", None, "Folder for the results; WORKDIR/evaluation by default."
+  "output",
+  None,
+  "Folder for the results; WORKDIR/evaluation by default, or that of runs/NAME "
+  "with the name of the weights' file or the predictions' folder.",
 )
 
 
 def main() -> None:
   config = command_line.config_from_flags()
   command_line.check_one_of("workdir", "weights", "predictions")
-  workdir = pathlib.Path(_WORKDIR.value or f"runs/{config.name}")
+  evaluated = _WEIGHTS.value or _PREDICTIONS.value
+  name = pathlib.Path(evaluated).stem if evaluated else config.name
+  workdir = pathlib.Path(_WORKDIR.value or f"runs/{name}")
   output = pathlib.Path(_OUTPUT.value or workdir / "evaluation")
 
   # JAX loads after the flags were found to be right.

@@ -83,6 +83,9 @@ def _call(main: Callable[[], None], argv: Sequence[str]) -> None:
     main()
   except UserError as error:
     _stop(str(error))
+  except KeyboardInterrupt:  # training answers it itself
+    print("stopped; the same command continues", file=sys.stderr)
+    raise SystemExit(130) from None
 
 
 def _quiet_libraries() -> None:

@@ -67,6 +67,23 @@ def test_evaluating_without_a_run(tmp_path):
   assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+  ("flags", "words"),
+  [
+    (["--weights=a", "--predictions=b"], "one of --weights and --predictions"),
+    (["--protocol=papr"], "did you mean 'paper'?"),
+    (["--weights=no.safetensors"], "no.safetensors is no file; write one with"),
+    (["--predictions=nowhere"], "nowhere is not a folder"),
+  ],
+)
+def test_mistakes_in_an_evaluation(flags, words, tmp_path):
+  result = run("eval.py", QUICKSTART, *flags, cwd=tmp_path)
+  assert result.returncode == 1
+  assert len(result.stderr.splitlines()) == 1
+  assert words in result.stderr
+  assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("script", ["train.py", "eval.py"])
 def test_help_has_examples_and_flags(script, tmp_path):
   text = run(script, "--help", cwd=tmp_path).stdout
