@@ -24,8 +24,9 @@ from hdnet_jax.config import Config, ModelConfig, TrainingConfig
 from hdnet_jax.errors import UserError
 from hdnet_jax.files import write_text
 from hdnet_jax.model.hdnet import HDNet
+from hdnet_jax.sharding import make_mesh
 from hdnet_jax.training.checkpoint import Checkpoints
-from hdnet_jax.training.state import initial_state, make_optimizer
+from hdnet_jax.training.state import make_optimizer, make_start
 
 TINY = ModelConfig(width=2)
 PROVENANCE = {"run": "tiny", "step": "7"}
@@ -350,9 +351,8 @@ def make_run(workdir: pathlib.Path, ema_decay: float = 0.0) -> dict:
     name="tiny", model=TINY, training=TrainingConfig(ema_decay=ema_decay)
   )
   optimizer = make_optimizer(config.optimizer, steps_per_epoch=1.0)
-  start = jax.jit(
-    lambda: initial_state(config, optimizer),
-    compiler_options={"xla_backend_optimization_level": 0},
+  start = make_start(
+    config, optimizer, make_mesh(config.mesh, jax.devices()[:1])
   )()
   write_text(workdir / "config.json", json.dumps(config.to_dict()))
   states = {}

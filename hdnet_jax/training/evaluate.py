@@ -18,7 +18,7 @@ from hdnet_jax.evaluation import fullres, published, run
 from hdnet_jax.evaluation.report import write_report
 from hdnet_jax.evaluation.tables import Row
 from hdnet_jax.hosts import is_main
-from hdnet_jax.inference.harmonizer import Harmonizer
+from hdnet_jax.inference.harmonizer import SizedNetwork
 from hdnet_jax.training.restore import restore_params
 from hdnet_jax.training.state import make_model
 
@@ -150,7 +150,7 @@ def _make_evaluator(
       raise UserError(f"--protocol={fullres.NAME} runs in one process")
     size = config.data.image_size
     return fullres.FullSizeEvaluator(
-      lambda params: Harmonizer(params, model, size)
+      lambda params: SizedNetwork(params, model, size)
     )
   method = run.network(make_model(model))
   return run.Evaluator(config, method, mesh, protocols)

@@ -28,18 +28,14 @@ from hdnet_jax.training.log import RunLog, SilentLog
 from hdnet_jax.training.state import (
   TrainState,
   abstract_state,
-  initial_state,
   make_model,
   make_optimizer,
   make_schedule,
+  make_start,
 )
 from hdnet_jax.training.step import make_train_step
 
 log = logging.getLogger(__name__)
-
-# For what runs once: XLA's CPU compiler spends ten seconds on the many random
-# draws of the parameters, which run in an instant without it.
-_QUICKLY = {"xla_backend_optimization_level": 0}
 
 
 class NonFiniteLoss(ArithmeticError):
@@ -91,13 +87,7 @@ def train_and_evaluate(
 
   with Checkpoints(workdir, config.keep) as checkpoints:
     # State: shapes first, then a checkpoint's values or new ones.
-    start = jax.jit(
-      lambda: initial_state(config, optimizer),
-      out_shardings=sharding.replicated(mesh),
-      compiler_options=_QUICKLY
-      if mesh.devices.flat[0].platform == "cpu"
-      else None,
-    )
+    start = make_start(config, optimizer, mesh)
     like = abstract_state(start, mesh)
     state = checkpoints.restore_latest(like)
     if state is None:

@@ -64,6 +64,21 @@ def initial_state(
   return TrainState(jnp.int32(0), params, optimizer.init(params), key, ema)
 
 
+def make_start(
+  config: Config, optimizer: optax.GradientTransformation, mesh: Mesh
+) -> Callable[[], TrainState]:
+  """`initial_state`, jitted, with its arrays on the mesh."""
+  return jax.jit(
+    lambda: initial_state(config, optimizer),
+    out_shardings=replicated(mesh),
+    # It runs once: XLA's CPU compiler spends ten seconds on the many random
+    # draws of the parameters, which run in an instant without it.
+    compiler_options={"xla_backend_optimization_level": 0}
+    if mesh.devices.flat[0].platform == "cpu"
+    else None,
+  )
+
+
 def update_ema(ema: dict, params: dict, step: jax.Array, decay: float) -> dict:
   """The running mean after `step` (0, 1, ...) has made `params`.
 

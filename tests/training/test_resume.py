@@ -11,9 +11,15 @@ import numpy as np
 import pytest
 
 from hdnet_jax.errors import UserError
+from hdnet_jax.sharding import make_mesh
 from hdnet_jax.training.checkpoint import Checkpoints
 from hdnet_jax.training.loop import train_and_evaluate
-from hdnet_jax.training.state import initial_state, make_optimizer
+from hdnet_jax.training.state import (
+  abstract_state,
+  initial_state,
+  make_optimizer,
+  make_start,
+)
 
 LAST = 40  # steps
 
@@ -29,8 +35,8 @@ def long_config(config):
 def final_state(config, workdir: pathlib.Path):
   """The last checkpoint: every array of the state, the key's numbers too."""
   optimizer = make_optimizer(config.optimizer, 1.25)
-  like = jax.device_put(initial_state(config, optimizer), jax.devices()[0])
-
+  mesh = make_mesh(config.mesh, jax.devices()[:1])
+  like = abstract_state(lambda: initial_state(config, optimizer), mesh)
   with Checkpoints(workdir) as checkpoints:
     state = checkpoints.restore_latest(like)
   assert int(state.step) == LAST
@@ -154,7 +160,8 @@ def test_all_checkpoints_damaged_is_an_error(config, finished):
 
 def test_keeps_the_last_and_the_best(config, tmp_path):
   optimizer = make_optimizer(config.optimizer, 1.0)
-  state = initial_state(config, optimizer)
+  mesh = make_mesh(config.mesh, jax.devices()[:1])
+  state = make_start(config, optimizer, mesh)()
   quality = {1: 20.0, 2: 30.0, 3: None, 4: 25.0, 5: None}
   with Checkpoints(tmp_path, keep=2) as checkpoints:
     for step, psnr in quality.items():
@@ -172,6 +179,7 @@ def test_no_best_before_the_first_evaluation(config, tmp_path):
   optimizer = make_optimizer(config.optimizer, 1.0)
   with Checkpoints(tmp_path) as checkpoints:
     assert checkpoints.best() is None
-    checkpoints.save(initial_state(config, optimizer))
+    mesh = make_mesh(config.mesh, jax.devices()[:1])
+    checkpoints.save(make_start(config, optimizer, mesh)())
     checkpoints.wait()
     assert checkpoints.best() is None

@@ -12,10 +12,10 @@ from hdnet_jax.config import MeshConfig, TrainingConfig
 from hdnet_jax.data.pipeline import Reader, open_source, training_batches
 from hdnet_jax.errors import UserError
 from hdnet_jax.training.state import (
-  initial_state,
   make_model,
   make_optimizer,
   make_schedule,
+  make_start,
 )
 from hdnet_jax.training.step import make_train_step, with_composites
 
@@ -26,9 +26,7 @@ def run_steps(config, devices, count):
   step = make_train_step(config, optimizer, mesh)
   source = open_source(config.data, "train")
   batches = training_batches(source, config.batch_size, config.seed, Reader())
-  state = jax.device_put(
-    initial_state(config, optimizer), sharding.replicated(mesh)
-  )
+  state = make_start(config, optimizer, mesh)()
   losses = []
   for _ in range(count):
     state, measures = step(state, sharding.put(next(batches), mesh))
@@ -104,9 +102,7 @@ def test_ema_follows_the_parameters(config):
   optimizer = make_optimizer(config.optimizer, 2.0)
   step = make_train_step(config, optimizer, mesh)
   batches = training_batches(open_source(config.data, "train"), 8, 0, Reader())
-  state = jax.device_put(
-    initial_state(config, optimizer), sharding.replicated(mesh)
-  )
+  state = make_start(config, optimizer, mesh)()
   mean = jax.device_get(state.params)
   for number in range(3):
     state, _ = step(state, sharding.put(next(batches), mesh))
@@ -141,9 +137,7 @@ def test_state_is_donated(config):
   optimizer = make_optimizer(config.optimizer, 2.0)
   step = make_train_step(config, optimizer, mesh)
   batches = training_batches(open_source(config.data, "train"), 8, 0, Reader())
-  state = jax.device_put(
-    initial_state(config, optimizer), sharding.replicated(mesh)
-  )
+  state = make_start(config, optimizer, mesh)()
   kernel = state.params["x0"]["kernel"]
   step(state, sharding.put(next(batches), mesh))
   assert kernel.is_deleted()
