@@ -6,14 +6,20 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from hdnet_jax.commands import ablation, compare, export_weights, prepare
+from hdnet_jax.commands import (
+  ablation,
+  compare,
+  export_weights,
+  harmonize,
+  prepare,
+)
 from hdnet_jax.errors import UserError
 
-COMMANDS = (prepare, compare, ablation, export_weights)
+COMMANDS = (harmonize, prepare, compare, ablation, export_weights)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-  """Runs `hdnet`; a user's mistake becomes one line and status 1."""
+  """Runs `hdnet`; a user's mistake becomes one line and status 1, or 2."""
   logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax says much
   parser = make_parser()
   options = parser.parse_args(arguments)
@@ -21,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options.run(options)
   except UserError as error:
     print(f"error: {error}", file=sys.stderr)
-    raise SystemExit(1) from None
+    raise SystemExit(getattr(options, "failure", 1)) from None
   except KeyboardInterrupt:
     print("stopped; the same command continues", file=sys.stderr)
     raise SystemExit(130) from None
@@ -42,6 +48,7 @@ def make_parser() -> argparse.ArgumentParser:
     description="HDNet: image harmonization.",
     formatter_class=argparse.RawDescriptionHelpFormatter,
     epilog="""examples:
+  hdnet harmonize composite.jpg mask.png -o out.png --weights runs/quickstart
   hdnet prepare iharmony4 --root data/iharmony4
   hdnet compare runs/base runs/hdnet
   hdnet ablation --workdir runs/ablation --config.data.root=data/iharmony4

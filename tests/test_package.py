@@ -8,7 +8,10 @@ import pytest
 import hdnet_jax
 
 ROOT = pathlib.Path(__file__).parents[1]
-PUBLIC = ("Config", "HDNet", "ModelConfig", "blend", "train_and_evaluate")
+PUBLIC = (
+  *("Config", "HDNet", "Harmonizer", "ModelConfig", "blend"),
+  "train_and_evaluate",
+)
 # Seconds to import, each; users of a config or a file reader need none.
 HEAVY = ("jax", "jaxlib", "flax", "grain", "optax", "tensorflow", "torch")
 

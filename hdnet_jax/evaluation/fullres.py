@@ -84,7 +84,7 @@ class FullSizeEvaluator:
   """Evaluates parameters at the images' own sizes; as `run.Evaluator` does.
 
   Args:
-    make: of parameters, what harmonizes: an inference.harmonizer.Harmonizer.
+    make: of parameters, what harmonizes: an inference.harmonizer.SizedNetwork.
     shown: side of the squares that pictures are shown as.
   """
 

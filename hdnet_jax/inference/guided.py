@@ -9,12 +9,12 @@ Two things differ from the published filter. Only the object's pixels count, so
 what surrounds it does not leak in. And where the colours of a window vary too
 little to tell a map, it is that of the whole object, not a constant.
 
-Images are [height, width, channels], float 0 to 1 where they are small and
-uint8 where they are large; a map is what `fit` says.
+Images are [height, width, channels], float 0 to 1 where they are small and of
+any type of `peak` where they are large; a map is what `fit` says.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -31,9 +31,40 @@ RADIUS = 4
 LOCAL_EPSILON = 0.04**2
 OBJECT_EPSILON = 0.01**2
 
+# What is white in images of each type.
+_PEAKS = {
+  np.dtype(np.uint8): 255,
+  np.dtype(np.uint16): 65535,
+  np.dtype(np.float32): 1,
+  np.dtype(np.float64): 1,
+}
+
 # Pixels of the large image at a time: their planes stay in the cache.
 _BAND = 200_000
 _MOST_THREADS = 8
+
+
+# A part of an image: its rows and its columns.
+Part = tuple[slice, slice]
+
+
+def peak(dtype: np.dtype) -> int:
+  """What is white in an image of this type.
+
+  Raises:
+    ValueError: where it is none of uint8, uint16, float32 and float64.
+  """
+  if dtype not in _PEAKS:
+    names = ", ".join(str(known) for known in _PEAKS)
+    raise ValueError(f"an image is one of {names}, not {dtype}")
+  return _PEAKS[dtype]
+
+
+def bands(height: int, width: int, least: int = 1) -> Iterator[slice]:
+  """Rows that are worked on at a time; `least` of them or more."""
+  rows = max(_BAND // width, least)
+  for top in range(0, height, rows):
+    yield slice(top, min(top + rows, height))
 
 
 def fit(
@@ -73,7 +104,7 @@ def fit(
   count = count[..., None]
   share = _window_sum(count, radius)
   maps = whole + _window_sum(count * maps, radius) / np.maximum(share, _LEAST)
-  maps = _extend(maps, share[..., 0, 0] > _LEAST)
+  maps = extend(maps, share[..., 0, 0] > _LEAST)
   return np.moveaxis(maps, (3, 2), (0, 1)).astype(np.float32)
 
 
@@ -114,52 +145,89 @@ def _window_sum(values: np.ndarray, radius: int) -> np.ndarray:
   return values
 
 
-def _extend(maps: np.ndarray, known: np.ndarray) -> np.ndarray:
-  """The maps, where they are not known the nearest known ones."""
+def extend(values: np.ndarray, known: np.ndarray) -> np.ndarray:
+  """Values [h, w, ...], where bool [h, w] has none known the nearest ones."""
   if known.all():
-    return maps
+    return values
   rows, columns = distance_transform_edt(
     ~known, return_distances=False, return_indices=True
   )
-  return maps[rows, columns]
+  return values[rows, columns]
 
 
-def apply(maps: np.ndarray, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-  """`image` changed by `maps` inside `mask`: rounded, clipped; else a copy.
+def apply(
+  maps: np.ndarray,
+  image: np.ndarray,
+  mask: np.ndarray,
+  strength: float = 1.0,
+) -> np.ndarray:
+  """`image` changed by `maps` where the mask is not 0; as `mix` says.
 
   Args:
     maps: of `fit`; they are stretched over the image, bilinearly.
-    image: uint8 [H, W, 3].
-    mask: uint8 or bool [H, W].
+    image: [H, W, 3] of a type of `peak`.
+    mask, strength: as those of `mix`.
   """
-  result = image.copy()
-  height, width = mask.shape
   planes = [
     Image.fromarray(plane) for plane in maps.reshape(12, *maps.shape[2:])
   ]
-  rows = max(_BAND // width, 1)
+  return mix(image, mask, lambda part: _changed(planes, image, part), strength)
 
-  def change(top: int) -> None:
-    band = slice(top, min(top + rows, height))
+
+def mix(
+  image: np.ndarray,
+  mask: np.ndarray,
+  changed: Callable[[Part], Iterable[np.ndarray]],
+  strength: float = 1.0,
+) -> np.ndarray:
+  """A copy of the image that holds of `changed` what the mask says.
+
+  A pixel becomes w * changed + (1 - w) * image, where w is mask * strength and
+  `changed` is clipped; integers are rounded. Where w is 0 it is a copy, bit by
+  bit, and where it is 1 it is `changed`.
+
+  Args:
+    image: [H, W, 3] of a type of `peak`.
+    mask: bool or uint8 0/1 [H, W], or float 0 to 1.
+    changed: of a part, its channels in the image's units, float [h, w] each,
+      that may be written to; called from several threads.
+    strength: 0 to 1.
+  """
+  result = image.copy()
+  if not strength:
+    return result
+  white, whole = peak(image.dtype), mask.dtype.kind != "f" and strength == 1
+
+  def change(band: slice) -> None:
     columns = np.flatnonzero(mask[band].any(axis=0))
     if not columns.size:
       return
     part = band, slice(columns[0], columns[-1] + 1)
-    inside = mask[part].astype(bool)
-    for channel, values in enumerate(_changed(planes, image, part)):
+    inside = mask[part] > 0
+    share = None if whole else mask[part] * np.float32(strength)
+    for channel, values in enumerate(changed(part)):
+      np.clip(values, 0, white, out=values)
+      if share is not None:
+        values *= share
+        kept = 1 - share.astype(values.dtype, copy=False)
+        values += kept * image[*part, channel]
+        np.clip(values, 0, white, out=values)  # of rounded floats
+      if white > 1:
+        np.rint(values, out=values)
+      values = values.astype(image.dtype, copy=False)
       np.copyto(result[*part, channel], values, where=inside)
 
   # Bands write apart from each other: what comes of it depends on no order.
   threads = min(os.cpu_count() or 1, _MOST_THREADS)
   with ThreadPoolExecutor(threads) as pool:
-    list(pool.map(change, range(0, height, rows)))  # raises what they raise
+    list(pool.map(change, bands(*mask.shape)))  # raises what they raise
   return result
 
 
 def _changed(
-  planes: list[Image.Image], image: np.ndarray, part: tuple[slice, slice]
+  planes: list[Image.Image], image: np.ndarray, part: Part
 ) -> Iterator[np.ndarray]:
-  """The channels of a part of the image after its change, uint8 [h, w] each."""
+  """The channels of a part of the image after its change, float [h, w] each."""
   (rows, columns), (height, width) = part, image.shape[:2]
   small_width, small_height = planes[0].size
   # The part's place in the small image; Pillow looks beyond it at its edges.
@@ -174,14 +242,16 @@ def _changed(
   def stretched(index: int) -> np.ndarray:
     return np.array(planes[index].resize(size, Image.Resampling.BILINEAR, box))
 
+  # The change is float32; a float64 colour keeps all of its digits under it.
+  kind = np.result_type(np.float32, image.dtype)
   colours = [image[*part, k].astype(np.float32) for k in range(3)]
   for channel in range(3):
     total = stretched(4 * channel + 3)
-    total *= 255
-    total += colours[channel]
+    total *= peak(image.dtype)
+    total = total.astype(kind, copy=False)
+    total += image[*part, channel]
     for k, colour in enumerate(colours):
       gain = stretched(4 * channel + k)
       gain *= colour
       total += gain
-    np.rint(total, out=total)
-    yield np.clip(total, 0, 255, out=total).astype(np.uint8)
+    yield total

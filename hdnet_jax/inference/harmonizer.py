@@ -1,30 +1,40 @@
-"""The inference API: a composite and its mask in, a harmonized image out."""
+"""Arrays harmonized at any size and depth: what a trained network is for.
+
+The core of the public `hdnet_jax.Harmonizer`, which knows of files and images.
+"""
 
 import dataclasses
-from collections.abc import Mapping
+import itertools
+import math
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, get_args
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from PIL import Image
+from scipy.ndimage import distance_transform_edt
 
 from hdnet_jax.config import ModelConfig
 from hdnet_jax.data.records import resize_image, resize_mask
-from hdnet_jax.images import normalize, to_pixels
 from hdnet_jax.inference import guided
 from hdnet_jax.model.hdnet import REDUCTION, HDNet, blend
 
 Mode = Literal["guided", "direct"]
+BATCH = 8  # images that the network sees at once, where there are many
+Pair = tuple[np.ndarray, np.ndarray]  # a composite and its mask
 
 
-class Harmonizer:
-  """Harmonizes images of any size with one network.
+class SizedNetwork:
+  """One network for images of any size.
 
   In mode "guided" the network sees the image at its training size, and its
   change of colours is carried to the image's own size: `guided`. It is compiled
-  once. In mode "direct" the network sees the image at its own size, which takes
-  more memory and time, and a compilation for every size.
+  once, and once more for `many`. In mode "direct" the network sees the image at
+  its own size, which takes more memory and time, and a compilation for every
+  size in steps of 8 pixels.
+
+  It may be called from several threads at once.
 
   Args:
     params: the network's parameters, as `weights.load` gives them.
@@ -54,59 +64,140 @@ class Harmonizer:
     # One image at a time has no use for more devices than one.
     device = jax.local_devices()[0]
     self._params = jax.device_put(jax.device_get(params), device)
-    network = _make_network(model)
+    self._network = jax.jit(_make_network(model))
+    self._programs: dict[tuple[int, ...], jax.stages.Compiled] = {}
+    self._lock = threading.Lock()
 
-    def pixels(*inputs):
-      return to_pixels(network(*inputs))
+  def __call__(
+    self,
+    composite: np.ndarray,
+    mask: np.ndarray,
+    strength: float = 1.0,
+    feather: float = 0.0,
+  ) -> np.ndarray:
+    """The harmonized image, of the composite's shape and type.
 
-    self._network = jax.jit(network if mode == "guided" else pixels)
-
-  def __call__(self, composite: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """The harmonized image, uint8 [H, W, 3]; outside the mask a copy.
+    Where the mask is 0 it is a copy, bit by bit. The network sees as the object
+    what is over 0.5 in the mask; where nothing is, all of it is a copy.
 
     Args:
-      composite: uint8 [H, W, 3], RGB.
-      mask: uint8 or bool [H, W] or [H, W, 1], 1 = the object to harmonize.
+      composite: uint8 or uint16, or float32 or float64 in 0 to 1; [H, W, 3],
+        RGB as it is shown, not linear light.
+      mask: as `as_mask` takes it; the share of a pixel that changes.
+      strength: 0 to 1, the share of the change that is made; 0 makes a copy.
+      feather: pixels over which the change sets in, as `feathered` says.
 
     Raises:
       ValueError: for other shapes, types and values.
     """
-    composite, mask = _checked(composite, mask)
-    if not mask.any():
-      return composite.copy()
-    if self.mode == "direct":
-      return self._direct(composite, mask)
-    return self._guided(composite, mask)
+    return self.many([(composite, mask)], strength, feather)[0]
 
-  def _guided(self, composite: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    small, small_mask = reduced(composite, mask, self.image_size)
-    image = small / 255
-    change = (self._run(small, small_mask) + 1) / 2 - image
-    maps = guided.fit(image, change, small_mask)
-    return guided.apply(maps, composite, mask)
+  def many(
+    self, pairs: Sequence[Pair], strength: float = 1.0, feather: float = 0.0
+  ) -> list[np.ndarray]:
+    """What a call makes of each pair; sizes and types may differ.
 
-  def _direct(self, composite: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    In mode "guided" the network sees BATCH of them at once, which takes less
+    time.
+    """
+    check_options(strength, feather)
+    pairs = [_checked(*pair) for pair in pairs]
+    if not strength:
+      return [composite.copy() for composite, _ in pairs]
+    insides = [mask > 0.5 for _, mask in pairs]
+    results = [
+      None if some.any() else composite.copy()
+      for (composite, _), some in zip(pairs, insides, strict=True)
+    ]
+    busy = [index for index, result in enumerate(results) if result is None]
+    size = BATCH if self.mode == "guided" and len(busy) > 1 else 1
+    for chunk in chunks(busy, size):
+      seen = [self._seen(pairs[index][0], insides[index]) for index in chunk]
+      outputs = self._run(seen, size)
+      for index, one, output in zip(chunk, seen, outputs, strict=False):
+        composite, mask = pairs[index]
+        results[index] = self._change(
+          composite, feathered(mask, feather), one, output, strength
+        )
+    return results
+
+  def _seen(self, composite: np.ndarray, inside: np.ndarray) -> Pair:
+    """What the network sees: float32 [h, w, 3] in -1 to 1, bool [h, w]."""
+    if self.mode == "guided":
+      composite, inside = reduced(to_bytes(composite), inside, self.image_size)
+    else:
+      after = [(0, -size % REDUCTION) for size in inside.shape]
+      composite = np.pad(composite, [*after, (0, 0)], mode="edge")
+      inside = np.pad(inside, after)
+    half = np.float32(guided.peak(composite.dtype) / 2)
+    return composite.astype(np.float32) / half - 1, inside
+
+  def _run(self, seen: Sequence[Pair], size: int) -> np.ndarray:
+    """I_h of what is seen and of repetitions up to `size`, float32."""
+    seen = [*seen, *itertools.repeat(seen[-1], size - len(seen))]
+    images, masks = (np.stack(arrays) for arrays in zip(*seen, strict=True))
+    batch = images, masks.astype(np.float32)[..., None]
+    # Two threads would compile the same program twice.
+    with self._lock:
+      if images.shape not in self._programs:
+        lowered = self._network.lower(self._params, *batch)
+        self._programs[images.shape] = lowered.compile()
+    return np.asarray(self._programs[images.shape](self._params, *batch))
+
+  def _change(
+    self,
+    composite: np.ndarray,
+    mask: np.ndarray,
+    seen: Pair,
+    output: np.ndarray,
+    strength: float,
+  ) -> np.ndarray:
+    """The composite after the change from what was seen to the output."""
+    image, inside = seen
+    change = (output - image) / 2  # of colours from 0 to 1
+    if self.mode == "guided":
+      maps = guided.fit((image + 1) / 2, change, inside)
+      return guided.apply(maps, composite, mask, strength)
     height, width = mask.shape
-    after = [(0, -size % REDUCTION) for size in mask.shape]
-    padded = np.pad(composite, [*after, (0, 0)], mode="edge")
-    output = self._run(padded, np.pad(mask, after))[:height, :width]
-    return np.where(mask[..., None] > 0, output, composite)
+    if mask.dtype != bool:
+      # Soft edges reach to where the network changes nothing.
+      change = guided.extend(change, inside)
+    change = change[:height, :width]
+    white = np.float32(guided.peak(composite.dtype))
 
-  def _run(self, composite: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """What the network makes of one image: float32 I_h, or its pixels."""
-    batch = composite[None], mask[None, ..., None]
-    return np.asarray(self._network(self._params, *batch))[0]
+    def changed(part: guided.Part) -> Iterator[np.ndarray]:
+      for channel in range(3):
+        yield change[*part, channel] * white + composite[*part, channel]
+
+    return guided.mix(composite, mask, changed, strength)
 
 
 def _make_network(model: ModelConfig):
-  """Of parameters and uint8 batches, I_h in [-1, 1]; not jitted."""
+  """Of parameters, images in -1 to 1 and masks, I_h; not jitted."""
   network = HDNet(**dataclasses.asdict(model))
 
-  def harmonize(params, composite, mask):
-    image, mask = normalize(composite), mask.astype(jnp.float32)
+  def harmonize(params, image, mask):
     return blend(network.apply({"params": params}, image, mask), image, mask)
 
   return harmonize
+
+
+def chunks(items, size: int) -> Iterator[list]:
+  """The items in lists of `size`, the last one shorter; taken on demand."""
+  items = iter(items)
+  while chunk := list(itertools.islice(items, size)):
+    yield chunk
+
+
+def to_bytes(image: np.ndarray) -> np.ndarray:
+  """An image of any type of `guided.peak` as uint8, rounded."""
+  if image.dtype == np.uint8:
+    return image
+  result = np.empty(image.shape, np.uint8)
+  scale = np.float32(255 / guided.peak(image.dtype))
+  for band in guided.bands(*image.shape[:2]):
+    result[band] = np.rint(image[band].astype(np.float32) * scale)
+  return result
 
 
 def reduced(
@@ -116,7 +207,12 @@ def reduced(
 
   The nearest pixels can miss a small object. Then the small pixels that hold
   some of it are its mask, and have the mean colour of the object's part there.
+
+  Args:
+    composite: uint8 [H, W, 3].
+    mask: bool or uint8 0/1 [H, W].
   """
+  mask = mask.astype(np.uint8, copy=False)
   small = np.asarray(resize_image(Image.fromarray(composite), size))
   small_mask = np.asarray(resize_mask(Image.fromarray(mask), size))
   if small_mask.any():
@@ -135,26 +231,83 @@ def reduced(
   return small.reshape(size, size, 3), mask.reshape(size, size)
 
 
-def _checked(
-  composite: np.ndarray, mask: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-  """The arrays, the mask as uint8 [H, W]."""
+def as_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+  """A mask as bool [H, W], or soft, as float32 [H, W] in 0 to 1.
+
+  Args:
+    mask: [H, W] or [H, W, 1]; more is more of the foreground. bool; uint8, of
+      which 255 is white if any of it is above 1, else 1; or float 0 to 1.
+    size: height and width that it must have.
+
+  Raises:
+    ValueError: for another size, type or value.
+  """
+  if mask.shape not in (size, (*size, 1)):
+    raise ValueError(f"mask is {size} for its composite, not {mask.shape}")
+  mask = mask.reshape(size)
+  if mask.dtype == np.uint8:
+    if mask.max() <= 1:
+      return mask > 0
+    return mask / np.float32(255)
+  if mask.dtype.kind == "f":
+    _check_range("mask", mask)
+    return mask.astype(np.float32, copy=False)
+  if mask.dtype != bool:
+    raise ValueError(
+      f"mask is bool, uint8, or float in 0 to 1, not {mask.dtype}"
+    )
+  return mask
+
+
+def feathered(mask: np.ndarray, feather: float) -> np.ndarray:
+  """The mask, that rises from its edge inwards over `feather` pixels.
+
+  It is multiplied by d / (feather + 1), at most 1, where d is the distance to
+  the nearest pixel of mask 0. So where it is 0 it stays so. The image's own
+  borders are no edges.
+
+  Args:
+    mask: of `as_mask`; it is returned as it is for a feather of 0.
+  """
+  if not feather:
+    return mask
+  result = mask.astype(np.float32)
+  height, width = mask.shape
+  reach = math.ceil(feather) + 1  # further away nothing matters
+  for band in guided.bands(height, width, reach):
+    first = max(band.start - reach, 0)
+    inside = mask[first : band.stop + reach] > 0
+    if inside.all() or not inside.any():
+      continue
+    distance = distance_transform_edt(inside)[band.start - first :]
+    ramp = distance[: band.stop - band.start] / (feather + 1)
+    result[band] *= np.minimum(ramp, 1)
+  return result
+
+
+def check_options(strength: float, feather: float) -> None:
+  """Raises ValueError for what is out of range."""
+  if not 0 <= strength <= 1:
+    raise ValueError(f"strength={strength} is not in 0 to 1")
+  if not 0 <= feather < math.inf:
+    raise ValueError(f"feather={feather} is not a number of pixels, 0 or more")
+
+
+def _checked(composite: np.ndarray, mask: np.ndarray) -> Pair:
+  """The composite, and what `as_mask` makes of the mask."""
   shape = composite.shape
-  right = composite.ndim == 3 and shape[-1] == 3 and composite.size > 0
-  if composite.dtype != np.uint8 or not right:
+  if composite.ndim != 3 or shape[-1] != 3 or not composite.size:
+    raise ValueError(f"composite is [height, width, 3], not {shape}")
+  guided.peak(composite.dtype)
+  if composite.dtype.kind == "f":
+    _check_range("composite", composite)
+  return composite, as_mask(mask, shape[:2])
+
+
+def _check_range(name: str, values: np.ndarray) -> None:
+  least, most = values.min(), values.max()
+  if not (least >= 0 and most <= 1):  # NaN is neither
     raise ValueError(
-      f"composite is uint8 [height, width, 3], not {composite.dtype} {shape}"
+      f"{name} of {values.dtype} is in 0 to 1, not {least:g} to {most:g}; "
+      "scale or clip it"
     )
-  height, width, _ = shape
-  if mask.shape not in ((height, width), (height, width, 1)):
-    raise ValueError(
-      f"mask is {shape[:2]} for a composite of {shape}, not {mask.shape}"
-    )
-  if mask.dtype not in (np.uint8, np.bool_):
-    raise ValueError(f"mask is uint8 or bool, not {mask.dtype}")
-  mask = mask.reshape(height, width).astype(np.uint8)
-  if mask.max() > 1:
-    raise ValueError(
-      f"mask is 0 or 1, not {mask.max()}; compare a gray one: mask > 127"
-    )
-  return composite, mask

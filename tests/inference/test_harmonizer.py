@@ -1,4 +1,5 @@
 import functools
+from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +8,8 @@ import pytest
 
 from hdnet_jax.config import ModelConfig
 from hdnet_jax.images import normalize, to_pixels
-from hdnet_jax.inference.harmonizer import Harmonizer, reduced
+from hdnet_jax.inference import guided
+from hdnet_jax.inference.harmonizer import SizedNetwork, feathered, reduced
 from hdnet_jax.model.hdnet import HDNet, blend
 
 SIZE, MODEL = 32, ModelConfig(width=2)
@@ -35,8 +37,8 @@ def params() -> dict:
 
 
 @functools.cache
-def harmonizer(mode: str = "guided") -> Harmonizer:
-  return Harmonizer(params(), MODEL, SIZE, mode)
+def harmonizer(mode: str = "guided") -> SizedNetwork:
+  return SizedNetwork(params(), MODEL, SIZE, mode)
 
 
 @jax.jit
@@ -176,7 +178,7 @@ def test_the_network_sees_what_it_saw_in_training(tmp_path):
 
 
 def test_guided_is_compiled_once_for_all_sizes(caplog):
-  one = Harmonizer(params(), MODEL, SIZE)
+  one = SizedNetwork(params(), MODEL, SIZE)
   with jax.log_compiles():
     one(photo(16, 16), middle(16, 16))
     first = count_compiled(caplog)
@@ -187,7 +189,7 @@ def test_guided_is_compiled_once_for_all_sizes(caplog):
 
 
 def test_direct_is_compiled_once_a_padded_size(caplog):
-  one = Harmonizer(params(), MODEL, SIZE, "direct")
+  one = SizedNetwork(params(), MODEL, SIZE, "direct")
   with jax.log_compiles():
     one(photo(24, 32), middle(24, 32))
     first = count_compiled(caplog)
@@ -205,28 +207,212 @@ def count_compiled(caplog) -> int:
 @pytest.mark.parametrize("mode", ["guided", "direct"])
 def test_the_same_again(mode):
   composite, mask = photo(45, 61), middle(45, 61)
-  other = Harmonizer(params(), MODEL, SIZE, mode)
+  other = SizedNetwork(params(), MODEL, SIZE, mode)
   np.testing.assert_array_equal(
     harmonizer(mode)(composite, mask), other(composite, mask)
   )
 
 
+def soft(height: int, width: int) -> np.ndarray:
+  """float32 [H, W]: 1 in the middle, down to 0 at the edge of a disc."""
+  y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
+  return np.clip(2 - 2.5 * np.hypot(y, x), 0, 1).astype(np.float32)
+
+
+def in_depth(image: np.ndarray, dtype: str) -> np.ndarray:
+  """Of uint8, with digits that uint8 has not."""
+  rng = np.random.default_rng(5)
+  exact = (image + rng.uniform(0, 1, image.shape)) / 256
+  if dtype.startswith("float"):
+    return exact.astype(dtype)
+  return np.rint(exact * np.iinfo(dtype).max).astype(dtype)
+
+
+def peak(dtype: str) -> float:
+  return 1.0 if dtype.startswith("float") else float(np.iinfo(dtype).max)
+
+
+DTYPES = ("uint8", "uint16", "float32", "float64")
+
+
+@pytest.mark.parametrize("mode", ["guided", "direct"])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_where_the_mask_is_0_every_bit_is_kept(mode, dtype):
+  rng = np.random.default_rng(7)
+  for number, size in enumerate([(24, 32), (17, 31), (24, 30), (20, 26)]):
+    composite = in_depth(photo(*size, seed=number), dtype)
+    values = rng.uniform(0, 1, size) * (rng.uniform(size=size) > 0.4)
+    masks = (
+      values > 0.5,
+      np.rint(255 * values).astype(np.uint8),
+      values.astype(np.float32),
+      values,
+    )
+    mask = masks[number]
+    strength, feather = rng.uniform(0.2, 1), rng.choice([0.0, 1.5])
+    result = harmonizer(mode)(composite, mask, strength, feather)
+    assert result.dtype == composite.dtype
+    outside = mask == 0
+    assert result[outside].tobytes() == composite[outside].tobytes()
+    assert np.mean(result[~outside] != composite[~outside]) > 0.3
+    assert result.min() >= 0
+    assert result.max() <= peak(dtype)
+
+
+@pytest.mark.parametrize("mode", ["guided", "direct"])
+@pytest.mark.parametrize("dtype", DTYPES[1:])
+def test_depths_agree_and_keep_their_digits(mode, dtype):
+  # Of equal colours: in equal steps, which uint8 holds too.
+  composite, mask = photo(24, 32), middle(24, 32)
+  eight = harmonizer(mode)(composite, mask)
+  deep = (composite * (peak(dtype) / 255)).astype(dtype)
+  result = harmonizer(mode)(deep, mask) / peak(dtype) * 255
+  assert np.abs(result - eight)[mask > 0].max() <= 0.51
+  # More than 8 bits come back: not only multiples of a level.
+  assert np.abs(result - np.rint(result))[mask > 0].max() > 0.2
+
+
+def test_digits_below_float32_stay_in_float64():
+  composite, mask = in_depth(photo(24, 32), "float64"), middle(24, 32)
+  maps = np.zeros((3, 4, 8, 8), np.float32)
+  result = guided.apply(maps, composite, mask)
+  np.testing.assert_array_equal(result, composite)
+
+
+@pytest.mark.parametrize("mode", ["guided", "direct"])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_strength_scales_the_change(mode, dtype):
+  composite, mask = in_depth(photo(24, 32), dtype), middle(24, 32)
+  run = harmonizer(mode)
+  np.testing.assert_array_equal(run(composite, mask, 0.0), composite)
+  whole = run(composite, mask)
+  np.testing.assert_array_equal(run(composite, mask, 1.0), whole)
+  kept = composite.astype(float)
+  half = kept + 0.5 * (whole - kept)
+  atol = 1e-6 if dtype.startswith("float") else 0.76
+  np.testing.assert_allclose(run(composite, mask, 0.5), half, atol=atol)
+
+
+@pytest.mark.parametrize("mode", ["guided", "direct"])
+def test_soft_masks_blend(mode):
+  composite, mask = in_depth(photo(24, 32), "float32"), soft(24, 32)
+  result = harmonizer(mode)(composite, mask)
+  # Every pixel with the change of its own, so with the mask that is seen.
+  hard = harmonizer(mode)(composite, mask > 0.5)
+  inside = mask > 0.5
+  mixed = composite + mask[..., None] * (hard - composite)
+  np.testing.assert_allclose(result[inside], mixed[inside], atol=1e-6)
+  faint = (mask > 0) & ~inside
+  assert faint.sum() > 50
+  assert np.mean(result[faint] != composite[faint]) > 0.9
+  change = np.abs(result - composite).max(axis=-1)
+  assert (change <= mask + 1e-6).all()
+
+
+@pytest.mark.parametrize("mode", ["guided", "direct"])
+def test_of_0_and_1_soft_masks_are_hard(mode):
+  composite = in_depth(photo(24, 32), "float32")
+  mask = middle(24, 32)
+  expected = harmonizer(mode)(composite, mask)
+  for other in (mask * 255, mask * 1.0, mask.astype(np.float32)):
+    np.testing.assert_array_equal(harmonizer(mode)(composite, other), expected)
+
+
+def test_a_feather_rises_inwards_from_the_edge():
+  mask = np.zeros((40, 50), bool)
+  mask[10:30, 5:] = True  # to the image's border, which is no edge
+  result = feathered(mask, 3)
+  np.testing.assert_allclose(
+    result[9:15, -1], [0, 0.25, 0.5, 0.75, 1, 1], atol=1e-6
+  )
+  np.testing.assert_allclose(result[20, 4:9], [0, 0.25, 0.5, 0.75, 1])
+  assert (result[~mask] == 0).all()
+  assert feathered(mask, 0) is mask
+  np.testing.assert_array_equal(
+    feathered(mask * np.float32(0.5), 3), result / 2
+  )
+  everything = np.ones((9, 9), bool)
+  np.testing.assert_array_equal(feathered(everything, 5), everything)
+
+
+@pytest.mark.parametrize("feather", [0.5, 4, 30])
+def test_bands_of_feathers_do_not_show(feather, monkeypatch):
+  mask = soft(90, 70)
+  expected = feathered(mask, feather)
+  monkeypatch.setattr(guided, "_BAND", 700)
+  np.testing.assert_array_equal(feathered(mask, feather), expected)
+
+
+@pytest.mark.parametrize("mode", ["guided", "direct"])
+def test_many_are_as_one_by_one(mode):
+  sizes = [(24, 32), (17, 31), (24, 30)] * 3
+  pairs = []
+  for seed, size in enumerate(sizes):
+    image = in_depth(photo(*size, seed), DTYPES[seed % 4])
+    pairs.append((image, soft(*size)))
+  pairs[4] = pairs[4][0], np.zeros(sizes[4])
+  results = harmonizer(mode).many(pairs, 0.8, 1)
+  assert len(results) == len(pairs)
+  for (composite, mask), result in zip(pairs, results, strict=True):
+    one = harmonizer(mode)(composite, mask, 0.8, 1)
+    assert one.dtype == result.dtype
+    white = peak(str(one.dtype))
+    atol = max(1e-4 * white, 1) if white > 1 else 1e-4
+    assert np.abs(one - result.astype(float)).max() <= atol
+  assert harmonizer(mode).many([]) == []
+
+
+def test_threads_share_one_program(caplog):
+  one = SizedNetwork(params(), MODEL, SIZE)
+  pairs = [(photo(40, 50, seed), middle(40, 50)) for seed in range(8)]
+  # `jax.log_compiles()` is about its own thread only.
+  jax.config.update("jax_log_compiles", True)
+  try:
+    with ThreadPoolExecutor(4) as pool:
+      results = list(pool.map(lambda pair: one(*pair), pairs))
+  finally:
+    jax.config.update("jax_log_compiles", False)
+  assert count_compiled(caplog) == 1
+  for pair, result in zip(pairs, results, strict=True):
+    np.testing.assert_array_equal(one(*pair), result)
+
+
+HALF = np.full((8, 9, 3), 0.5)
+
+
 @pytest.mark.parametrize(
   ("composite", "mask", "message"),
   [
-    (photo(8, 9).astype(float), middle(8, 9), r"uint8 .*, not float64"),
-    (photo(8, 9)[..., 0], middle(8, 9), r"not uint8 \(8, 9\)"),
-    (photo(8, 9)[..., :2], middle(8, 9), r"not uint8 \(8, 9, 2\)"),
-    (photo(8, 9)[:0], middle(8, 9)[:0], r"not uint8 \(0, 9, 3\)"),
+    (HALF + 1, middle(8, 9), "composite of float64 .* not 1.5 to 1.5; scale"),
+    (HALF - 1, middle(8, 9), "in 0 to 1, not -0.5"),
+    (HALF * np.nan, middle(8, 9), "in 0 to 1, not nan"),
+    (HALF.astype(np.float16), middle(8, 9), "float64, not float16"),
+    (photo(8, 9).astype(int), middle(8, 9), "uint8, uint16, .* not int64"),
+    (photo(8, 9)[..., 0], middle(8, 9), r"not \(8, 9\)"),
+    (photo(8, 9)[..., :2], middle(8, 9), r"not \(8, 9, 2\)"),
+    (photo(8, 9)[:0], middle(8, 9)[:0], r"not \(0, 9, 3\)"),
     (photo(8, 9), middle(9, 8), r"mask is \(8, 9\) .* not \(9, 8\)"),
     (photo(8, 9), photo(8, 9), r"not \(8, 9, 3\)"),
-    (photo(8, 9), middle(8, 9) * 1.0, "uint8 or bool, not float64"),
-    (photo(8, 9), middle(8, 9) * 255, "0 or 1, not 255"),
+    (photo(8, 9), middle(8, 9) * 1.1, "mask of float64 is in 0 to 1, not 0 to"),
+    (photo(8, 9), HALF[..., 0] * np.nan, "mask of float64 .* not nan"),
+    (photo(8, 9), middle(8, 9).astype(int), "bool, uint8, or float .* not int"),
   ],
 )
 def test_bad_input_is_told(composite, mask, message):
   with pytest.raises(ValueError, match=message):
     harmonizer()(composite, mask)
+
+
+@pytest.mark.parametrize("strength", [-0.1, 1.5, float("nan")])
+def test_bad_strengths_are_told(strength):
+  with pytest.raises(ValueError, match=r"strength=.* is not in 0 to 1"):
+    harmonizer()(photo(8, 9), middle(8, 9), strength)
+
+
+@pytest.mark.parametrize("feather", [-1, float("inf"), float("nan")])
+def test_bad_feathers_are_told(feather):
+  with pytest.raises(ValueError, match=r"feather=.* is not a number of pixels"):
+    harmonizer()(photo(8, 9), middle(8, 9), 1.0, feather)
 
 
 @pytest.mark.parametrize(
@@ -239,7 +425,7 @@ def test_bad_input_is_told(composite, mask, message):
 )
 def test_bad_options_are_told(options, message):
   with pytest.raises(ValueError, match=message):
-    Harmonizer(params(), MODEL, **options)
+    SizedNetwork(params(), MODEL, **options)
 
 
 def test_training_libraries_are_not_loaded():

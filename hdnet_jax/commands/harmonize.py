@@ -1,0 +1,294 @@
+"""`hdnet harmonize`: composites made to look right, one or a folder of them."""
+
+import argparse
+import contextlib
+import dataclasses
+import pathlib
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+from hdnet_jax.commands.parser import add_parser
+from hdnet_jax.errors import UserError
+
+_STREAM = "-"  # standard input or output
+
+
+def add(commands) -> None:
+  parser = add_parser(
+    commands,
+    "harmonize",
+    help="recolour the pasted object of a composite, so that it fits",
+    description="Recolours the part of an image that its mask marks (white), so "
+    "that it fits the rest, at the image's own size. Everything else stays as "
+    "it is. Colours are those of the image's own profile, which is kept, as "
+    "are its other metadata.",
+    epilog="""examples:
+  hdnet harmonize composite.jpg mask.png -o out.png --weights runs/quickstart
+  hdnet harmonize composite.png mask.png -o out.png --strength 0.7 --compare
+  hdnet harmonize --input-dir composites --mask-dir masks --output-dir out
+  curl -s URL | hdnet harmonize - mask.png -o - > out.png""",
+  )
+  _add_files(parser)
+  _add_changes(parser)
+  parser.set_defaults(run=_harmonize, failure=2)
+
+
+def _add_files(parser: argparse.ArgumentParser) -> None:
+  parser.add_argument(
+    "composite", nargs="?", metavar="COMPOSITE", help="image, or - for stdin"
+  )
+  parser.add_argument(
+    "mask", nargs="?", metavar="MASK", help="mask of its size; white is changed"
+  )
+  parser.add_argument(
+    "-o",
+    "--output",
+    metavar="OUT",
+    help="image to write; its extension says the format; - for stdout (PNG)",
+  )
+  for name, what in (
+    ("--input-dir", "folder of composites, searched in depth"),
+    ("--mask-dir", "folder of their masks, named as they are"),
+    ("--output-dir", "folder to write to"),
+  ):
+    parser.add_argument(name, type=pathlib.Path, metavar="DIR", help=what)
+  parser.add_argument(
+    "--skip-existing",
+    action="store_true",
+    help="leave out what --output-dir has already",
+  )
+  parser.add_argument(
+    "--force", action="store_true", help="replace files that exist"
+  )
+  parser.add_argument(
+    "--quality",
+    type=int,
+    default=95,
+    metavar="Q",
+    help="of JPEG and WebP, 1 to 100 (default: 95)",
+  )
+  parser.add_argument(
+    "--compare",
+    action="store_true",
+    help="also write NAME_compare.png: before beside after",
+  )
+
+
+def _add_changes(parser: argparse.ArgumentParser) -> None:
+  parser.add_argument(
+    "--weights",
+    default="hdnet-lite",
+    metavar="NAME",
+    help="a released network, a .safetensors file or a run's folder (default: "
+    "hdnet-lite)",
+  )
+  parser.add_argument(
+    "--mode",
+    default="guided",
+    choices=("guided", "direct"),
+    help="guided: the network sees a small image, and its change of colours is "
+    "carried to the large one; direct: it sees the large one (default: guided)",
+  )
+  parser.add_argument(
+    "--strength",
+    type=float,
+    default=1.0,
+    metavar="S",
+    help="0 to 1: how much of the change is made (default: 1)",
+  )
+  parser.add_argument(
+    "--feather",
+    type=float,
+    default=0.0,
+    metavar="PX",
+    help="pixels over which the change rises from the mask's edge (default: 0)",
+  )
+  parser.add_argument(
+    "--background",
+    action="store_true",
+    help="change the background to fit the object instead",
+  )
+  parser.add_argument(
+    "--invert-mask", action="store_true", help="black is the object"
+  )
+  parser.add_argument(
+    "--resize-mask", action="store_true", help="take masks of another size"
+  )
+
+
+def _harmonize(options: argparse.Namespace) -> None:
+  folders = (options.input_dir, options.mask_dir, options.output_dir)
+  files = (options.composite, options.mask, options.output)
+  if any(folders) and any(files):
+    raise UserError(
+      "give COMPOSITE, MASK and --output, or --input-dir, --mask-dir and "
+      "--output-dir; not both"
+    )
+  if any(folders):
+    if not all(folders):
+      raise UserError(
+        "give --input-dir, --mask-dir and --output-dir, all three"
+      )
+    _harmonize_folder(options)
+    return
+  if not all(files):
+    raise UserError("give COMPOSITE, MASK and --output; --help has examples")
+  if options.composite == options.mask == _STREAM:
+    raise UserError("only one of COMPOSITE and MASK can be stdin")
+  with _output(options.output) as path:
+    task = _Task(_source(options.composite), _source(options.mask), path)
+    for note in _do(task, _load(options), options):
+      print(note, file=sys.stderr)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Task:
+  """One image: where it is, where its mask is, where it goes."""
+
+  composite: str | pathlib.Path | bytes
+  mask: str | pathlib.Path | bytes
+  output: pathlib.Path
+
+
+def _source(name: str) -> str | bytes:
+  return sys.stdin.buffer.read() if name == _STREAM else name
+
+
+@contextlib.contextmanager
+def _output(name: str) -> Iterator[pathlib.Path]:
+  """The path to write to; for stdout a temporary one, which is then sent."""
+  if name != _STREAM:
+    yield pathlib.Path(name)
+    return
+  with tempfile.TemporaryDirectory() as folder:
+    path = pathlib.Path(folder) / "out.png"
+    yield path
+    sys.stdout.buffer.write(path.read_bytes())
+    sys.stdout.buffer.flush()
+
+
+def _load(options: argparse.Namespace):
+  from hdnet_jax.harmonizer import Harmonizer
+
+  return Harmonizer.from_pretrained(options.weights, mode=options.mode)
+
+
+def _do(task: _Task, harmonizer, options: argparse.Namespace) -> list[str]:
+  """Harmonizes an image; returns what is to be said about it."""
+  from hdnet_jax.harmonizer import MaskWarning
+  from hdnet_jax.inference import files, masks
+
+  picture = files.read_picture(task.composite)
+  # What cannot be written is found before anything is computed.
+  files.check_output(picture, task.output, options.quality, options.force)
+  mask = masks.read_mask(
+    task.mask, picture.size, options.resize_mask, options.invert_mask
+  )
+  notes = [*picture.notes]
+  if report := masks.mask_report(mask):
+    notes.append(report)
+  with warnings.catch_warnings():
+    warnings.simplefilter("ignore", MaskWarning)  # is reported above
+    pixels = _changed(harmonizer, picture.pixels, mask, options)
+  changed = 1 - mask if options.background else mask
+  notes += files.write_picture(
+    picture, pixels, task.output, options.quality, changed, options.force
+  )
+  if options.compare:
+    _write_comparison(picture.pixels, pixels, task.output, options.force)
+  return notes
+
+
+def _changed(harmonizer, pixels, mask, options: argparse.Namespace) -> Any:
+  try:
+    return harmonizer(
+      pixels,
+      mask,
+      strength=options.strength,
+      feather=options.feather,
+      background=options.background,
+    )
+  except ValueError as error:  # of the options; images were read by us
+    raise UserError(str(error)) from None
+
+
+def _write_comparison(
+  before, after, path: pathlib.Path, force: bool
+) -> pathlib.Path:
+  import numpy as np
+  from PIL import Image
+
+  from hdnet_jax.files import write_then_rename
+
+  path = path.with_name(f"{path.stem}_compare.png")
+  if path.exists() and not force:
+    raise UserError(f"{path} exists; move it, or give --force")
+  both = np.concatenate([before, after], axis=1)
+  if both.dtype == np.uint16:
+    both = (both // 257).astype(np.uint8)  # a picture to look at
+  write_then_rename(path, Image.fromarray(both).save)
+  return path
+
+
+def _harmonize_folder(options: argparse.Namespace) -> None:
+  """All images of a folder; what is bad is told, and does not stop the rest."""
+  from rich.console import Console
+  from rich.progress import MofNCompleteColumn, Progress
+
+  tasks, failures = _find_tasks(options)
+  harmonizer = _load(options)
+  done = skipped = 0
+  console = Console(stderr=True, highlight=False, markup=False)
+  columns = (*Progress.get_default_columns(), MofNCompleteColumn())
+  with Progress(*columns, console=console) as bar:
+    for task in bar.track(tasks, description="harmonizing"):
+      if options.skip_existing and task.output.exists():
+        skipped += 1
+        continue
+      try:
+        for note in _do(task, harmonizer, options):
+          bar.print(f"{task.composite}: {note}")
+        done += 1
+      except UserError as error:
+        failures.append(str(error))
+  for failure in failures:
+    print(f"error: {failure}", file=sys.stderr)
+  parts = [f"{done:,} harmonized", f"{skipped:,} skipped"]
+  print(", ".join([*parts, f"{len(failures):,} failed"]))
+  if failures:
+    raise SystemExit(2)
+
+
+def _find_tasks(options: argparse.Namespace) -> tuple[list[_Task], list[str]]:
+  """What is to be done, and what has no mask."""
+  from hdnet_jax.inference.opening import format_of
+
+  for name in ("input_dir", "mask_dir"):
+    folder = getattr(options, name)
+    if not folder.is_dir():
+      flag = name.replace("_", "-")
+      raise UserError(f"--{flag} {folder} is not a folder")
+  composites, masks = (
+    sorted(path for path in folder.rglob("*") if format_of(path))
+    for folder in (options.input_dir, options.mask_dir)
+  )
+  if not composites:
+    raise UserError(f"--input-dir {options.input_dir} has no image")
+  found = {
+    path.relative_to(options.mask_dir).with_suffix(""): path for path in masks
+  }
+  tasks, failures = [], []
+  for path in composites:
+    place = path.relative_to(options.input_dir)
+    mask = found.get(place.with_suffix(""))
+    if mask is None:
+      failures.append(
+        f"{path} has no mask {place.with_suffix('')}.* in {options.mask_dir}; "
+        "add one of the same name"
+      )
+      continue
+    tasks.append(_Task(path, mask, options.output_dir / place))
+  return tasks, failures

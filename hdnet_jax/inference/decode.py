@@ -1,0 +1,258 @@
+"""Image files decoded: their own samples, upright, and what comes with them.
+
+JPEG, PNG, WebP and TIFF. Pillow gives 8 bits of colour images that have 16; it
+can be told to unpack either byte of every sample, so those are decoded twice.
+"""
+
+import contextlib
+import dataclasses
+import io
+import pathlib
+import sys
+from collections.abc import Iterator
+
+import numpy as np
+from PIL import Image, ImageFile
+
+from hdnet_jax.errors import UserError
+from hdnet_jax.inference import metadata
+from hdnet_jax.inference.opening import (
+  Source,
+  explained,
+  format_of,
+  prints_as_notes,
+  read,
+  warnings_as_notes,
+)
+
+# A 150-megapixel photo passes. Pillow itself refuses more than 178 million.
+MAX_PIXELS = 175_000_000
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Decoded:
+  """An image file's contents, turned upright.
+
+  samples: [H, W] gray, [H, W, 3] RGB or [H, W, 4] CMYK; uint8 or uint16,
+    and float32 or int32 for gray images of those.
+  alpha: [H, W] of the same dtype, or None.
+  exif, icc, xmp: as the file has them; EXIF and XMP say "upright".
+  notes: sentences on what was not taken over as it was.
+  """
+
+  name: str
+  mode: str
+  samples: np.ndarray
+  alpha: np.ndarray | None
+  exif: bytes | None
+  icc: bytes | None
+  xmp: bytes | None
+  dpi: tuple[float, float] | None
+  notes: tuple[str, ...]
+
+  @property
+  def size(self) -> tuple[int, int]:
+    """Width, height."""
+    return self.samples.shape[1], self.samples.shape[0]
+
+
+def decode(source: Source, max_pixels: int = MAX_PIXELS) -> Decoded:
+  """The image in a file, given by its path, its bytes or as an open file.
+
+  Raises:
+    UserError: for anything that is not a whole image of 1 to `max_pixels`
+      pixels; larger ones are found before they are decoded.
+  """
+  name, data = read(source)
+  notes: list[str] = []
+  with explained(name), warnings_as_notes(name, notes):
+    image = _open(name, data, max_pixels)
+    notes += _oddities(name, image)
+    aloud = image.format == "TIFF"
+    with prints_as_notes(name, notes) if aloud else contextlib.nullcontext():
+      samples, alpha = _samples(name, image, data, notes)
+    exif, orientation = _exif(name, image, notes)
+    xmp, icc = image.info.get("xmp"), image.info.get("icc_profile")
+    dpi = metadata.resolution(image.info)
+  if dpi and orientation >= 5:
+    dpi = dpi[::-1]
+  return Decoded(
+    name=name,
+    mode=image.mode,
+    samples=metadata.turn(samples, orientation),
+    alpha=None if alpha is None else metadata.turn(alpha, orientation),
+    exif=exif,
+    icc=icc if isinstance(icc, bytes) and icc else None,
+    xmp=metadata.upright_xmp(xmp if isinstance(xmp, bytes) and xmp else None),
+    dpi=dpi,
+    notes=tuple(dict.fromkeys(notes)),
+  )
+
+
+def _open(name: str, data: bytes, max_pixels: int) -> ImageFile.ImageFile:
+  """The image, its pixels not decoded yet."""
+  image = Image.open(io.BytesIO(data), formats=FORMATS)
+  # A TIFF tile is decoded whole, however little of it the image shows.
+  tags = getattr(image, "tag_v2", {})
+  tile = tags.get(322, 1) * tags.get(323, 1)
+  if max(image.width * image.height, tile) > max_pixels:
+    raise UserError(
+      f"{name} has {image.width}x{image.height} pixels, over the limit of "
+      f"{max_pixels}; make it smaller"
+    )
+  if tags.get(284) == 2 and np.max(tags.get(258, 1)) > 8:
+    # Pillow takes the two bytes of a sample for two samples.
+    raise UserError(
+      f"{name} has 16-bit colours in separate planes, which cannot be read; "
+      "save it with interleaved colours"
+    )
+  if not image.width or not image.height:
+    raise UserError(f"{name} has no pixels; replace it")
+  return image
+
+
+def _oddities(name: str, image: Image.Image) -> Iterator[str]:
+  path, found = pathlib.PurePath(name), _plain_format(image)
+  if path.suffix and format_of(path) != found:
+    yield f"{name} is a {found} file by its contents, and is read as one."
+  if getattr(image, "is_animated", False):
+    yield f"{name} holds several images; the first one is used."
+
+
+def _plain_format(image: Image.Image) -> str:
+  # MPO: a JPEG file with further images behind the first.
+  return "JPEG" if image.format == "MPO" else str(image.format)
+
+
+def _samples(
+  name: str, image: ImageFile.ImageFile, data: bytes, notes: list[str]
+) -> tuple[np.ndarray, np.ndarray | None]:
+  """Samples and alpha as the file stores them; the image becomes loaded."""
+  rawmode = _rawmode(image)
+  if rawmode in _OTHER_BYTE:
+    return _apart(_sixteen_bits(image, data, rawmode), image)
+  if rawmode == "LA;16B":  # its four bytes a pixel, as if they were RGBA
+    _set_rawmode(image, "RGBA")
+    return _apart(_pairs(np.asarray(image)), image)
+  if ";16" in rawmode and not image.mode.startswith("I"):
+    notes.append(f"{name} has 16 bits a sample, of which 8 can be read.")
+  if rawmode.startswith("RGBa"):
+    notes.append(
+      f"{name} has colours multiplied by alpha; they are read, and written, "
+      "without."
+    )
+  image.load()
+  if image.mode.startswith(("I", "F")):
+    return _apart(_single(image), image)
+  plain = image.convert(_plain_mode(name, image))
+  samples = np.asarray(plain)
+  if plain.mode == "LA":
+    return samples[..., 0], samples[..., 1]
+  if plain.mode == "RGBA":
+    return samples[..., :3], samples[..., 3]
+  return samples, None
+
+
+def _plain_mode(name: str, image: Image.Image) -> str:
+  """The mode, of those that are harmonized, that an 8-bit image has."""
+  clear = image.has_transparency_data
+  if image.mode in ("1", "L", "LA", "La"):
+    return "LA" if clear else "L"
+  if image.mode in ("P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "YCbCr"):
+    return "RGBA" if clear else "RGB"
+  if image.mode == "CMYK":
+    return "CMYK"
+  raise UserError(
+    f"{name} has colours of a kind ({image.mode}) that cannot be read; "
+    "convert it to RGB"
+  )
+
+
+# Decoding with the other byte order gives the low bytes instead of the high.
+_OTHER_BYTE = {
+  f"{mode};16{order}": f"{mode};16{other}"
+  for mode in ("RGB", "RGBA")
+  for order, other in {
+    "B": "L",
+    "L": "B",
+    "N": "B" if sys.byteorder == "little" else "L",
+  }.items()
+}
+
+
+def _rawmode(image: ImageFile.ImageFile) -> str:
+  """How the file stores a pixel, in Pillow's words; "" where it varies."""
+  modes = {
+    tile.args if isinstance(tile.args, str) else (tile.args or ("",))[0]
+    for tile in image.tile
+  }
+  return str(modes.pop()) if len(modes) == 1 else ""
+
+
+def _set_rawmode(image: ImageFile.ImageFile, rawmode: str) -> None:
+  image.tile = [
+    tile._replace(
+      args=rawmode if isinstance(tile.args, str) else (rawmode, *tile.args[1:])  # type: ignore[index]
+    )
+    for tile in image.tile
+  ]
+
+
+def _sixteen_bits(
+  image: ImageFile.ImageFile, data: bytes, rawmode: str
+) -> np.ndarray:
+  """Both bytes of every sample: uint16 [H, W, 3 or 4]."""
+  again = Image.open(io.BytesIO(data), formats=FORMATS)
+  _set_rawmode(again, _OTHER_BYTE[rawmode])
+  samples = np.asarray(image).astype(np.uint16)
+  samples <<= 8
+  samples |= np.asarray(again)
+  return samples
+
+
+def _pairs(samples: np.ndarray) -> np.ndarray:
+  """Big-endian bytes [H, W, 4] as uint16 [H, W, 2]."""
+  return np.ascontiguousarray(samples).view(">u2").astype(np.uint16)
+
+
+def _single(image: Image.Image) -> np.ndarray:
+  """One channel of more than 8 bits: uint16, int32 or float32 [H, W]."""
+  samples = np.asarray(image)
+  if image.mode == "I" and samples.min() >= 0 and samples.max() <= 65535:
+    samples = samples.astype(np.uint16)
+  if samples.dtype.kind == "u":
+    samples = samples.astype(np.uint16)  # from whichever byte order
+    if getattr(image, "tag_v2", {}).get(262) == 0:  # TIFF: white is zero
+      samples = ~samples
+  return samples
+
+
+def _apart(
+  samples: np.ndarray, image: Image.Image
+) -> tuple[np.ndarray, np.ndarray | None]:
+  """Samples of 16 bits without their alpha, and that."""
+  channels = samples.shape[2] if samples.ndim == 3 else 1
+  if channels in (2, 4):
+    colour = samples[..., 0] if channels == 2 else samples[..., :3]
+    return colour, samples[..., -1]
+  clear = image.info.get("transparency")  # the one colour that stands for it
+  if clear is None or samples.dtype != np.uint16:
+    return samples, None
+  same = samples == np.asarray(clear, samples.dtype)
+  same = same if channels == 1 else same.all(-1)
+  return samples, np.where(same, 0, 65535).astype(np.uint16)
+
+
+def _exif(
+  name: str, image: Image.Image, notes: list[str]
+) -> tuple[bytes | None, int]:
+  """EXIF data that says "upright", and how the samples are to be turned."""
+  try:
+    if image.format == "TIFF":  # Pillow has turned it already
+      return metadata.from_tiff(image), 1
+    exif = metadata.raw_exif(image.info)
+    return (None, 1) if exif is None else metadata.upright(exif)
+  except metadata.DAMAGE:
+    notes.append(f"{name} has damaged EXIF data, which is left out.")
+    return None, 1

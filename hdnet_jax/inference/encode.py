@@ -1,0 +1,287 @@
+"""Harmonized pictures in a file's own samples, and those written to files.
+
+Pillow writes JPEG, WebP and PNG of 8 bits. TIFF, and PNG of 16 bits in colour,
+which Pillow cannot write, are put together here.
+"""
+
+import dataclasses
+import pathlib
+import struct
+import zlib
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
+from PIL import Image, PngImagePlugin, TiffImagePlugin
+
+from hdnet_jax.inference import metadata
+from hdnet_jax.inference.opening import warnings_as_notes
+
+if TYPE_CHECKING:
+  from hdnet_jax.inference.files import Picture
+
+_ICC_SPACE = {"gray": b"GRAY", "RGB": b"RGB ", "CMYK": b"CMYK"}
+_MAX_JPEG_SEGMENT = 65533 - len("http://ns.adobe.com/xap/1.0/") - 1
+_BLOCK = 2**20  # bytes compressed at a time
+_DEFLATE, _HORIZONTAL = 8, 2  # TIFF's numbers of a compression and a predictor
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Encodable:
+  """What goes into a file, exactly as it is handed to the encoder.
+
+  samples: uint8 or uint16 [H, W] or [H, W, C], alpha last.
+  mode: Pillow's, "L", "LA", "RGB", "RGBA" or "CMYK", in 16 bits too.
+  """
+
+  samples: np.ndarray
+  mode: str
+  exif: bytes | None
+  icc: bytes | None
+  xmp: bytes | None
+  dpi: tuple[float, float] | None
+
+
+def image_for(
+  picture: "Picture", pixels: np.ndarray, format: str, mask: np.ndarray | None
+) -> tuple[Encodable, tuple[str, ...]]:
+  """A picture with its new pixels as a format holds it, and what it loses."""
+  notes = []
+  kind, samples = _own_samples(picture, pixels, format, mask)
+  if kind != picture.kind:
+    notes.append(f"{format} holds no {picture.kind}; it is written as {kind}.")
+  alpha = picture.alpha
+  if samples.dtype == np.uint16 and format in ("JPEG", "WEBP"):
+    notes.append(f"{format} holds 8 bits; the 16 of {picture.name} are cut.")
+    samples, alpha = _eight_bits(samples), _eight_bits(alpha)
+  deep = samples.dtype == np.uint16
+  # WebP has no gray; and Pillow cannot read gray of 16 bits with alpha in TIFF.
+  if kind == "gray" and (
+    format == "WEBP" or (format == "TIFF" and deep and alpha is not None)
+  ):
+    kind, samples = "RGB", np.repeat(samples[..., None], 3, axis=-1)
+  mode = {"gray": "L", "RGB": "RGB", "CMYK": "CMYK"}[kind]
+  if alpha is not None:
+    mode, samples = f"{mode}A", np.dstack((samples, alpha))
+  icc = picture.icc
+  if (
+    icc
+    and icc[16:20] in _ICC_SPACE.values()
+    and (icc[16:20] != _ICC_SPACE[kind])
+  ):
+    icc = None
+    notes.append(f"The ICC profile is not one for {kind}, and is left out.")
+  exif, xmp = _that_fit(picture, format, notes)
+  image = Encodable(samples, mode, exif, icc, xmp, picture.dpi)
+  return image, tuple(notes)
+
+
+def _own_samples(
+  picture: "Picture", pixels: np.ndarray, format: str, mask: np.ndarray | None
+) -> tuple[str, np.ndarray]:
+  """The kind of samples that is written, and them.
+
+  Those of pixels that are masked out, or did not change, are the file's own.
+  """
+  changed = (pixels != picture.pixels).any(-1)
+  if mask is not None:
+    changed &= mask != 0
+  if picture.kind == "gray":
+    samples = picture.own.copy()
+    samples[changed] = luma(pixels[changed])
+    return "gray", samples
+  if picture.kind == "CMYK" and format in ("JPEG", "TIFF"):
+    samples = picture.own.copy()
+    samples[changed] = cmyk(pixels[changed], picture.own[changed])
+    return "CMYK", samples
+  samples = picture.pixels.copy()
+  samples[changed] = pixels[changed]
+  return "RGB", samples
+
+
+def luma(rgb: np.ndarray) -> np.ndarray:
+  """Rec. 601 luma [N] of RGB [N, 3]; equal channels keep their value."""
+  # Weights of 0.299, 0.587, 0.114 that add up to 65536: exact in 32 bits.
+  weights = np.array((19595, 38470, 7471), np.uint32)
+  return ((rgb @ weights + np.uint32(32768)) >> 16).astype(rgb.dtype)
+
+
+def cmyk(rgb: np.ndarray, own: np.ndarray) -> np.ndarray:
+  """uint8 CMYK [N, 4] that shows RGB [N, 3], with `own`'s black if it may."""
+  light = rgb.astype(np.float32)
+  # Black ink leaves at most 255 - K in any channel.
+  white = np.maximum(255 - own[:, 3].astype(np.float32), light.max(-1))
+  ink = 255 - 255 * light / np.maximum(white, 1)[:, None]
+  black = 255 - white
+  ink = np.where(white[:, None] > 0, ink, own[:, :3])
+  return np.rint(np.c_[ink, black]).astype(np.uint8)
+
+
+def _eight_bits(samples: np.ndarray | None) -> np.ndarray | None:
+  """uint16 as uint8, rounded."""
+  if samples is None:
+    return None
+  return ((samples.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+
+def _that_fit(
+  picture: "Picture", format: str, notes: list[str]
+) -> tuple[bytes | None, bytes | None]:
+  """EXIF and XMP, without what is too long for a JPEG or will not convert."""
+  exif, xmp = picture.exif, picture.xmp
+  if format == "JPEG" and len(exif or b"") > _MAX_JPEG_SEGMENT:
+    exif = None
+    notes.append("The EXIF data is too long for JPEG, and is left out.")
+  if format == "JPEG" and len(xmp or b"") > _MAX_JPEG_SEGMENT:
+    xmp = None
+    notes.append("The XMP data is too long for JPEG, and is left out.")
+  if format == "PNG" and xmp and not _is_text(xmp):
+    xmp = None
+    notes.append("The XMP data is damaged, and is left out.")
+  if format == "TIFF" and exif:
+    try:
+      with warnings_as_notes("The EXIF data", notes):
+        _directory(exif).tobytes()
+    except metadata.DAMAGE:
+      exif = None
+      notes.append("The EXIF data is damaged, and is left out.")
+  return exif, xmp
+
+
+def _is_text(xmp: bytes) -> bool:
+  try:
+    xmp.decode()
+  except UnicodeDecodeError:
+    return False
+  return True
+
+
+def write(
+  image: Encodable, path: pathlib.Path, format: str, quality: int
+) -> None:
+  """Encodes an image into a new file."""
+  with path.open("wb") as file:
+    encode(image, file, format, quality)
+
+
+def encode(image: Encodable, file: BinaryIO, format: str, quality: int) -> None:
+  """Encodes an image; TIFF, and PNG of 16 bits, without Pillow."""
+  if format == "TIFF":
+    _write_tiff(image, file)
+  elif image.samples.dtype == np.uint16:
+    _write_png(image, file)
+  else:
+    _write_by_pillow(image, file, format, quality)
+
+
+def _write_by_pillow(
+  image: Encodable, file: BinaryIO, format: str, quality: int
+) -> None:
+  height, width = image.samples.shape[:2]
+  pillow = Image.frombytes(image.mode, (width, height), image.samples.tobytes())
+  options = {"icc_profile": image.icc, "exif": image.exif or b""}
+  if image.dpi and format != "WEBP":
+    options["dpi"] = image.dpi
+  if format == "PNG":
+    options["pnginfo"] = PngImagePlugin.PngInfo()
+    if image.xmp:
+      options["pnginfo"].add_itxt("XML:com.adobe.xmp", image.xmp.decode())
+  elif image.xmp:
+    options["xmp"] = image.xmp
+  if format == "JPEG":
+    # From 90 on, colours are kept at full resolution.
+    options |= {"quality": quality, "subsampling": 0 if quality >= 90 else 2}
+  if format == "WEBP":
+    options |= {"quality": quality, "lossless": quality == 100, "exact": True}
+  pillow.save(file, format, **options)
+
+
+def _write_png(image: Encodable, file: BinaryIO) -> None:
+  """16-bit PNG, every row as differences to the pixel before."""
+
+  def chunk(name: bytes, data: bytes) -> None:
+    check = zlib.crc32(data, zlib.crc32(name))
+    file.write(struct.pack(">I", len(data)) + name + data)
+    file.write(struct.pack(">I", check))
+
+  height, width = image.samples.shape[:2]
+  colour = {"L": 0, "RGB": 2, "LA": 4, "RGBA": 6}[image.mode]
+  file.write(b"\x89PNG\r\n\x1a\n")
+  chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, colour, 0, 0, 0))
+  if image.icc:
+    chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(image.icc))
+  if image.dpi:
+    metre = [round(value / 0.0254) for value in image.dpi]
+    chunk(b"pHYs", struct.pack(">IIB", *metre, 1))
+  if image.exif:
+    chunk(b"eXIf", image.exif.removeprefix(metadata.EXIF_START))
+  if image.xmp:
+    chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + image.xmp)
+  compressor = zlib.compressobj()
+  for rows in _blocks(image.samples):
+    raw = rows.astype(">u2").view(np.uint8).reshape(len(rows), width, -1)
+    raw = _differences(raw).reshape(len(rows), -1)
+    raw = np.pad(raw, ((0, 0), (1, 0)), constant_values=1)  # 1: that filter
+    chunk(b"IDAT", compressor.compress(raw.tobytes()))
+  chunk(b"IDAT", compressor.flush())
+  chunk(b"IEND", b"")
+
+
+def _write_tiff(image: Encodable, file: BinaryIO) -> None:
+  """TIFF in strips, deflated, as differences to the pixel before."""
+  strips = [
+    zlib.compress(_differences(rows).tobytes())
+    for rows in _blocks(
+      image.samples.astype(image.samples.dtype.newbyteorder("<"))
+    )
+  ]
+  height, width = image.samples.shape[:2]
+  lengths = [len(strip) for strip in strips]
+  starts = np.cumsum([0, *lengths[:-1]]).tolist()
+  with warnings_as_notes("The EXIF data", []):  # image_for has told of them
+    tags = _directory(image.exif)
+  samples = len(image.mode)
+  tags[256], tags[257] = width, height
+  tags[258] = (8 * image.samples.dtype.itemsize,) * samples
+  tags[259] = _DEFLATE
+  tags[262] = {"L": 1, "R": 2, "C": 5}[image.mode[0]]  # the colour space
+  tags[273], tags[279] = tuple(starts), tuple(lengths)
+  tags[277] = samples
+  tags[278] = len(next(_blocks(image.samples)))  # rows a strip
+  tags[284] = 1  # the samples of a pixel are together
+  tags[317] = _HORIZONTAL
+  if image.mode.endswith("A"):
+    tags[338] = 2  # the last sample is alpha, and not multiplied in
+  if image.icc:
+    tags[34675] = image.icc
+  if image.xmp:
+    tags[700] = image.xmp
+  if image.dpi:
+    tags[282], tags[283], tags[296] = *image.dpi, 2  # per inch
+  tags.save(file)
+  for strip in strips:
+    file.write(strip)
+
+
+def _directory(exif: bytes | None) -> TiffImagePlugin.ImageFileDirectory_v2:
+  """A TIFF directory with what EXIF data tells of the photo."""
+  tags = TiffImagePlugin.ImageFileDirectory_v2(prefix=b"II")
+  if exif:
+    loaded = Image.Exif()
+    loaded.load(exif)
+    for tag, value in metadata.tags_of(loaded).items():
+      tags[tag] = value
+  return tags
+
+
+def _blocks(samples: np.ndarray):
+  """Views of some rows each: about `_BLOCK` bytes."""
+  rows = max(1, _BLOCK // max(1, samples[0].nbytes))
+  for start in range(0, len(samples), rows):
+    yield samples[start : start + rows]
+
+
+def _differences(rows: np.ndarray) -> np.ndarray:
+  """Every pixel of rows [H, W, ...] less the one before, modulo its range."""
+  change = rows.copy()
+  change[:, 1:] -= rows[:, :-1]
+  return change

@@ -1,0 +1,160 @@
+"""Bytes of image files, and what is wrong with them as a line for people."""
+
+import contextlib
+import io
+import logging
+import os
+import pathlib
+import tempfile
+import threading
+import warnings
+import zlib
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from PIL import Image, UnidentifiedImageError
+
+from hdnet_jax.errors import UserError
+from hdnet_jax.inference import metadata
+
+Source = str | os.PathLike | bytes | BinaryIO
+
+# A whole file in memory: more than the pixels above take in 16-bit RGBA.
+MAX_BYTES = 2**31
+_EXTENSIONS = {
+  ".jpg": "JPEG",
+  ".jpeg": "JPEG",
+  ".png": "PNG",
+  ".webp": "WEBP",
+  ".tif": "TIFF",
+  ".tiff": "TIFF",
+}
+_STARTS = (b"\xff\xd8\xff", b"\x89PNG", b"RIFF", b"II", b"MM")
+
+# What Pillow's readers raise at bytes that they do not expect.
+_PILLOW_ERRORS = (*metadata.DAMAGE, zlib.error, RuntimeError, AssertionError)
+
+# Pillow also logs what is wrong with a file. Where nobody listens, Python
+# would print that; what matters of it is in our error.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
+
+
+def format_of(path: pathlib.PurePath) -> str | None:
+  """The format that a file's extension names; None for one unknown."""
+  return _EXTENSIONS.get(path.suffix.lower())
+
+
+def extensions() -> str:
+  return ", ".join(_EXTENSIONS)
+
+
+def read(source: Source) -> tuple[str, bytes]:
+  """What to call a source, and its bytes."""
+  if isinstance(source, bytes):
+    return "the image", _checked("the image", io.BytesIO(source))
+  named = isinstance(source, (str, os.PathLike))
+  name = os.fspath(source) if named else getattr(source, "name", None)
+  name = name if isinstance(name, str) else "the image"
+  try:
+    if not named:
+      return name, _checked(name, source)
+    with open(source, "rb") as file:
+      return name, _checked(name, file)
+  except UserError:
+    raise
+  except FileNotFoundError:
+    raise UserError(f"{name} does not exist; check its path") from None
+  except IsADirectoryError:
+    raise UserError(f"{name} is a folder; name an image in it") from None
+  except (OSError, ValueError) as error:  # ValueError: a null character
+    words = getattr(error, "strerror", None) or str(error)
+    raise UserError(
+      f"{name!s} cannot be read ({words}); check its path and permissions"
+    ) from None
+
+
+def _checked(name: str, file: BinaryIO) -> bytes:
+  """All of a file that starts like an image."""
+  start = file.read(16)
+  if not start:
+    raise UserError(f"{name} is empty; replace it")
+  if not start.startswith(_STARTS):
+    raise _not_an_image(name)
+  data = start + file.read(MAX_BYTES)
+  if len(data) > MAX_BYTES:
+    raise UserError(f"{name} is larger than 2 GiB; make it smaller")
+  return data
+
+
+def _not_an_image(name: str) -> UserError:
+  return UserError(
+    f"{name} is not a JPEG, PNG, WebP or TIFF image; convert it to one"
+  )
+
+
+@contextlib.contextmanager
+def warnings_as_notes(name: str, notes: list[str]) -> Iterator[None]:
+  """Pillow's warnings of a damaged file become notes."""
+  with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    # The limit on pixels is ours; Pillow warns at another.
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    yield
+  for warning in caught:
+    if warning.category is UserWarning:
+      words = " ".join(str(warning.message).split()).rstrip(".")
+      notes.append(f"{name}: {words}.")
+    else:
+      warnings.warn_explicit(
+        warning.message, warning.category, warning.filename, warning.lineno
+      )
+
+
+_stderr = threading.Lock()
+
+
+@contextlib.contextmanager
+def prints_as_notes(name: str, notes: list[str]) -> Iterator[None]:
+  """What libtiff prints of a damaged file becomes a note.
+
+  It goes past Python, so that the process's standard error is a file meanwhile.
+  """
+  with _stderr, tempfile.TemporaryFile() as file:
+    try:
+      saved = os.dup(2)
+    except OSError:  # the process has none
+      yield
+      return
+    try:
+      os.dup2(file.fileno(), 2)
+      yield
+    finally:
+      os.dup2(saved, 2)
+      os.close(saved)
+    file.seek(0)
+    first = file.readline().decode(errors="replace").strip().rstrip(".")
+  if first:
+    notes.append(f"{name} is damaged in part: {first}.")
+
+
+@contextlib.contextmanager
+def explained(name: str) -> Iterator[None]:
+  """Pillow's errors as a line for people."""
+  try:
+    yield
+  except UserError:
+    raise
+  except UnidentifiedImageError:
+    raise UserError(
+      f"{name} is damaged, or of a kind of JPEG, PNG, WebP or TIFF that cannot "
+      "be read; save it anew"
+    ) from None
+  except Image.DecompressionBombError:
+    raise UserError(f"{name} has too many pixels; make it smaller") from None
+  except MemoryError:
+    raise UserError(f"{name} does not fit in memory; make it smaller") from None
+  except _PILLOW_ERRORS as error:
+    words = " ".join(str(error).split()) or type(error).__name__
+    raise UserError(
+      f"{name} is damaged or cut off ({words}); replace it"
+    ) from None
