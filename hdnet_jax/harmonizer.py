@@ -150,10 +150,12 @@ class Harmonizer:
     feather: float = 0.0,
     background: bool = False,
   ) -> list[Image.Image | np.ndarray]:
-    """What a call makes of each pair (composite, mask), in less time.
+    """What a call makes of each pair (composite, mask); options as there.
 
-    Sizes and kinds may differ. Pairs are taken, and files read, a few at a
-    time. Results may differ from those of calls by the rounding of floats.
+    In mode "guided" it takes less time than calls do where there are several
+    cores, or an accelerator. Sizes and kinds may differ. Pairs are taken, and
+    files read, a few at a time. Results may differ from those of calls by the
+    rounding of floats.
     """
     results = []
     for chunk in chunks(pairs, BATCH):

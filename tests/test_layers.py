@@ -40,7 +40,7 @@ PARTS = {
   ),
   # No training library: using the model needs a small install.
   "inference": (
-    ("errors", "config", "data", "images", "model", "weights"),
+    ("errors", "config", "files", "data", "images", "model", "weights"),
     ("jax", "numpy", "PIL", "scipy"),
   ),
   "evaluation": (
@@ -63,17 +63,16 @@ PARTS = {
     (*BASE, "command_line", "evaluation", "training"),
     ("absl", "jax", "ml_collections"),
   ),
+  "harmonizer": (
+    (*BASE, "data", "weights", "inference", "training"),
+    ("numpy", "PIL"),
+  ),
   "commands": (
     (
-      *BASE,
-      "__init__",
-      "data",
-      "weights",
-      "evaluation",
-      "training",
-      "ablation",
+      *(*BASE, "__init__", "data", "weights", "inference", "evaluation"),
+      *("training", "ablation", "harmonizer"),
     ),
-    (),
+    ("numpy", "PIL", "rich"),
   ),
   "cli": (("errors", "commands"), ()),
 }

@@ -21,9 +21,9 @@ def add(commands) -> None:
     commands,
     "harmonize",
     help="recolour the pasted object of a composite, so that it fits",
-    description="Recolours the part of an image that its mask marks (white), so "
-    "that it fits the rest, at the image's own size. Everything else stays as "
-    "it is. Colours are those of the image's own profile, which is kept, as "
+    description="Recolours the part of an image that its mask marks (white), "
+    "so that it fits the rest, at the image's own size. Everything else stays "
+    "as it is. Colours are those of the image's own profile, which is kept, as "
     "are its other metadata.",
     epilog="""examples:
   hdnet harmonize composite.jpg mask.png -o out.png --weights runs/quickstart

@@ -6,8 +6,10 @@ The core of the public `hdnet_jax.Harmonizer`, which knows of files and images.
 import dataclasses
 import itertools
 import math
+import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, get_args
 
 import jax
@@ -22,6 +24,7 @@ from hdnet_jax.model.hdnet import REDUCTION, HDNet, blend
 
 Mode = Literal["guided", "direct"]
 BATCH = 8  # images that the network sees at once, where there are many
+_MOST_THREADS = 4  # each takes some 100 MB to fit the change of a 256x256 image
 Pair = tuple[np.ndarray, np.ndarray]  # a composite and its mask
 
 
@@ -97,8 +100,8 @@ class SizedNetwork:
   ) -> list[np.ndarray]:
     """What a call makes of each pair; sizes and types may differ.
 
-    In mode "guided" the network sees BATCH of them at once, which takes less
-    time.
+    In mode "guided" the network sees BATCH of them at once, and the rest of the
+    work is done in threads.
     """
     check_options(strength, feather)
     pairs = [_checked(*pair) for pair in pairs]
@@ -111,14 +114,19 @@ class SizedNetwork:
     ]
     busy = [index for index, result in enumerate(results) if result is None]
     size = BATCH if self.mode == "guided" and len(busy) > 1 else 1
-    for chunk in chunks(busy, size):
-      seen = [self._seen(pairs[index][0], insides[index]) for index in chunk]
-      outputs = self._run(seen, size)
-      for index, one, output in zip(chunk, seen, outputs, strict=False):
-        composite, mask = pairs[index]
-        results[index] = self._change(
-          composite, feathered(mask, feather), one, output, strength
-        )
+
+    def change(index: int, seen: Pair, output: np.ndarray) -> None:
+      composite, mask = pairs[index]
+      results[index] = self._change(
+        composite, feathered(mask, feather), seen, output, strength
+      )
+
+    threads = min(os.cpu_count() or 1, _MOST_THREADS)
+    with ThreadPoolExecutor(threads if size > 1 else 1) as pool:
+      for chunk in chunks(busy, size):
+        seen = [self._seen(pairs[index][0], insides[index]) for index in chunk]
+        outputs = self._run(seen, size)
+        list(pool.map(change, chunk, seen, outputs))  # raises what they raise
     return results
 
   def _seen(self, composite: np.ndarray, inside: np.ndarray) -> Pair:
