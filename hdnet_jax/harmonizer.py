@@ -152,10 +152,10 @@ class Harmonizer:
   ) -> list[Image.Image | np.ndarray]:
     """What a call makes of each pair (composite, mask); options as there.
 
-    In mode "guided" it takes less time than calls do where there are several
-    cores, or an accelerator. Sizes and kinds may differ. Pairs are taken, and
-    files read, a few at a time. Results may differ from those of calls by the
-    rounding of floats.
+    In mode "guided" the network sees 8 images at once, and the rest of the work
+    is done in threads. Sizes and kinds may differ. Pairs are taken, and files
+    read, 8 at a time. Results may differ from those of calls by the rounding of
+    floats.
     """
     results = []
     for chunk in chunks(pairs, BATCH):

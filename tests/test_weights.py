@@ -381,6 +381,7 @@ def test_export(ema_decay, tmp_path, capsys):
     "checkpoint": "last",
     "hdnet_jax": hdnet_jax.__version__,
     "data": "embedded",
+    "image_size": "256",
   }
   assert str(tmp_path).encode() not in out.read_bytes()
   assert names(out.parent) == ["w.safetensors"]

@@ -65,6 +65,8 @@ def _export(options: argparse.Namespace) -> None:
     "checkpoint": options.checkpoint,
     "hdnet_jax": hdnet_jax.__version__,
     "data": config.data.source,
+    # What the network should see.
+    "image_size": str(config.data.image_size),
   }
   weights.save(out, params, config.model, provenance, options.dtype)
   count = sum(leaf.size for leaf in weights.flatten(params).values())

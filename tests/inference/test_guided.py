@@ -164,3 +164,39 @@ def test_maps_are_stretched_with_half_pixel_centres():
   ramp = np.clip((np.arange(8) + 0.5) / 4 - 0.5, 0, 1)
   expected = 255 * 0.4 * (ramp[:, None] + ramp)
   assert np.abs(result[..., 0] - expected).max() <= 0.51
+
+
+@pytest.mark.parametrize(
+  ("dtype", "white"),
+  [("uint8", 255), ("uint16", 65535), ("float32", 1), ("float64", 1)],
+)
+def test_every_depth_has_its_own_white(rng, dtype, white):
+  image = (photo(rng, 20, 30) / 255 * white).astype(dtype)
+  maps = np.zeros((3, 4, 8, 8), np.float32)
+  maps[:, 3] = 0.25
+  result = guided.apply(maps, image, np.ones((20, 30), bool))
+  assert result.dtype == dtype
+  expected = np.minimum(image + 0.25 * white, white)
+  atol = 0.51 if white > 1 else 1e-6
+  np.testing.assert_allclose(result, expected, atol=atol)
+
+
+def test_other_types_have_no_white():
+  with pytest.raises(ValueError, match="uint16, float32, float64, not int32"):
+    guided.peak(np.dtype(np.int32))
+
+
+@pytest.mark.parametrize("strength", [1.0, 0.5, 0.0])
+def test_mixed_by_mask_and_strength(rng, strength):
+  image, changed = rng.uniform(size=(2, 20, 30, 3))
+  mask = rng.uniform(size=(20, 30)).astype(np.float32)
+  mask[:5] = 0
+  # What is changed is clipped first: a soft edge of it is not too bright.
+  changed[10:] += 1
+  result = guided.mix(
+    image, mask, lambda part: np.moveaxis(changed[part], -1, 0).copy(), strength
+  )
+  share = strength * mask[..., None].astype(float)
+  expected = share * np.minimum(changed, 1) + (1 - share) * image
+  np.testing.assert_allclose(result, expected, atol=1e-7)
+  np.testing.assert_array_equal(result[:5], image[:5])
