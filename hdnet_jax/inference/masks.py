@@ -112,7 +112,7 @@ def _gray(
       "a mask must be gray: white for foreground, black for background; save "
       "it in gray"
     )
-  return samples.mean(axis=-1)
+  return np.median(samples, axis=-1)  # of equal ones, exactly that
 
 
 def _unit(decoded: Decoded, samples: np.ndarray) -> np.ndarray:

@@ -1,0 +1,201 @@
+"""`hdnet harmonize`, with a small network of random weights."""
+
+import io
+import pathlib
+import sys
+import types
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+from hdnet_jax import cli, weights
+from hdnet_jax.config import ModelConfig
+from hdnet_jax.model.hdnet import HDNet
+
+HEIGHT, WIDTH = 40, 56
+
+
+@pytest.fixture(scope="module", autouse=True)
+def unoptimized():
+  """Compiles in a fraction of the time."""
+  jax.config.update("jax_disable_most_optimizations", True)
+  yield
+  jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory) -> pathlib.Path:
+  model = ModelConfig(width=2)
+  image, mask = jnp.zeros((1, 8, 8, 3)), jnp.zeros((1, 8, 8, 1))
+  shapes = jax.eval_shape(HDNet(2).init, jax.random.key(0), image, mask)
+  rng = np.random.default_rng(0)
+  params = jax.tree.map(
+    lambda leaf: 0.3 * rng.normal(size=leaf.shape), shapes["params"]
+  )
+  path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+  weights.save(path, params, model, {"image_size": "32"})
+  return path
+
+
+def save_pair(folder: pathlib.Path, name: str, seed: int = 0) -> None:
+  """NAME in folder/images and folder/masks, the object in the middle."""
+  rng = np.random.default_rng(seed)
+  coarse = rng.integers(40, 220, (5, 7, 3)).repeat(8, 0).repeat(8, 1)
+  mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+  mask[10:30, 12:40] = 255
+  for kind, pixels in (("images", coarse.astype(np.uint8)), ("masks", mask)):
+    path = folder / kind / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+@pytest.fixture
+def folder(tmp_path) -> pathlib.Path:
+  save_pair(tmp_path, "a.png")
+  return tmp_path
+
+
+def pixels(path: pathlib.Path) -> np.ndarray:
+  with Image.open(path) as image:
+    return np.asarray(image)
+
+
+@pytest.fixture
+def hdnet(network):
+  """Runs the command; `status` is 0 where it ends well."""
+
+  def run(*arguments, given=network, status=0):
+    words = ["harmonize", *map(str, arguments)]
+    if given:
+      words += ["--weights", str(given)]
+    try:
+      cli.main(words)
+    except SystemExit as stopped:
+      assert stopped.code == status
+    else:
+      assert status == 0
+
+  return run
+
+
+def test_the_object_changes_and_nothing_else(folder, hdnet):
+  pair = folder / "images/a.png", folder / "masks/a.png"
+  hdnet(*pair, "-o", folder / "out/b.png", "--compare")
+  before, after = pixels(pair[0]), pixels(folder / "out/b.png")
+  inside = pixels(pair[1]) > 0
+  assert (before[inside] != after[inside]).any()
+  np.testing.assert_array_equal(before[~inside], after[~inside])
+  both = pixels(folder / "out/b_compare.png")
+  np.testing.assert_array_equal(both, np.concatenate([before, after], axis=1))
+
+
+def test_the_other_way_round(folder, hdnet):
+  pair = folder / "images/a.png", folder / "masks/a.png"
+  hdnet(*pair, "-o", folder / "background.png", "--background")
+  hdnet(*pair, "-o", folder / "inverted.png", "--invert-mask")
+  before, after = pixels(pair[0]), pixels(folder / "background.png")
+  inside = pixels(pair[1]) > 0
+  np.testing.assert_array_equal(before[inside], after[inside])
+  assert (before[~inside] != after[~inside]).any()
+  np.testing.assert_array_equal(after, pixels(folder / "inverted.png"))
+
+
+def test_strength(folder, hdnet):
+  pair = folder / "images/a.png", folder / "masks/a.png"
+  for strength in (0, 0.5, 1):
+    hdnet(*pair, "-o", folder / f"{strength}.png", "--strength", strength)
+  none, half, whole = (
+    pixels(folder / f"{strength}.png").astype(int) for strength in (0, 0.5, 1)
+  )
+  np.testing.assert_array_equal(none, pixels(pair[0]))
+  assert np.abs(half - (none + whole) / 2).max() <= 1
+
+
+def test_a_folder(folder, hdnet, capsys):
+  save_pair(folder, "deep/b.png", seed=1)
+  save_pair(folder, "no_mask.png")
+  (folder / "masks/no_mask.png").unlink()
+  save_pair(folder, "broken.png")
+  (folder / "images/broken.png").write_bytes(b"\x89PNG no more")
+  (folder / "images/notes.txt").write_text("not an image")
+  flags = [
+    *("--input-dir", folder / "images", "--mask-dir", folder / "masks"),
+    *("--output-dir", folder / "out"),
+  ]
+  hdnet(*flags, status=2)
+  said = capsys.readouterr()
+  assert said.out == "2 harmonized, 0 skipped, 2 failed\n"
+  assert "no_mask.png has no mask no_mask.*" in said.err
+  assert "broken.png" in said.err
+  made = sorted(p for p in (folder / "out").rglob("*") if p.is_file())
+  assert made == [folder / "out/a.png", folder / "out/deep/b.png"]
+  hdnet(
+    *(
+      "--input-dir",
+      folder / "images/deep",
+      "--mask-dir",
+      folder / "masks/deep",
+    ),
+    *("--output-dir", folder / "out/deep", "--skip-existing"),
+  )
+  assert capsys.readouterr().out == "0 harmonized, 1 skipped, 0 failed\n"
+
+
+def test_streams(folder, hdnet, monkeypatch):
+  pair = folder / "images/a.png", folder / "masks/a.png"
+  hdnet(*pair, "-o", folder / "b.png")
+  sent = io.BytesIO()
+  stdin = io.BytesIO(pair[0].read_bytes())
+  monkeypatch.setattr(sys, "stdin", types.SimpleNamespace(buffer=stdin))
+  monkeypatch.setattr(sys, "stdout", types.SimpleNamespace(buffer=sent))
+  hdnet("-", pair[1], "-o", "-")
+  monkeypatch.undo()
+  assert sent.getvalue() == (folder / "b.png").read_bytes()
+
+
+def test_mistakes(folder, hdnet, capsys):
+  image, mask, out = (
+    str(folder / name) for name in ("images/a.png", "masks/a.png", "out.png")
+  )
+  Image.new("L", (8, 8)).save(folder / "small.png")
+  for arguments, words in (
+    ([], "give COMPOSITE, MASK and --output"),
+    ([image, mask], "give COMPOSITE, MASK and --output"),
+    (["-", "-", "-o", out], "only one of COMPOSITE and MASK can be stdin"),
+    ([image, mask, "-o", out, "--input-dir", "x"], "not both"),
+    (["--input-dir", "x"], "give all of --input-dir"),
+    (
+      ["--input-dir", "x", "--mask-dir", "y", "--output-dir", "z"],
+      "--input-dir x is not a folder",
+    ),
+    (["nothing.png", mask, "-o", out], "nothing.png does not exist"),
+    ([image, str(folder / "small.png"), "-o", out], "8x8 pixels"),
+    ([image, mask, "-o", image], "exists; give another path, or --force"),
+    ([image, mask, "-o", "out.bmp"], "no format that can be written"),
+    ([image, mask, "-o", out, "--strength", "2"], "strength"),
+    ([image, mask, "-o", out, "--quality", "0"], "quality is 0"),
+  ):
+    hdnet(*arguments, status=2)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert words in line
+  assert not (folder / "out.png").exists()
+
+
+def test_without_weights_nothing_is_made(folder, hdnet, capsys):
+  pair = folder / "images/a.png", folder / "masks/a.png"
+  hdnet(*pair, "-o", folder / "b.png", given=None, status=2)
+  assert "configs/quickstart.py" in capsys.readouterr().err
+  assert not (folder / "b.png").exists()
+
+
+def test_an_odd_mask_is_told(folder, hdnet, capsys):
+  Image.new("L", (WIDTH, HEIGHT)).save(folder / "empty.png")
+  hdnet(folder / "images/a.png", folder / "empty.png", "-o", folder / "b.png")
+  assert "covers nothing" in capsys.readouterr().err
+  np.testing.assert_array_equal(
+    pixels(folder / "b.png"), pixels(folder / "images/a.png")
+  )
