@@ -184,6 +184,9 @@ def _do(task: _Task, harmonizer, options: argparse.Namespace) -> list[str]:
   picture = files.read_picture(task.composite)
   # What cannot be written is found before anything is computed.
   files.check_output(picture, task.output, options.quality, options.force)
+  comparison = task.output.with_name(f"{task.output.stem}_compare.png")
+  if options.compare and comparison.exists() and not options.force:
+    raise UserError(f"{comparison} exists; move it, or give --force")
   mask = masks.read_mask(
     task.mask, picture.size, options.resize_mask, options.invert_mask
   )
@@ -198,7 +201,7 @@ def _do(task: _Task, harmonizer, options: argparse.Namespace) -> list[str]:
     picture, pixels, task.output, options.quality, changed, options.force
   )
   if options.compare:
-    _write_comparison(picture.pixels, pixels, task.output, options.force)
+    _write_comparison(picture.pixels, pixels, comparison)
   return notes
 
 
@@ -215,22 +218,16 @@ def _changed(harmonizer, pixels, mask, options: argparse.Namespace) -> Any:
     raise UserError(str(error)) from None
 
 
-def _write_comparison(
-  before, after, path: pathlib.Path, force: bool
-) -> pathlib.Path:
+def _write_comparison(before, after, path: pathlib.Path) -> None:
   import numpy as np
   from PIL import Image
 
   from hdnet_jax.files import write_then_rename
 
-  path = path.with_name(f"{path.stem}_compare.png")
-  if path.exists() and not force:
-    raise UserError(f"{path} exists; move it, or give --force")
   both = np.concatenate([before, after], axis=1)
   if both.dtype == np.uint16:
     both = (both // 257).astype(np.uint8)  # a picture to look at
   write_then_rename(path, Image.fromarray(both).save)
-  return path
 
 
 def _harmonize_folder(options: argparse.Namespace) -> None:

@@ -71,12 +71,12 @@ def hdnet(network):
     words = ["harmonize", *map(str, arguments)]
     if given:
       words += ["--weights", str(given)]
-    try:
+    if not status:
       cli.main(words)
-    except SystemExit as stopped:
-      assert stopped.code == status
-    else:
-      assert status == 0
+      return
+    with pytest.raises(SystemExit) as stopped:
+      cli.main(words)
+    assert stopped.value.code == status
 
   return run
 
@@ -166,7 +166,7 @@ def test_mistakes(folder, hdnet, capsys):
     ([image, mask], "give COMPOSITE, MASK and --output"),
     (["-", "-", "-o", out], "only one of COMPOSITE and MASK can be stdin"),
     ([image, mask, "-o", out, "--input-dir", "x"], "not both"),
-    (["--input-dir", "x"], "give all of --input-dir"),
+    (["--input-dir", "x"], "--mask-dir and --output-dir, all three"),
     (
       ["--input-dir", "x", "--mask-dir", "y", "--output-dir", "z"],
       "--input-dir x is not a folder",
