@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from hdnet_jax.commands import (
   ablation,
   compare,
+  compose,
   export_weights,
   harmonize,
   prepare,
 )
 from hdnet_jax.errors import UserError
 
-COMMANDS = (harmonize, prepare, compare, ablation, export_weights)
+COMMANDS = (harmonize, compose, prepare, compare, ablation, export_weights)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -49,6 +50,7 @@ def make_parser() -> argparse.ArgumentParser:
     formatter_class=argparse.RawDescriptionHelpFormatter,
     epilog="""examples:
   hdnet harmonize composite.jpg mask.png -o out.png --weights runs/quickstart
+  hdnet compose cutout.png photo.jpg --at 400,250 -o out.png
   hdnet prepare iharmony4 --root data/iharmony4
   hdnet compare runs/base runs/hdnet
   hdnet ablation --workdir runs/ablation --config.data.root=data/iharmony4

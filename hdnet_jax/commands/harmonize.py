@@ -32,7 +32,8 @@ def add(commands) -> None:
   curl -s URL | hdnet harmonize - mask.png -o - > out.png""",
   )
   _add_files(parser)
-  _add_changes(parser)
+  _add_masks(parser)
+  add_changes(parser)
   parser.set_defaults(run=_harmonize, failure=2)
 
 
@@ -77,7 +78,17 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
   )
 
 
-def _add_changes(parser: argparse.ArgumentParser) -> None:
+def _add_masks(parser: argparse.ArgumentParser) -> None:
+  parser.add_argument(
+    "--invert-mask", action="store_true", help="black is the object"
+  )
+  parser.add_argument(
+    "--resize-mask", action="store_true", help="take masks of another size"
+  )
+
+
+def add_changes(parser: argparse.ArgumentParser) -> None:
+  """What is done to the object, of `compose`, too."""
   parser.add_argument(
     "--weights",
     default="hdnet-lite",
@@ -111,12 +122,6 @@ def _add_changes(parser: argparse.ArgumentParser) -> None:
     action="store_true",
     help="change the background to fit the object instead",
   )
-  parser.add_argument(
-    "--invert-mask", action="store_true", help="black is the object"
-  )
-  parser.add_argument(
-    "--resize-mask", action="store_true", help="take masks of another size"
-  )
 
 
 def _harmonize(options: argparse.Namespace) -> None:
@@ -140,7 +145,7 @@ def _harmonize(options: argparse.Namespace) -> None:
     raise UserError("only one of COMPOSITE and MASK can be stdin")
   with _output(options.output) as path:
     task = _Task(_source(options.composite), _source(options.mask), path)
-    for note in _do(task, _load(options), options):
+    for note in _do(task, load(options), options):
       print(note, file=sys.stderr)
 
 
@@ -170,7 +175,8 @@ def _output(name: str) -> Iterator[pathlib.Path]:
     sys.stdout.buffer.flush()
 
 
-def _load(options: argparse.Namespace):
+def load(options: argparse.Namespace):
+  """The harmonizer of --weights and --mode."""
   from hdnet_jax.harmonizer import Harmonizer
 
   return Harmonizer.from_pretrained(options.weights, mode=options.mode)
@@ -178,7 +184,6 @@ def _load(options: argparse.Namespace):
 
 def _do(task: _Task, harmonizer, options: argparse.Namespace) -> list[str]:
   """Harmonizes an image; returns what is to be said about it."""
-  from hdnet_jax.harmonizer import MaskWarning
   from hdnet_jax.inference import files, masks
 
   picture = files.read_picture(task.composite)
@@ -193,9 +198,7 @@ def _do(task: _Task, harmonizer, options: argparse.Namespace) -> list[str]:
   notes = [*picture.notes]
   if report := masks.mask_report(mask):
     notes.append(report)
-  with warnings.catch_warnings():
-    warnings.simplefilter("ignore", MaskWarning)  # is reported above
-    pixels = _changed(harmonizer, picture.pixels, mask, options)
+  pixels = change(harmonizer, picture.pixels, mask, options)
   changed = 1 - mask if options.background else mask
   notes += files.write_picture(
     picture, pixels, task.output, options.quality, changed, options.force
@@ -205,17 +208,22 @@ def _do(task: _Task, harmonizer, options: argparse.Namespace) -> list[str]:
   return notes
 
 
-def _changed(harmonizer, pixels, mask, options: argparse.Namespace) -> Any:
-  try:
-    return harmonizer(
-      pixels,
-      mask,
-      strength=options.strength,
-      feather=options.feather,
-      background=options.background,
-    )
-  except ValueError as error:  # of the options; images were read by us
-    raise UserError(str(error)) from None
+def change(harmonizer, pixels, mask, options: argparse.Namespace) -> Any:
+  """What the harmonizer makes of arrays, as the options say."""
+  from hdnet_jax.harmonizer import MaskWarning
+
+  with warnings.catch_warnings():
+    warnings.simplefilter("ignore", MaskWarning)  # ours names the remedy
+    try:
+      return harmonizer(
+        pixels,
+        mask,
+        strength=options.strength,
+        feather=options.feather,
+        background=options.background,
+      )
+    except ValueError as error:  # of the options: the images were read by us
+      raise UserError(str(error)) from None
 
 
 def _write_comparison(before, after, path: pathlib.Path) -> None:
@@ -236,7 +244,7 @@ def _harmonize_folder(options: argparse.Namespace) -> None:
   from rich.progress import MofNCompleteColumn, Progress
 
   tasks, failures = _find_tasks(options)
-  harmonizer = _load(options)
+  harmonizer = load(options)
   done = skipped = 0
   console = Console(stderr=True, highlight=False, markup=False)
   columns = (*Progress.get_default_columns(), MofNCompleteColumn())

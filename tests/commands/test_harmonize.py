@@ -1,4 +1,4 @@
-"""`hdnet harmonize`, with a small network of random weights."""
+"""`hdnet harmonize` and `compose`, with a small network of random weights."""
 
 import io
 import pathlib
@@ -67,8 +67,8 @@ def pixels(path: pathlib.Path) -> np.ndarray:
 def hdnet(network):
   """Runs the command; `status` is 0 where it ends well."""
 
-  def run(*arguments, given=network, status=0):
-    words = ["harmonize", *map(str, arguments)]
+  def run(*arguments, given=network, status=0, command="harmonize"):
+    words = [command, *map(str, arguments)]
     if given:
       words += ["--weights", str(given)]
     if not status:
@@ -199,3 +199,24 @@ def test_an_odd_mask_is_told(folder, hdnet, capsys):
   np.testing.assert_array_equal(
     pixels(folder / "b.png"), pixels(folder / "images/a.png")
   )
+
+
+def test_compose(folder, hdnet, capsys):
+  cutout = np.full((10, 12, 4), 90, np.uint8)
+  cutout[..., 3] = 0
+  cutout[2:8, 2:10, 3] = 255
+  Image.fromarray(cutout).save(folder / "cutout.png")
+  photo, out = folder / "images/a.png", folder / "out.png"
+  files = [folder / "cutout.png", photo, "-o", out]
+  hdnet(*files, "--at", "20,10", command="compose")
+  before, after = pixels(photo), pixels(out)
+  changed = np.zeros((HEIGHT, WIDTH), bool)
+  changed[12:18, 22:30] = True
+  np.testing.assert_array_equal(before[~changed], after[~changed])
+  assert (after[changed] != 90).any()  # it is not only pasted
+  hdnet(*files, "--at=10", "--force", command="compose", status=2)
+  assert "--at 10 is not X,Y" in capsys.readouterr().err
+  hdnet(*files, "--scale", 0, "--force", command="compose", status=2)
+  assert "--scale is above 0" in capsys.readouterr().err
+  hdnet(*files, command="compose", status=2)
+  assert "out.png exists" in capsys.readouterr().err

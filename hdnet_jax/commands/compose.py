@@ -1,0 +1,78 @@
+"""`hdnet compose`: a cut-out pasted on a photo, and harmonized."""
+
+import argparse
+import math
+import sys
+
+from hdnet_jax.commands.harmonize import add_changes, change, load
+from hdnet_jax.commands.parser import add_parser
+from hdnet_jax.errors import UserError
+
+
+def add(commands) -> None:
+  parser = add_parser(
+    commands,
+    "compose",
+    help="paste a cut-out on a photo, and harmonize it",
+    description="Pastes an image with transparency on a photo, and recolours "
+    "it so that it fits.",
+    epilog="""examples:
+  hdnet compose cutout.png photo.jpg --at 400,250 --scale 0.5 -o out.png \\
+      --weights runs/quickstart""",
+  )
+  parser.add_argument("cutout", metavar="CUTOUT", help="image with alpha")
+  parser.add_argument("photo", metavar="PHOTO", help="what it goes on")
+  parser.add_argument(
+    "-o", "--output", required=True, metavar="OUT", help="image to write"
+  )
+  parser.add_argument(
+    "--at",
+    default="0,0",
+    metavar="X,Y",
+    help="where the cut-out's left upper corner goes, in pixels of the photo "
+    "(default: 0,0); as --at=-20,40 where it is negative",
+  )
+  parser.add_argument(
+    "--scale",
+    type=float,
+    default=1.0,
+    metavar="S",
+    help="of the cut-out (default: 1)",
+  )
+  parser.add_argument(
+    "--force", action="store_true", help="replace OUT where it exists"
+  )
+  parser.add_argument(
+    "--quality", type=int, default=95, metavar="Q", help="as of hdnet harmonize"
+  )
+  add_changes(parser)
+  parser.set_defaults(run=_compose, failure=2)
+
+
+def _compose(options: argparse.Namespace) -> None:
+  from hdnet_jax.inference import compose, files
+
+  if not 0 < options.scale < math.inf:
+    raise UserError(f"--scale is above 0, not {options.scale}")
+  place = _place(options.at)
+  cutout = files.read_picture(options.cutout)
+  background = files.read_picture(options.photo)
+  files.check_output(background, options.output, options.quality, options.force)
+  composite, mask = compose.paste(cutout, background, place, options.scale)
+  pixels = change(load(options), composite, mask, options)
+  # Pixels that are still the photo's are written as the photo has them.
+  notes = files.write_picture(
+    background, pixels, options.output, options.quality, force=options.force
+  )
+  for note in (*cutout.notes, *background.notes, *notes):
+    print(note, file=sys.stderr)
+
+
+def _place(text: str) -> tuple[int, int]:
+  try:
+    x, y = (int(number) for number in text.split(","))
+  except ValueError:
+    raise UserError(
+      f"--at {text} is not X,Y in whole pixels, as in --at 400,250"
+    ) from None
+  return x, y

@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+
+from hdnet_jax.errors import UserError
+from hdnet_jax.inference.compose import paste
+from hdnet_jax.inference.files import Picture
+
+
+def cutout(alpha, level: int = 200, dtype=np.uint8) -> Picture:
+  alpha = np.array(alpha, dtype)
+  pixels = np.full((*alpha.shape, 3), level, dtype)
+  pixels[alpha == 0] = 7  # a colour that nobody is to see
+  return Picture(pixels, alpha, name="cutout.png")
+
+
+@pytest.fixture
+def photo(rng) -> Picture:
+  pixels = rng.integers(0, 256, (20, 30, 3), dtype=np.uint8)
+  return Picture(pixels, name="photo.jpg")
+
+
+def test_pasted_as_it_is(photo):
+  alpha = np.zeros((4, 6))
+  alpha[1:3, 1:5] = 255
+  alpha[1, 1] = 128
+  composite, mask = paste(cutout(alpha), photo, (10, 5), 1.0)
+  np.testing.assert_allclose(mask[5:9, 10:16], alpha / 255, atol=1e-6)
+  assert np.count_nonzero(mask) == 8
+  np.testing.assert_array_equal(composite[mask == 1], 200)
+  untouched = mask == 0
+  np.testing.assert_array_equal(composite[untouched], photo.pixels[untouched])
+  # Half of it shows the photo below.
+  share = 128 / 255
+  expected = share * 200 + (1 - share) * photo.pixels[6, 11].astype(float)
+  np.testing.assert_allclose(composite[6, 11], expected, atol=0.51)
+
+
+@pytest.mark.parametrize("at", [(-2, -1), (27, 18), (-1, 17)])
+def test_what_lies_outside_is_left_out(photo, at):
+  composite, mask = paste(cutout(np.full((4, 6), 255)), photo, at, 1.0)
+  y, x = np.mgrid[:20, :30]
+  x_in = (x >= at[0]) & (x < at[0] + 6)
+  y_in = (y >= at[1]) & (y < at[1] + 4)
+  np.testing.assert_array_equal(mask, x_in & y_in)
+  assert (composite[mask > 0] == 200).all()
+
+
+def test_scaled_without_a_rim(photo):
+  alpha = np.zeros((8, 8))
+  alpha[2:6, 2:6] = 255
+  composite, mask = paste(cutout(alpha), photo, (3, 3), 2.0)
+  assert mask[:, 19:].max() == 0
+  assert mask.sum() == pytest.approx(4 * 16, rel=0.05)
+  # The colour of what is transparent does not come through at the edges.
+  assert (composite[mask > 0.99] == 200).all()
+  edge = (mask > 0.3) & (mask < 0.99)
+  share = mask[edge][:, None]
+  above = (composite[edge] - (1 - share) * photo.pixels[edge]) / share
+  np.testing.assert_allclose(above, 200, atol=3)
+
+
+def test_depths_meet(photo):
+  deep = Picture(photo.pixels.astype(np.uint16) * 257, name="photo.png")
+  composite, _ = paste(cutout(np.full((4, 6), 255)), deep, (1, 1), 1.0)
+  assert composite.dtype == np.uint16
+  assert (composite[1:5, 1:7] == 200 * 257).all()
+  full = np.full((4, 6), 65535)
+  sixteen = cutout(full, level=200 * 257, dtype=np.uint16)
+  composite, _ = paste(sixteen, photo, (1, 1), 1.0)
+  assert (composite[1:5, 1:7] == 200).all()
+
+
+@pytest.mark.parametrize("at", [(30, 0), (0, 20), (-6, 0), (0, -4)])
+def test_nothing_of_it_on_the_photo(photo, at):
+  with pytest.raises(UserError, match=r"is not on photo\.jpg, which is 30x20"):
+    paste(cutout(np.full((4, 6), 255)), photo, at, 1.0)
+
+
+def test_a_cutout_without_alpha(photo):
+  with pytest.raises(UserError, match=r"photo\.jpg has no transparency"):
+    paste(photo, photo, (0, 0), 1.0)
