@@ -63,7 +63,9 @@ except TypeCheckError:
   [
     ("paper", 3, "mask", "bfloat16"),
     ("official", 1, "learned_mask", "float32"),
-    ("none", 1, "spatial_attention", "float32"),
+    pytest.param(
+      *("none", 1, "spatial_attention", "float32"), marks=pytest.mark.slow
+    ),
   ],
 )
 def test_signatures_say_the_truth(local, neighbors, world, dtype):

@@ -366,7 +366,9 @@ def make_run(workdir: pathlib.Path, ema_decay: float = 0.0) -> dict:
   return states
 
 
-@pytest.mark.parametrize("ema_decay", [0.0, 0.9])
+@pytest.mark.parametrize(
+  "ema_decay", [pytest.param(0.0, marks=pytest.mark.slow), 0.9]
+)
 def test_export(ema_decay, tmp_path, capsys):
   states = make_run(tmp_path / "run", ema_decay)
   out = tmp_path / "new/w.safetensors"

@@ -23,6 +23,14 @@ ROOT = pathlib.Path(__file__).parents[2]
 SPLITS = {"train": 10, "validation": 3, "test": 3}
 
 
+@pytest.fixture(scope="module", autouse=True)
+def unoptimized():
+  """Compiles in a fraction of the time; `start` does so in its process."""
+  jax.config.update("jax_disable_most_optimizations", True)
+  yield
+  jax.config.update("jax_disable_most_optimizations", False)
+
+
 @pytest.fixture(scope="session")
 def photo_folder(tmp_path_factory) -> pathlib.Path:
   root = tmp_path_factory.mktemp("photos")
@@ -118,6 +126,7 @@ def start(
       **os.environ,
       "PYTHONPATH": str(ROOT),
       "JAX_NUM_CPU_DEVICES": str(devices),
+      "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
     },
     stdout=subprocess.PIPE,
     stderr=subprocess.STDOUT,

@@ -116,6 +116,7 @@ def test_eight_devices_run(config, tmp_path):
   assert int(one.step) == int(eight.step)
 
 
+@pytest.mark.slow  # test_step has the mean, test_weights its checkpoint
 def test_evaluation_uses_the_running_mean(config, tmp_path):
   config = dataclasses.replace(config, training=TrainingConfig(0.99))
   state = train_and_evaluate(config, tmp_path, jax.devices()[:1])
@@ -166,7 +167,15 @@ def test_other_config_is_refused_with_the_difference(config, finished):
   assert "seed: 0 -> 3" in str(error.value)
 
 
-@pytest.mark.parametrize("moment", ["_finite", "_log_step", "_validate"])
+@pytest.mark.parametrize(
+  "moment",
+  [
+    "_log_step",
+    *(
+      pytest.param(m, marks=pytest.mark.slow) for m in ("_finite", "_validate")
+    ),
+  ],
+)
 def test_stop_asked_for_at_any_moment_is_saved(
   config, tmp_path, monkeypatch, moment
 ):

@@ -90,6 +90,7 @@ def test_killed_run_ends_bitwise_equal(
   assert losses(whole).keys() == losses(workdir).keys()
 
 
+@pytest.mark.slow  # test_loop stops a run in this process
 def test_sigterm_saves_and_exits_cleanly(
   program, long_config, tmp_path, uninterrupted
 ):
