@@ -286,7 +286,15 @@ def make_iharmony4(root: pathlib.Path, photo_folder: pathlib.Path) -> None:
     (root / f"IHD_{split}.txt").write_text("".join(lines))
 
 
-@pytest.mark.parametrize("source", ["folder", "iharmony4", "embedded"])
+@pytest.mark.parametrize(
+  "source",
+  [
+    "folder",
+    "iharmony4",
+    # The gate runs the quickstart.
+    pytest.param("embedded", marks=pytest.mark.slow),
+  ],
+)
 def test_other_sources_train_a_step(config, photo_folder, tmp_path, source):
   make_iharmony4(tmp_path, photo_folder)
   if source == "iharmony4":
