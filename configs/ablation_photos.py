@@ -1,8 +1,7 @@
 """Table 3 and Figure 5 in small: HDNet-lite on a folder of photos.
 
 A row is `configs/ablation_photos.py:ROW`; `hdnet ablation` runs all of them.
-The numbers of docs/ablations.md are from here. Set --config.data.root to a
-folder with images/, masks/ and manifest.csv.
+Set --config.data.root to a folder with images/, masks/ and manifest.csv.
 """
 
 from hdnet_jax import config
