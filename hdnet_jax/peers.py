@@ -91,7 +91,7 @@ class Peers:
     self._changed = threading.Condition()
     self._met = dict.fromkeys(connections, 0)  # how often each has come
     self._meetings = 0
-    self._leaving = False
+    self._over = False  # a loss, or the end: what closes now is no news
     for rank, connection in connections.items():
       connection.settimeout(None)
       connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -117,12 +117,12 @@ class Peers:
 
   def leave(self) -> None:
     """Says farewell: that this process ends is no loss."""
-    self._leaving = True
+    self._over = True
     self._send("bye")
 
   def break_off(self) -> None:
     """Closes without a farewell: the others stop, too."""
-    self._leaving = True
+    self._over = True
     for connection in self._connections.values():
       with contextlib.suppress(OSError):  # closed by the other end
         connection.shutdown(socket.SHUT_RDWR)
@@ -143,7 +143,10 @@ class Peers:
         with self._changed:
           self._met[rank] += 1
           self._changed.notify_all()
-    if not self._leaving:
+    # The first loss counts: those who hear of it close their connections, too.
+    with self._changed:
+      first, self._over = not self._over, True
+    if first:
       self._send(f"lost {rank}")
       self._on_loss(rank)
 

@@ -25,12 +25,7 @@ from hdnet_jax.model.hdnet import HDNet
 SIZE, MODEL, SHAPE = 32, ModelConfig(width=2), (24, 40)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def unoptimized():
-  """Compiles in a fraction of the time."""
-  jax.config.update("jax_disable_most_optimizations", True)
-  yield
-  jax.config.update("jax_disable_most_optimizations", False)
+pytestmark = pytest.mark.usefixtures("unoptimized")
 
 
 @functools.cache

@@ -18,12 +18,7 @@ from hdnet_jax.model.hdnet import HDNet
 HEIGHT, WIDTH = 40, 56
 
 
-@pytest.fixture(scope="module", autouse=True)
-def unoptimized():
-  """Compiles in a fraction of the time."""
-  jax.config.update("jax_disable_most_optimizations", True)
-  yield
-  jax.config.update("jax_disable_most_optimizations", False)
+pytestmark = pytest.mark.usefixtures("unoptimized")
 
 
 @pytest.fixture(scope="module")

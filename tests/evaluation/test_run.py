@@ -20,12 +20,7 @@ from hdnet_jax.sharding import make_mesh
 COUNT, SIZE, WIDTH = 7, 32, 2
 
 
-@pytest.fixture(scope="module", autouse=True)
-def unoptimized():
-  """Compiles in a fraction of the time."""
-  jax.config.update("jax_disable_most_optimizations", True)
-  yield
-  jax.config.update("jax_disable_most_optimizations", False)
+pytestmark = pytest.mark.usefixtures("unoptimized")
 
 
 class Photos(list):

@@ -17,12 +17,7 @@ SIZE, MODEL = 32, ModelConfig(width=2)
 SIZES = [(16, 16), (45, 61), (31, 2000), (400, 17)]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def unoptimized():
-  """Compiles in a fraction of the time."""
-  jax.config.update("jax_disable_most_optimizations", True)
-  yield
-  jax.config.update("jax_disable_most_optimizations", False)
+pytestmark = pytest.mark.usefixtures("unoptimized")
 
 
 @functools.cache
