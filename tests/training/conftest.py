@@ -25,7 +25,7 @@ SPLITS = {"train": 10, "validation": 3, "test": 3}
 
 @pytest.fixture(scope="module", autouse=True)
 def unoptimized():
-  """Compiles in a fraction of the time; `start` does so in its process."""
+  """Compiles in a fraction of the time; `start` does not."""
   jax.config.update("jax_disable_most_optimizations", True)
   yield
   jax.config.update("jax_disable_most_optimizations", False)
@@ -126,7 +126,6 @@ def start(
       **os.environ,
       "PYTHONPATH": str(ROOT),
       "JAX_NUM_CPU_DEVICES": str(devices),
-      "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
     },
     stdout=subprocess.PIPE,
     stderr=subprocess.STDOUT,
