@@ -1,11 +1,15 @@
-"""The authors' PyTorch weights as ours; needs NumPy only.
+"""The authors' PyTorch weights as ours, and back.
 
 The conversion is the table `_names`: the authors' name, our path and how the
 array is laid out. Nothing is guessed: every leftover, missing or misshapen
-entry is reported at once.
+entry is reported at once. It needs NumPy only; reading and writing the authors'
+files needs PyTorch.
 """
 
+import pathlib
+import pickle
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,36 +18,39 @@ import numpy as np
 from hdnet_jax.config import ModelConfig
 from hdnet_jax.model.hdnet import HDNet
 
-Layout = Callable[[np.ndarray], np.ndarray]
+
+class Layout(NamedTuple):
+  """An array of theirs as ours, and of ours as theirs."""
+
+  ours: Callable[[np.ndarray], np.ndarray]
+  theirs: Callable[[np.ndarray], np.ndarray]
 
 
-def _conv(weight: np.ndarray) -> np.ndarray:
-  """OIHW as HWIO."""
-  return weight.transpose(2, 3, 1, 0)
-
-
-def _deconv(weight: np.ndarray) -> np.ndarray:
-  """IOHW of a transposed convolution as the correlation that it applies."""
-  return weight.transpose(2, 3, 0, 1)[::-1, ::-1]
-
-
-def _dense(weight: np.ndarray) -> np.ndarray:
-  """[O, I, 1] or [O, I, 1, 1] of a 1x1 convolution as [I, O]."""
-  return weight.reshape(weight.shape[:2]).T
-
-
-def _grouped(weight: np.ndarray) -> np.ndarray:
-  """[2*C*C, 2, 1, 1] of MGD's grouped 1x1 convolution as [region, 2, C*C]."""
-  return weight.reshape(2, -1, weight.shape[1]).transpose(0, 2, 1)
-
-
-def _regions(bias: np.ndarray) -> np.ndarray:
-  """[2*C*C] as [region, C*C]."""
-  return bias.reshape(2, -1)
-
-
-def _vector(array: np.ndarray) -> np.ndarray:
-  return array
+# OIHW as HWIO.
+_CONV = Layout(
+  lambda weight: weight.transpose(2, 3, 1, 0),
+  lambda kernel: kernel.transpose(3, 2, 0, 1),
+)
+# IOHW of a transposed convolution as the correlation that it applies.
+_DECONV = Layout(
+  lambda weight: weight.transpose(2, 3, 0, 1)[::-1, ::-1],
+  lambda kernel: kernel[::-1, ::-1].transpose(2, 3, 0, 1),
+)
+# [O, I, 1] of a 1-d convolution as [I, O]; [O, I] will do.
+_LINE = Layout(
+  lambda weight: weight.reshape(weight.shape[:2]).T,
+  lambda kernel: kernel.T[:, :, None],
+)
+# [O, I, 1, 1] of a 2-d one as [I, O].
+_POINT = Layout(_LINE.ours, lambda kernel: kernel.T[:, :, None, None])
+# [2*C*C, 2, 1, 1] of MGD's grouped 1x1 convolution as [region, 2, C*C].
+_GROUPED = Layout(
+  lambda weight: weight.reshape(2, -1, weight.shape[1]).transpose(0, 2, 1),
+  lambda kernel: kernel.transpose(0, 2, 1).reshape(-1, 2, 1, 1),
+)
+# [2*C*C] as [region, C*C].
+_REGIONS = Layout(lambda bias: bias.reshape(2, -1), np.ravel)
+_VECTOR = Layout(lambda array: array, lambda array: array)
 
 
 _ENCODER = {
@@ -75,25 +82,25 @@ _RAIN = (
 def _names() -> dict[str, tuple[str, Layout]]:
   """The authors' name -> (our path, layout)."""
   table = {
-    "model_layer0.weight": ("x0/kernel", _conv),
-    "model_out.1.weight": ("out/kernel", _deconv),
-    "model_out.1.bias": ("out/bias", _vector),
-    "LD.linear.weight": ("ld/fuse/kernel", _dense),
-    "LD.linear.bias": ("ld/fuse/bias", _vector),
+    "model_layer0.weight": ("x0/kernel", _CONV),
+    "model_out.1.weight": ("out/kernel", _DECONV),
+    "model_out.1.bias": ("out/bias", _VECTOR),
+    "LD.linear.weight": ("ld/fuse/kernel", _LINE),
+    "LD.linear.bias": ("ld/fuse/bias", _VECTOR),
   }
   for ours, theirs in _ENCODER.items():
-    table[f"{theirs}.weight"] = (f"{ours}/conv/kernel", _conv)
+    table[f"{theirs}.weight"] = (f"{ours}/conv/kernel", _CONV)
   for ours, theirs in _DECODER.items():
-    table[f"{theirs}.1.weight"] = (f"{ours}/conv/kernel", _deconv)
+    table[f"{theirs}.1.weight"] = (f"{ours}/conv/kernel", _DECONV)
     for name in _RAIN:
-      table[f"{theirs}norm.{name}"] = (f"{ours}/rain/{name}", _vector)
+      table[f"{theirs}norm.{name}"] = (f"{ours}/rain/{name}", _VECTOR)
   for ours in ("y2", "y1", "y0"):
     theirs, mgd = f"{_DECODER[ours]}att.conv_kernel", f"mgd_{ours}"
     table |= {
-      f"{theirs}.1.weight": (f"{mgd}/squeeze/kernel", _dense),
-      f"{theirs}.1.bias": (f"{mgd}/squeeze/bias", _vector),
-      f"{theirs}.3.weight": (f"{mgd}/kernel", _grouped),
-      f"{theirs}.3.bias": (f"{mgd}/bias", _regions),
+      f"{theirs}.1.weight": (f"{mgd}/squeeze/kernel", _POINT),
+      f"{theirs}.1.bias": (f"{mgd}/squeeze/bias", _VECTOR),
+      f"{theirs}.3.weight": (f"{mgd}/kernel", _GROUPED),
+      f"{theirs}.3.bias": (f"{mgd}/bias", _REGIONS),
     }
   return table
 
@@ -135,7 +142,7 @@ def convert_state_dict(
       continue
     array = np.asarray(state_dict[name])
     try:
-      ours = np.ascontiguousarray(layout(array), dtype=np.float32)
+      ours = np.ascontiguousarray(layout.ours(array), dtype=np.float32)
     except (ValueError, IndexError):
       ours = None
     if ours is None or ours.shape != shapes[path]:
@@ -155,6 +162,127 @@ def convert_state_dict(
       + "\n  ".join(problems)
     )
   return config, params
+
+
+def make_state_dict(
+  params: Mapping, config: ModelConfig
+) -> dict[str, np.ndarray]:
+  """The authors' state dict of our parameters, the inverse of the above.
+
+  `conv_guide`, without which their network does not load, is of zeros: it takes
+  no part in what is computed.
+
+  Raises:
+    ValueError: where the network is not in the form that their code computes.
+  """
+  for name, value in (
+    ("local_dynamics", "official"),
+    ("neighbors", 1),
+    ("global_dynamics", "mask"),
+  ):
+    found = getattr(config, name)
+    if found != value:
+      raise ValueError(
+        f"the authors' code computes {name}={value!r}, not {found!r}"
+      )
+  state_dict = {}
+  for name, (path, layout) in _names().items():
+    leaf = params
+    for part in path.split("/"):
+      leaf = leaf[part]
+    array = np.asarray(leaf, np.float32)
+    state_dict[name] = np.ascontiguousarray(layout.theirs(array))
+    if name.endswith("conv_kernel.1.weight"):
+      guide = name.replace("conv_kernel.1.weight", "conv_guide")
+      channels = array.shape[0]
+      state_dict[f"{guide}.weight"] = np.zeros((2, channels, 1, 1), np.float32)
+      state_dict[f"{guide}.bias"] = np.zeros(2, np.float32)
+  return state_dict
+
+
+def differing(
+  state_dict: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]
+) -> list[str]:
+  """Used entries of `state_dict` that `other` does not hold bit for bit.
+
+  Types may differ where no bit is lost by it, as float16 in float32.
+  """
+  return [
+    name
+    for name, array in state_dict.items()
+    if not is_unused(name)
+    and (
+      other[name].size != array.size
+      or other[name].astype(array.dtype).tobytes() != array.tobytes()
+      or array.astype(other[name].dtype).tobytes() != other[name].tobytes()
+    )
+  ]
+
+
+def unwrap(checkpoint: Mapping) -> dict:
+  """The state dict inside what the authors' and others' programs save.
+
+  It may lie under `state_dict` or `netG`, and its names may start with
+  `module.` or `netG.`.
+  """
+  while isinstance(checkpoint, Mapping):
+    nested = checkpoint.get("state_dict", checkpoint.get("netG"))
+    if not isinstance(nested, Mapping):
+      break
+    checkpoint = nested
+  if not isinstance(checkpoint, Mapping):
+    raise ValueError(
+      f"a {type(checkpoint).__name__} in place of names and arrays: this is no "
+      "HDNet state dict"
+    )
+  state_dict = {}
+  for name, value in checkpoint.items():
+    name = str(name)
+    while name.startswith(("module.", "netG.")):
+      name = name.split(".", 1)[1]
+    state_dict[name] = value
+  return state_dict
+
+
+def read_checkpoint(path: pathlib.Path) -> dict[str, np.ndarray]:
+  """The state dict of a file of `torch.save`, unwrapped, as NumPy arrays.
+
+  Nothing but arrays and plain containers is read: no code of the file's runs.
+
+  Raises:
+    pickle.UnpicklingError: where the file holds anything else, or is none.
+    ValueError: where it is damaged, or holds no names and arrays.
+  """
+  import torch
+
+  try:
+    checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+  except (OSError, pickle.UnpicklingError):
+    raise
+  except Exception as error:  # at bytes of anything it raises anything
+    raise ValueError(str(error) or type(error).__name__) from error
+
+  def as_array(value) -> np.ndarray:
+    if not isinstance(value, torch.Tensor):
+      return np.asarray(value)
+    if value.dtype == torch.bfloat16:  # NumPy has none; it fits in float32
+      value = value.float()
+    return value.detach().numpy()
+
+  return {name: as_array(value) for name, value in unwrap(checkpoint).items()}
+
+
+def write_state_dict(
+  path: pathlib.Path, state_dict: Mapping[str, np.ndarray]
+) -> None:
+  """Writes a file that the authors' `load_state_dict` takes."""
+  import torch
+
+  # Copies, for torch warns of arrays that it may not write to.
+  tensors = {
+    name: torch.from_numpy(array.copy()) for name, array in state_dict.items()
+  }
+  torch.save(tensors, path)
 
 
 def parameter_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:

@@ -1,16 +1,32 @@
-"""Parity of the converted weights is `tests/model/test_parity.py`'s."""
+"""The authors' weights as ours and back, and `hdnet convert`.
 
+Parity of the converted weights is `tests/model/test_parity.py`'s.
+"""
+
+import argparse
 import functools
 import pathlib
+import pickle
 import runpy
+import sys
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from hdnet_jax import weights
+from hdnet_jax.commands import convert
 from hdnet_jax.config import ModelConfig
-from hdnet_jax.interop.torch import convert_state_dict, is_unused
+from hdnet_jax.errors import UserError
+from hdnet_jax.interop import torch as interop
+from hdnet_jax.interop.torch import (
+  convert_state_dict,
+  differing,
+  is_unused,
+  make_state_dict,
+  unwrap,
+)
 from hdnet_jax.model.hdnet import HDNet
 
 SCRIPT = pathlib.Path(__file__).parents[1] / "data" / "make_reference.py"
@@ -21,13 +37,13 @@ def script() -> dict:
   return runpy.run_path(str(SCRIPT))
 
 
-def make_state_dict(width: int = 1) -> dict[str, np.ndarray]:
+def authors(width: int = 1) -> dict[str, np.ndarray]:
   return script()["make_state_dict"](np.random.default_rng(0), width)
 
 
 @pytest.mark.parametrize("width", [1, 3])
 def test_width_is_found_and_every_parameter_filled(width):
-  config, params = convert_state_dict(make_state_dict(width))
+  config, params = convert_state_dict(authors(width))
   assert config == ModelConfig(width=width, local_dynamics="official")
   image, mask = jnp.ones((1, 8, 8, 3)), jnp.ones((1, 8, 8, 1))
   model = HDNet(width, "official")
@@ -39,7 +55,7 @@ def test_width_is_found_and_every_parameter_filled(width):
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_parameters_are_float32(dtype):
-  state_dict = make_state_dict()
+  state_dict = authors()
   _, params = convert_state_dict(
     {name: array.astype(dtype) for name, array in state_dict.items()}
   )
@@ -53,7 +69,7 @@ def test_parameters_are_float32(dtype):
 
 
 def test_layouts():
-  state_dict = make_state_dict()
+  state_dict = authors()
   _, params = convert_state_dict(state_dict)
   # [out, in, h, w] of a convolution.
   conv = state_dict["model_layer1.1.weight"]
@@ -75,7 +91,7 @@ def test_layouts():
 
 
 def test_a_linear_layer_may_lack_the_kernel_axis():
-  state_dict = make_state_dict()
+  state_dict = authors()
   _, expected = convert_state_dict(state_dict)
   state_dict["LD.linear.weight"] = state_dict["LD.linear.weight"][..., 0]
   _, params = convert_state_dict(state_dict)
@@ -85,7 +101,7 @@ def test_a_linear_layer_may_lack_the_kernel_axis():
 
 
 def test_the_unused_guide_is_dropped():
-  state_dict = make_state_dict()
+  state_dict = authors()
   unused = [name for name in state_dict if is_unused(name)]
   assert sorted(unused) == [
     f"model_layer{layer}att.conv_guide.{name}"
@@ -100,7 +116,7 @@ def test_the_unused_guide_is_dropped():
 
 
 def test_all_problems_are_reported_at_once():
-  state_dict = make_state_dict()
+  state_dict = authors()
   del state_dict["model_layer4.1.weight"]
   del state_dict["LD.linear.bias"]
   state_dict["model_layer14.1.weight"] = np.zeros(1, np.float32)
@@ -127,7 +143,7 @@ def test_all_problems_are_reported_at_once():
 
 def test_a_transposed_weight_is_refused():
   # Of the right size, and wrong.
-  state_dict = make_state_dict()
+  state_dict = authors()
   weight = state_dict["model_layer1.1.weight"]
   state_dict["model_layer1.1.weight"] = weight.swapaxes(0, 1)
   with pytest.raises(ValueError, match=r"^1 entries .*\n.*model_layer1\.1"):
@@ -145,3 +161,241 @@ def test_a_transposed_weight_is_refused():
 def test_what_is_no_hdnet_is_refused(state_dict):
   with pytest.raises(ValueError, match="this is no HDNet state dict"):
     convert_state_dict(state_dict)
+
+
+@pytest.mark.parametrize("width", [1, 3])
+def test_the_way_back_is_bitwise(width):
+  state_dict = authors(width)
+  config, params = convert_state_dict(state_dict)
+  back = make_state_dict(params, config)
+  assert back.keys() == state_dict.keys()
+  for name, array in state_dict.items():
+    assert back[name].shape == array.shape
+    assert back[name].dtype == np.float32
+    if is_unused(name):
+      assert not back[name].any()
+    else:
+      np.testing.assert_array_equal(back[name], array.astype(np.float32))
+  assert not differing(state_dict, back)
+  _, again = convert_state_dict(back)
+  jax.tree.map(np.testing.assert_array_equal, again, params)
+
+
+def test_lost_bits_are_found():
+  state_dict = {
+    name: array.astype(np.float64) for name, array in authors().items()
+  }
+  # The signs of zeros count.
+  state_dict["model_out.1.bias"][0] = -0.0
+  config, params = convert_state_dict(state_dict)
+  assert not differing(state_dict, make_state_dict(params, config))
+  state_dict["LD.linear.bias"][3] += 1e-12
+  state_dict["model_out.1.bias"][0] = 0.0
+  assert differing(state_dict, make_state_dict(params, config)) == [
+    "LD.linear.bias",
+    "model_out.1.bias",
+  ]
+
+
+@pytest.mark.parametrize(
+  "changes",
+  [
+    {"local_dynamics": "paper"},
+    {"local_dynamics": "official", "neighbors": 3},
+    {"local_dynamics": "official", "global_dynamics": "learned_mask"},
+  ],
+)
+def test_other_forms_have_no_way_back(changes):
+  value = list(changes.values())[-1]
+  with pytest.raises(ValueError, match=f"authors' code .*not {value!r}"):
+    make_state_dict({}, ModelConfig(width=1, **changes))
+
+
+def prefixed(prefix: str, state_dict: dict) -> dict:
+  return {f"{prefix}{name}": array for name, array in state_dict.items()}
+
+
+@pytest.mark.parametrize(
+  "wrap",
+  [
+    lambda plain: plain,
+    lambda plain: {"state_dict": plain, "epoch": 3},
+    lambda plain: {"netG": plain, "optimizer": {"state": {}}},
+    lambda plain: {"state_dict": {"netG": plain}},
+    lambda plain: prefixed("module.", plain),
+    lambda plain: prefixed("netG.module.", plain),
+    lambda plain: {"state_dict": prefixed("module.", plain)},
+  ],
+)
+def test_wrapped_state_dicts(wrap):
+  plain = authors()
+  found = unwrap(wrap(plain))
+  assert found.keys() == plain.keys()
+  assert all(found[name] is array for name, array in plain.items())
+
+
+@pytest.mark.parametrize("checkpoint", [[], 3, None, np.zeros(2)])
+def test_checkpoints_of_something_else(checkpoint):
+  with pytest.raises(ValueError, match="this is no HDNet state dict"):
+    unwrap(checkpoint)
+
+
+def run(*arguments) -> None:
+  parser = argparse.ArgumentParser()
+  convert.add(parser.add_subparsers())
+  options = parser.parse_args(["convert", *map(str, arguments)])
+  options.run(options)
+
+
+@pytest.fixture
+def pickles(monkeypatch):
+  """Files of NumPy arrays in place of PyTorch's, which is large to install."""
+
+  def read(path):
+    return unwrap(pickle.loads(path.read_bytes()))
+
+  def write(path, state_dict):
+    path.write_bytes(pickle.dumps(state_dict))
+
+  monkeypatch.setattr(convert, "_need_torch", lambda: None)
+  monkeypatch.setattr(interop, "read_checkpoint", read)
+  monkeypatch.setattr(interop, "write_state_dict", write)
+  return write
+
+
+def names(folder: pathlib.Path) -> list[str]:
+  return sorted(path.name for path in folder.iterdir())
+
+
+def test_convert_and_back(pickles, tmp_path, capsys):
+  theirs, ours, back = (
+    tmp_path / name for name in ("a.pth", "b.safetensors", "c.pth")
+  )
+  state_dict = {
+    name: array.astype(np.float32) for name, array in authors(2).items()
+  }
+  pickles(theirs, {"state_dict": prefixed("module.", state_dict)})
+  run(theirs, ours)
+  params, model, provenance = weights.load(ours)
+  assert model == ModelConfig(width=2, local_dynamics="official")
+  jax.tree.map(
+    np.testing.assert_array_equal, params, convert_state_dict(state_dict)[1]
+  )
+  assert provenance["converted_from"] == "a.pth"
+  assert str(tmp_path).encode() not in ours.read_bytes()
+  text = capsys.readouterr().out
+  count = sum(leaf.size for leaf in jax.tree.leaves(params))
+  for word in (str(ours), "n = 2,", f"{count:,}, all equal bit by bit"):
+    assert word in text
+
+  run(ours, back)
+  again = pickle.loads(back.read_bytes())
+  assert again.keys() == state_dict.keys()
+  assert not differing(state_dict, again)
+  assert f"{count:,}, all equal bit by bit" in capsys.readouterr().out
+  assert names(tmp_path) == ["a.pth", "b.safetensors", "c.pth"]
+
+
+def test_convert_refuses_what_would_lose_bits(pickles, tmp_path):
+  state_dict = {
+    name: array.astype(np.float64) for name, array in authors().items()
+  }
+  state_dict["LD.linear.bias"] += 1e-12
+  pickles(tmp_path / "a.pth", state_dict)
+  with pytest.raises(
+    UserError, match=r"lose bits .* LD\.linear\.bias; save it"
+  ):
+    run(tmp_path / "a.pth", tmp_path / "b.safetensors")
+  assert names(tmp_path) == ["a.pth"]
+
+
+def test_convert_names_what_does_not_fit_in_one_line(pickles, tmp_path):
+  state_dict = authors() | {"netD.weight": np.zeros(1), "epoch": np.zeros(())}
+  del state_dict["LD.linear.bias"]
+  pickles(tmp_path / "a.pth", state_dict)
+  with pytest.raises(UserError, match=r"a\.pth does not hold") as raised:
+    run(tmp_path / "a.pth", tmp_path / "b.safetensors")
+  text = str(raised.value)
+  for word in ("3 entries", "missing: LD.linear.bias", "left over: epoch"):
+    assert word in text
+  assert len(text.splitlines()) == 1
+
+
+def test_convert_of_a_form_that_the_authors_lack(pickles, tmp_path):
+  model = ModelConfig(width=1, local_dynamics="official")
+  _, params = convert_state_dict(authors())
+  path = tmp_path / "a.safetensors"
+  weights.save(path, params, ModelConfig(width=1))
+  with pytest.raises(UserError, match=r"a\.safetensors has no form .*official"):
+    run(path, tmp_path / "b.pth")
+  weights.save(path, params, model)
+  run(path, tmp_path / "b.pth")
+  with pytest.raises(UserError, match=r"b\.pth exists; add --force"):
+    run(path, tmp_path / "b.pth")
+  run(path, tmp_path / "b.pth", "--force")
+
+
+def test_convert_needs_the_right_names(tmp_path):
+  for source, out in (
+    ("a.pth", "b.pth"),
+    ("a.safetensors", "b.safetensors"),
+    ("a.npz", "b.safetensors"),
+  ):
+    with pytest.raises(UserError, match="must end in"):
+      run(tmp_path / source, tmp_path / out)
+  with pytest.raises(UserError, match=r"a\.pth is no file"):
+    run(tmp_path / "a.pth", tmp_path / "b.safetensors")
+
+
+def test_convert_without_torch(monkeypatch, tmp_path):
+  monkeypatch.setitem(sys.modules, "torch", None)
+  (tmp_path / "a.pth").write_bytes(b"x")
+  with pytest.raises(UserError, match=r"the extra: pip install .*\[torch\]"):
+    run(tmp_path / "a.pth", tmp_path / "b.safetensors")
+
+
+@pytest.mark.parametrize("kind", ["float32", "float16", "bfloat16"])
+def test_files_of_torch(kind, tmp_path):
+  torch = pytest.importorskip("torch", reason="needs the extra [torch]")
+  tensors = {
+    name: torch.from_numpy(array).to(getattr(torch, kind))
+    for name, array in authors().items()
+  }
+  theirs, ours = tmp_path / "a.pth", tmp_path / "b.safetensors"
+  torch.save({"netG": prefixed("module.", tensors), "epoch": 3}, theirs)
+  run(theirs, ours)
+  params, model, _ = weights.load(ours)
+  back = make_state_dict(params, model)
+  run(ours, tmp_path / "c.pth")
+  again = torch.load(tmp_path / "c.pth", weights_only=True)
+  assert again.keys() == tensors.keys()
+  for name, tensor in tensors.items():
+    assert again[name].dtype == torch.float32
+    if not is_unused(name):
+      assert torch.equal(again[name], tensor.float())
+      np.testing.assert_array_equal(back[name], tensor.float().numpy())
+
+
+class Code:
+  def __reduce__(self):
+    return pathlib.Path.touch, (pathlib.Path("ran"),)
+
+
+@pytest.mark.parametrize("kind", ["torch", "pickle", "text", "cut"])
+def test_files_with_code_and_damaged_ones(kind, tmp_path, monkeypatch):
+  torch = pytest.importorskip("torch", reason="needs the extra [torch]")
+  monkeypatch.chdir(tmp_path)
+  path = tmp_path / "a.pth"
+  if kind == "torch":
+    torch.save({"state_dict": {}, "code": Code()}, path)
+  elif kind == "cut":
+    torch.save({"x": torch.zeros(1000)}, path)
+    path.write_bytes(path.read_bytes()[:2000])
+  else:
+    path.write_bytes(pickle.dumps(Code()) if kind == "pickle" else b"text")
+  with pytest.raises(
+    UserError, match=r"a\.pth (is refused|cannot be)"
+  ) as raised:
+    run(path, tmp_path / "b.safetensors")
+  assert len(str(raised.value).splitlines()) == 1
+  assert names(tmp_path) == ["a.pth"]
