@@ -1,0 +1,126 @@
+"""Composites to try the page with, made of the photos inside scikit-image.
+
+Outlines are drawn by hand, and light changes by fixed factors, so that they are
+always the same.
+"""
+
+import dataclasses
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFilter
+
+# Of objects, in pixels: ellipses as boxes, one polygon as its corners.
+_CUP = ((78, 46, 480, 390), (171, 15, 410, 208))
+_ASTRONAUT = (
+  *((153, 90), (160, 45), (195, 15), (235, 10), (278, 25), (301, 70)),
+  *((297, 118), (272, 138), (264, 165), (298, 195), (304, 255), (340, 272)),
+  *((356, 318), (360, 345), (322, 358), (294, 395), (279, 440), (280, 512)),
+  *((22, 512), (22, 440), (32, 345), (55, 272), (112, 212), (117, 185)),
+  *((142, 156), (186, 150), (182, 132), (162, 122)),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+  """Files of an example: a photo, and its mask or a cut-out to place on it.
+
+  place: of the cut-out, as `work.Cutout` has it: across, down, size.
+  """
+
+  photo: pathlib.Path
+  thumbnail: pathlib.Path
+  mask: pathlib.Path | None = None
+  cutout: pathlib.Path | None = None
+  place: tuple[int, int, int] = (50, 50, 50)
+
+
+def make(folder: pathlib.Path) -> list[Sample]:
+  """Writes the examples to a folder."""
+  cup, astronaut = _photo("coffee.png"), _photo("astronaut.png")
+  garage = _photo("motorcycle_left.png")
+  cup_mask = _outline(cup.size, _CUP)
+  cold_cup = _relit(cup, (0.5, 0.9, 1.6))
+  astronaut_mask = _outline(astronaut.size, (), _ASTRONAUT)
+  green_astronaut = _relit(astronaut, (0.6, 0.9, 0.75))
+  return [
+    _masked(folder, "cup", cup, cold_cup, cup_mask),
+    _masked(folder, "astronaut", astronaut, green_astronaut, astronaut_mask),
+    _placed(folder, "garage", garage, cold_cup, cup_mask),
+  ]
+
+
+def _photo(name: str) -> Image.Image:
+  from skimage import data  # loaded only by those who use the samples
+
+  with Image.open(pathlib.Path(data.__file__).parent / name) as file:
+    return file.convert("RGB")
+
+
+def _outline(
+  size: tuple[int, int],
+  ellipses: Sequence[tuple[int, int, int, int]],
+  polygon: Sequence[tuple[int, int]] = (),
+) -> Image.Image:
+  mask = Image.new("L", size)
+  draw = ImageDraw.Draw(mask)
+  for box in ellipses:
+    draw.ellipse(box, fill=255)
+  if polygon:
+    draw.polygon(polygon, fill=255)
+  return mask.filter(ImageFilter.BoxBlur(1))
+
+
+def _relit(photo: Image.Image, gains: tuple[float, ...]) -> Image.Image:
+  """The photo in other light: a factor for red, green and blue."""
+  pixels = np.asarray(photo) * np.array(gains, np.float32)
+  return Image.fromarray(np.rint(pixels.clip(0, 255)).astype(np.uint8))
+
+
+def _masked(
+  folder: pathlib.Path,
+  name: str,
+  photo: Image.Image,
+  relit: Image.Image,
+  mask: Image.Image,
+) -> Sample:
+  """A photo of which the object is in other light."""
+  composite = Image.composite(relit, photo, mask)
+  return Sample(
+    photo=_saved(folder / f"{name}.png", composite),
+    thumbnail=_saved(folder / f"{name}-thumbnail.png", _small(composite)),
+    mask=_saved(folder / f"{name}-mask.png", mask),
+  )
+
+
+def _placed(
+  folder: pathlib.Path,
+  name: str,
+  photo: Image.Image,
+  thing: Image.Image,
+  mask: Image.Image,
+) -> Sample:
+  """A photo, and an object from another one to go on its floor, at left."""
+  cutout = thing.copy()
+  cutout.putalpha(mask)
+  cutout = cutout.crop(mask.getbbox())
+  shown, pasted = _small(photo), _small(cutout, 0.4)
+  shown.paste(pasted, (10, shown.height - pasted.height - 5), pasted)
+  return Sample(
+    photo=_saved(folder / f"{name}.png", photo),
+    thumbnail=_saved(folder / f"{name}-thumbnail.png", shown),
+    cutout=_saved(folder / f"{name}-cutout.png", cutout),
+    place=(18, 80, 40),
+  )
+
+
+def _small(image: Image.Image, scale: float = 1.0) -> Image.Image:
+  image = image.copy()
+  image.thumbnail((round(320 * scale), round(240 * scale)))
+  return image
+
+
+def _saved(path: pathlib.Path, image: Image.Image) -> pathlib.Path:
+  image.save(path)
+  return path
