@@ -1,38 +1,25 @@
 """The public inference API: images, arrays or files in, harmonized ones out."""
 
-import contextlib
 import os
-import pathlib
 import warnings
-from collections.abc import Callable, Iterable, Mapping
-from importlib import resources
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from hdnet_jax import weights
 from hdnet_jax.config import ModelConfig
-from hdnet_jax.data.records import gray
-from hdnet_jax.errors import UserError
 from hdnet_jax.inference.harmonizer import (
   BATCH,
   Mode,
   SizedNetwork,
-  as_mask,
   check_options,
   chunks,
-  to_bytes,
 )
-
-Picture = Image.Image | np.ndarray | str | os.PathLike
-# Of a harmonized array, what the caller gets.
-Restore = Callable[[np.ndarray], Any]
+from hdnet_jax.inference.kinds import Picture, open_composite, open_mask
+from hdnet_jax.released import IMAGE_SIZE, find
 
 _ALMOST_ALL = 0.95  # of the image; a mask of more is reported
-_LUMA = (0.299, 0.587, 0.114)  # of gray, as Pillow makes it
-_ONE = 16  # levels of 255 that one colour varies by
-_IMAGE_SIZE = 256  # that networks are trained at where nothing tells
 
 
 class MaskWarning(UserWarning):
@@ -64,7 +51,7 @@ class Harmonizer:
     self,
     params: Mapping[str, Any],
     model: ModelConfig,
-    image_size: int = _IMAGE_SIZE,
+    image_size: int = IMAGE_SIZE,
     mode: Mode = "guided",
   ):
     self._network = SizedNetwork(params, model, image_size, mode)
@@ -88,7 +75,7 @@ class Harmonizer:
     Raises:
       UserError: where there are no such weights, or they cannot be used.
     """
-    params, model, trained_at = _find(name)
+    params, model, trained_at = find(name)
     return cls(params, model, image_size or trained_at, mode)
 
   @property
@@ -172,8 +159,8 @@ class Harmonizer:
     check_options(strength, feather)  # before files are read
     inputs, restores = [], []
     for composite, mask in pairs:
-      pixels, restore = _open(composite)
-      mask = _open_mask(mask, pixels.shape[:2])
+      pixels, restore = open_composite(composite)
+      mask = open_mask(mask, pixels.shape[:2])
       some = _report(mask)
       if background and some:
         mask = ~mask if mask.dtype == bool else 1 - mask
@@ -200,160 +187,3 @@ def _report(mask: np.ndarray) -> bool:
   # To the line that calls the public method.
   warnings.warn(message, MaskWarning, stacklevel=4)
   return bool(share)
-
-
-def _open(composite: Picture) -> tuple[np.ndarray, Restore]:
-  """The pixels [H, W, 3] of a composite, and the way back to its kind."""
-  if isinstance(composite, np.ndarray):
-    return composite, lambda result: result
-  if isinstance(composite, Image.Image):
-    return _open_image(composite)
-  return _open_file(_path("composite", composite))
-
-
-def _open_image(image: Image.Image) -> tuple[np.ndarray, Restore]:
-  if image.mode in ("I", "F"):
-    raise ValueError(
-      f"composite of mode {image.mode} has no known white; convert it to RGB, "
-      "or give a float array in 0 to 1"
-    )
-  info = dict(image.info)
-  deep = image.mode.startswith("I;16")
-  if not deep and image.mode not in ("RGB", "RGBA", "L", "LA"):
-    info = {}  # such as a profile of other colours
-    image = image.convert("RGBA" if image.has_transparency_data else "RGB")
-  samples = np.asarray(image)
-  is_gray = deep or image.mode in ("L", "LA")
-  alpha = samples[..., -1] if image.mode.endswith("A") else None
-  if not is_gray:
-    colours = np.ascontiguousarray(samples[..., :3])
-  else:
-    levels = samples if samples.ndim == 2 else samples[..., 0]
-    # Pillow's I;16B is of the other order of bytes.
-    levels = levels.astype(np.uint16 if deep else np.uint8)
-    colours = np.repeat(levels[..., None], 3, axis=-1)
-  return colours, lambda result: _as_image(result, is_gray, alpha, info)
-
-
-def _open_file(path: pathlib.Path) -> tuple[np.ndarray, Restore]:
-  # Only here: arrays need no readers.
-  from hdnet_jax.inference.files import read_picture
-
-  picture = read_picture(path)
-  info = {
-    "icc_profile": None if picture.kind == "CMYK" else picture.icc,
-    "exif": picture.exif,
-    "dpi": picture.dpi,
-  }
-  info = {name: value for name, value in info.items() if value is not None}
-  is_gray = picture.kind == "gray"
-  return (
-    picture.pixels,
-    lambda result: _as_image(result, is_gray, picture.alpha, info),
-  )
-
-
-def _as_image(
-  pixels: np.ndarray, is_gray: bool, alpha: np.ndarray | None, info: dict
-) -> Image.Image:
-  """[H, W, 3] as L, LA, I;16, RGB or RGBA; the latter two have 8 bits."""
-  samples = _gray(pixels) if is_gray else pixels
-  if alpha is not None:
-    samples = np.dstack([to_bytes(samples), to_bytes(alpha)])
-  elif not is_gray:
-    samples = to_bytes(samples)
-  image = Image.fromarray(samples)
-  image.info = info
-  return image
-
-
-def _gray(colours: np.ndarray) -> np.ndarray:
-  """[H, W]; of three equal values it is that value."""
-  return np.rint(colours @ np.array(_LUMA)).astype(colours.dtype)
-
-
-def _open_mask(mask: Picture, size: tuple[int, int]) -> np.ndarray:
-  """A mask of any kind, as `as_mask` makes it; `size` is height and width."""
-  if isinstance(mask, Image.Image):
-    mask = _mask_array(mask)
-  elif not isinstance(mask, np.ndarray):
-    from hdnet_jax.inference.masks import read_mask
-
-    mask = read_mask(_path("mask", mask), size[::-1])
-  return as_mask(mask, size)
-
-
-def _mask_array(mask: Image.Image) -> np.ndarray:
-  if mask.mode in ("1", "F"):
-    return np.asarray(mask)
-  if mask.mode.startswith("I;16"):
-    return np.asarray(mask) / np.float32(65535)
-  if mask.has_transparency_data:
-    samples = np.asarray(mask.convert("RGBA"))
-    alpha = samples[..., 3]
-    shown = samples[alpha > 0]
-    # A silhouette of any one colour: as in files, its alpha is the mask.
-    if alpha.min() < alpha.max() and np.ptp(shown[:, :3], 0).max() <= _ONE:
-      return alpha
-  return np.asarray(gray(mask))
-
-
-def _path(name: str, value: Any) -> pathlib.Path:
-  if isinstance(value, str | os.PathLike):
-    return pathlib.Path(value)
-  raise ValueError(
-    f"{name} is a PIL image, a NumPy array or a path, not "
-    f"{type(value).__name__}"
-  )
-
-
-def _find(name: str | os.PathLike) -> tuple[Mapping, ModelConfig, int]:
-  """Parameters, their network, and the image size that it was trained at."""
-  released = _released()
-  path = pathlib.Path(name)
-  with contextlib.ExitStack() as stack:
-    if str(name) in released:
-      file = released[str(name)]
-      path = stack.enter_context(resources.as_file(file))
-    elif path.is_dir():
-      return _restore(path)
-    elif not path.is_file() and path.suffix != weights.SUFFIX:
-      raise UserError(_say_missing(name, released))
-    params, model, provenance = weights.load(path)
-  size = provenance.get("image_size", str(_IMAGE_SIZE))
-  if not str(size).isdecimal():
-    raise UserError(
-      f"{path} tells of image_size={size!r}, which is no size; export it again"
-    )
-  return params, model, int(size)
-
-
-def _restore(workdir: pathlib.Path) -> tuple[Mapping, ModelConfig, int]:
-  # Only here, for it loads the libraries of the training.
-  from hdnet_jax.training.restore import restore_params
-
-  params, config, _ = restore_params(workdir, "last")
-  return params, config.model, config.data.image_size
-
-
-def _released() -> dict[str, Any]:
-  """The weights files that the package brings along, by name."""
-  folder = resources.files("hdnet_jax") / "pretrained"
-  if not folder.is_dir():
-    return {}
-  return {
-    file.name.removesuffix(weights.SUFFIX): file
-    for file in folder.iterdir()
-    if file.name.endswith(weights.SUFFIX)
-  }
-
-
-def _say_missing(name: str | os.PathLike, released: Iterable[str]) -> str:
-  names = ", ".join(sorted(released))
-  known = f"released are {names}" if names else "none are released yet"
-  return (
-    f"there are no weights {str(name)!r}: it is no file or workdir, and {known}"
-    "; train some with python train.py --config=configs/quickstart.py "
-    "--workdir=DIR and give DIR, or the file that hdnet export-weights DIR "
-    f"NAME{weights.SUFFIX} makes of it"
-  )

@@ -15,8 +15,7 @@ import pytest
 from PIL import Image
 
 import hdnet_jax
-from hdnet_jax import harmonizer as module
-from hdnet_jax import weights
+from hdnet_jax import released, weights
 from hdnet_jax.config import Config, DataConfig, ModelConfig
 from hdnet_jax.errors import UserError
 from hdnet_jax.harmonizer import Harmonizer, MaskWarning
@@ -342,7 +341,7 @@ def test_from_a_workdir(tmp_path):
 @pytest.mark.parametrize("name", ["hdnet-lite", "hdnet", "runs/nowhere"])
 def test_without_weights_it_says_how_to_get_them(name, monkeypatch, tmp_path):
   monkeypatch.chdir(tmp_path)
-  monkeypatch.setattr(module, "_released", dict)
+  monkeypatch.setattr(released, "_released", dict)
   with pytest.raises(UserError) as caught:
     Harmonizer.from_pretrained(name)
   message = str(caught.value)
@@ -362,8 +361,8 @@ def test_a_missing_file_is_told(tmp_path):
 
 
 def test_released_weights_are_found_by_name(monkeypatch, tmp_path):
-  monkeypatch.setattr(module.resources, "files", lambda package: tmp_path)
-  assert module._released() == {}
+  monkeypatch.setattr(released.resources, "files", lambda package: tmp_path)
+  assert released._released() == {}
   (tmp_path / "pretrained").mkdir()
   save(tmp_path / "pretrained" / "hdnet-lite.safetensors", image_size="32")
   one = Harmonizer.from_pretrained("hdnet-lite")

@@ -30,13 +30,17 @@ PARTS = {
   "metrics": ((), ("jax", "jaxtyping", "numpy")),
   "images": ((), ("jax", "jaxtyping")),
   "recolor": ((), ("jax", "jaxtyping", "numpy")),
-  "interop": (("config", "model"), ("jax", "numpy")),
   "sharding": (("errors", "config", "data"), ("jax", "numpy")),
   "peers": ((), ()),
   "hosts": (("errors", "config", "peers"), ("jax", "numpy")),
   "weights": (
     (*BASE, "model"),
     ("jax", "numpy", "safetensors"),
+  ),
+  # Other frameworks' libraries inside functions, but for ONNX's own modules.
+  "interop": (
+    ("errors", "config", "files", "model", "weights"),
+    ("jax", "numpy", "onnx", "torch"),
   ),
   # No training library: using the model needs a small install.
   "inference": (
@@ -63,14 +67,17 @@ PARTS = {
     (*BASE, "command_line", "evaluation", "training"),
     ("absl", "jax", "ml_collections"),
   ),
-  "harmonizer": (
-    (*BASE, "data", "weights", "inference", "training"),
-    ("numpy", "PIL"),
+  "released": ((*BASE, "weights", "training"), ()),
+  "harmonizer": (("config", "inference", "released"), ("numpy", "PIL")),
+  "video": (("errors", "files", "inference"), ("av", "numpy", "PIL")),
+  "demo": (
+    ("errors", "harmonizer", "inference"),
+    ("gradio", "numpy", "PIL", "skimage"),
   ),
   "commands": (
     (
-      *(*BASE, "__init__", "data", "weights", "inference", "evaluation"),
-      *("training", "ablation", "harmonizer"),
+      *(*BASE, "__init__", "data", "weights", "interop", "inference"),
+      *("evaluation", "training", "ablation", "harmonizer", "video", "demo"),
     ),
     ("numpy", "PIL", "rich"),
   ),
@@ -137,11 +144,34 @@ def test_orbax_is_imported_in_one_file():
   assert found == ["training/checkpoint.py"]
 
 
-@pytest.mark.parametrize("library", ["tensorflow", "torch"])
-def test_other_frameworks_are_not_imported(library):
+# Each in the only files that may import it, and whether on use only.
+OPTIONAL = {
+  "tensorflow": ((), False),
+  "torch": (("interop/torch.py",), True),
+  "onnx": (("interop/",), False),
+  "av": (("video/",), False),
+  "gradio": (("demo/",), False),
+}
+
+
+@pytest.mark.parametrize("library", OPTIONAL)
+def test_libraries_of_extras_are_imported_in_their_place_only(library):
+  places, on_use = OPTIONAL[library]
   for path in FILES:
-    tops = {name.split(".")[0] for name in imports(path)}
-    assert library not in tops, path
+    if library in {name.split(".")[0] for name in imports(path)}:
+      assert str(path.relative_to(PACKAGE)).startswith(places), path
+      assert not (on_use and library in loaded(path)), path
+
+
+def loaded(path: pathlib.Path) -> set[str]:
+  """Top names that a file imports when it is imported itself."""
+  found = set()
+  for node in ast.parse(path.read_text(encoding="utf-8")).body:
+    if isinstance(node, ast.Import):
+      found |= {alias.name.split(".")[0] for alias in node.names}
+    elif isinstance(node, ast.ImportFrom):
+      found.add(node.module.split(".")[0])
+  return found
 
 
 def test_libraries_of_the_config_load_on_use_only():
