@@ -129,6 +129,21 @@ class SizedNetwork:
         list(pool.map(change, chunk, seen, outputs))  # raises what they raise
     return results
 
+  def maps(
+    self, composite: np.ndarray, mask: np.ndarray
+  ) -> tuple[np.ndarray, np.ndarray]:
+    """The maps of `guided.fit`, and what the network saw of the composite.
+
+    They are float32 [3, 4, h, w] and [h, w, 3] in -1 to 1. For mode "guided".
+
+    Args:
+      composite: as of a call.
+      mask: of `as_mask`; over 0.5 in a pixel or more.
+    """
+    seen = self._seen(composite, mask > 0.5)
+    (output,) = self._run([seen], 1)
+    return _fitted(seen, output), seen[0]
+
   def _seen(self, composite: np.ndarray, inside: np.ndarray) -> Pair:
     """What the network sees: float32 [h, w, 3] in -1 to 1, bool [h, w]."""
     if self.mode == "guided":
@@ -161,11 +176,11 @@ class SizedNetwork:
     strength: float,
   ) -> np.ndarray:
     """The composite after the change from what was seen to the output."""
+    if self.mode == "guided":
+      maps = _fitted(seen, output)
+      return guided.apply(maps, composite, mask, strength)
     image, inside = seen
     change = (output - image) / 2  # of colours from 0 to 1
-    if self.mode == "guided":
-      maps = guided.fit((image + 1) / 2, change, inside)
-      return guided.apply(maps, composite, mask, strength)
     height, width = mask.shape
     if mask.dtype != bool:
       # Soft edges reach to where the network changes nothing.
@@ -178,6 +193,12 @@ class SizedNetwork:
         yield change[*part, channel] * white + composite[*part, channel]
 
     return guided.mix(composite, mask, changed, strength)
+
+
+def _fitted(seen: Pair, output: np.ndarray) -> np.ndarray:
+  """The maps from what was seen to the output."""
+  image, inside = seen
+  return guided.fit((image + 1) / 2, (output - image) / 2, inside)
 
 
 def _make_network(model: ModelConfig):

@@ -1,0 +1,1 @@
+"""Videos harmonized frame by frame; needs the extra "video" (PyAV)."""

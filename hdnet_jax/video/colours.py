@@ -1,0 +1,183 @@
+"""The colours of a video frame, and a change of them, in its own planes.
+
+A frame has planes Y', Cb and Cr, of which the latter may be smaller, in the
+matrix and range that it is tagged with. What is changed is the difference, and
+it is added to the planes: so where there is none every sample stays as it is,
+and detail in colour that a way to RGB and back would blur is kept.
+"""
+
+import dataclasses
+import re
+
+import av
+import numpy as np
+from av.video.reformatter import Interpolation
+from PIL import Image
+
+from hdnet_jax.errors import UserError
+
+# Formats whose planes are worked on.
+PLANAR = re.compile(r"yuvj?4(20|22|44)p(10le)?")
+# Kr and Kb of each AVColorSpace (ITU-T H.273, Table 4).
+_WEIGHTS = {
+  1: (0.2126, 0.0722),  # BT.709
+  4: (0.30, 0.11),  # FCC
+  5: (0.299, 0.114),  # BT.601, 625 lines
+  6: (0.299, 0.114),  # BT.601, 525 lines
+  7: (0.212, 0.087),  # SMPTE 240M
+  9: (0.2627, 0.0593),  # BT.2020
+}
+_RGB, _UNTAGGED = 0, 2
+_FULL = 2  # AVColorRange
+_EXACT = (
+  Interpolation.BICUBIC
+  | Interpolation.ACCURATE_RND
+  | Interpolation.FULL_CHR_H_INT
+  | Interpolation.FULL_CHR_H_INP
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Coding:
+  """How a frame's samples are made of R, G and B in 0 to 1.
+
+  Attributes:
+    red: of Y', the weight of R (Kr).
+    blue: of Y', the weight of B (Kb).
+    black: the sample of Y' = 0.
+    luma: samples from there to Y' = 1.
+    chroma: samples from the least Cb or Cr to the greatest.
+    depth: bits of a sample.
+  """
+
+  red: float
+  blue: float
+  black: int
+  luma: int
+  chroma: int
+  depth: int
+
+  @property
+  def green(self) -> float:
+    return 1 - self.red - self.blue
+
+
+def planar(frame: av.VideoFrame, name: str) -> av.VideoFrame:
+  """The frame in the format of that name, one of `PLANAR`.
+
+  RGB becomes BT.709 of limited range; other tags are kept. It is the same frame
+  where it has that format.
+  """
+  if frame.format.name == name:
+    return frame
+  tags = {}
+  if frame.format.is_rgb:
+    tags = {"dst_colorspace": 1, "dst_color_range": 1}
+  return frame.reformat(format=name, interpolation=_EXACT, **tags)
+
+
+def coding(frame: av.VideoFrame) -> Coding:
+  """Of a frame of a `PLANAR` format.
+
+  One that is not tagged is taken as players do: BT.709 from 720 lines or 1280
+  columns on, below it BT.601; of limited range.
+
+  Raises:
+    UserError: for a matrix that is not a weighted sum, such as ICtCp.
+  """
+  matrix = frame.colorspace
+  if matrix in (_UNTAGGED, _RGB):
+    large = frame.width >= 1280 or frame.height >= 720
+    matrix = 1 if large else 6
+  if matrix not in _WEIGHTS:
+    raise UserError(
+      f"its colours are coded by matrix {matrix} (of ITU-T H.273), which is "
+      "not supported; convert it to BT.709 or BT.2020"
+    )
+  red, blue = _WEIGHTS[matrix]
+  depth = 10 if frame.format.name.endswith("10le") else 8
+  white, step = 2**depth - 1, 2 ** (depth - 8)
+  full = frame.color_range == _FULL or frame.format.name.startswith("yuvj")
+  if full:
+    return Coding(red, blue, 0, white, white, depth)
+  return Coding(red, blue, 16 * step, 219 * step, 224 * step, depth)
+
+
+def to_rgb(frame: av.VideoFrame) -> np.ndarray:
+  """float32 [H, W, 3], 0 to 1, of a frame of a `PLANAR` format."""
+  code = coding(frame)
+  luma, *chroma = _planes(frame)
+  y = (luma.astype(np.float32) - code.black) / code.luma
+  middle = 2 ** (code.depth - 1)
+  cb, cr = ((_stretched(c, y.shape) - middle) / code.chroma for c in chroma)
+  red = y + 2 * (1 - code.red) * cr
+  blue = y + 2 * (1 - code.blue) * cb
+  green = (y - code.red * red - code.blue * blue) / code.green
+  # What lies outside is no colour; it stays in the planes.
+  return np.stack([red, green, blue], axis=-1).clip(0, 1)
+
+
+def add(frame: av.VideoFrame, change: np.ndarray) -> None:
+  """Adds a change of R, G and B, float [H, W, 3], to the frame's planes.
+
+  It is rounded once, at the end; of smaller planes each sample gets the mean.
+  """
+  code = coding(frame)
+  frame.make_writable()
+  weights = np.array([code.red, code.green, code.blue], change.dtype)
+  y = change @ weights
+  cb, cr = (
+    (change[..., channel] - y) * np.float32(code.chroma / (2 * (1 - weight)))
+    for channel, weight in ((2, code.blue), (0, code.red))
+  )
+  changes = (y * np.float32(code.luma), cb, cr)
+  for plane, values in zip(_planes(frame), changes, strict=True):
+    result = np.rint(plane + _shrunk(values, plane))
+    plane[:] = result.clip(0, 2**code.depth - 1)
+
+
+def to_gray(frame: av.VideoFrame) -> np.ndarray:
+  """float32 [H, W], 0 to 1: the Y' of any frame, black to white."""
+  if not PLANAR.fullmatch(frame.format.name):
+    frame = planar(frame, "yuv444p")
+  code = coding(frame)
+  luma = _planes(frame)[0].astype(np.float32)
+  return ((luma - code.black) / code.luma).clip(0, 1)
+
+
+def _planes(frame: av.VideoFrame) -> list[np.ndarray]:
+  """Views of the samples, which can be written to."""
+  wide = frame.format.name.endswith("10le")
+  views = []
+  for plane in frame.planes:
+    rows = np.frombuffer(plane, "<u2" if wide else np.uint8)
+    rows = rows.reshape(plane.height, -1)[:, : plane.width]
+    views.append(rows if plane.line_size > 0 else rows[::-1])
+  return views
+
+
+def _stretched(plane: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+  """float32 of that shape, bilinear."""
+  plane = plane.astype(np.float32)
+  if plane.shape == shape:
+    return plane
+  down, across = _steps(plane, shape)
+  # Of an odd size the last sample is used in part.
+  box = (0, 0, shape[1] / across, shape[0] / down)
+  image = Image.fromarray(plane)
+  return np.asarray(image.resize(shape[::-1], Image.Resampling.BILINEAR, box))
+
+
+def _shrunk(values: np.ndarray, plane: np.ndarray) -> np.ndarray:
+  """The means of the blocks that the plane has a sample of."""
+  if values.shape == plane.shape:
+    return values
+  (height, width), (down, across) = plane.shape, _steps(plane, values.shape)
+  after = (height * down - values.shape[0], width * across - values.shape[1])
+  values = np.pad(values, [(0, count) for count in after], mode="edge")
+  return values.reshape(height, down, width, across).mean(axis=(1, 3))
+
+
+def _steps(plane: np.ndarray, shape: tuple[int, int]) -> tuple[int, int]:
+  """Rows and columns of a frame of that shape to a sample of the plane."""
+  return -(-shape[0] // plane.shape[0]), -(-shape[1] // plane.shape[1])

@@ -1,0 +1,190 @@
+"""Video files, read a packet and a frame at a time."""
+
+import contextlib
+import dataclasses
+import os
+import pathlib
+from collections.abc import Iterator
+
+import av
+import numpy as np
+
+from hdnet_jax.errors import UserError
+
+# Shorter than its header says by more than this, a file is cut off.
+_MISSING_SECONDS = 0.5
+# Containers whose headers have the duration; of others FFmpeg guesses it.
+_HAVE_DURATION = ("mp4", "matroska")
+# What FFmpeg takes for videos of one frame.
+_NO_VIDEOS = ("image2", "tty")
+
+
+@dataclasses.dataclass(frozen=True)
+class Clip:
+  """What is known of a video before its frames are read.
+
+  Attributes:
+    path: its file.
+    frames: how many packets it has, which is one a frame but in rare codecs.
+    stored: width and height of its frames.
+    turns: quarter turns, counterclockwise, by which they are shown upright.
+    matrix: nine numbers that say so, and of mirroring; None if there are none.
+  """
+
+  path: pathlib.Path
+  frames: int
+  stored: tuple[int, int]
+  turns: int
+  matrix: tuple[int, ...] | None
+
+  @property
+  def shown(self) -> tuple[int, int]:
+    """Width and height, upright."""
+    return self.stored[::-1] if self.turns % 2 else self.stored
+
+
+def inspect(path: str | os.PathLike) -> Clip:
+  """Reads a video's packets, and decodes its first frame.
+
+  Raises:
+    UserError: for what is no video, has no picture, or is cut off.
+  """
+  path = pathlib.Path(path)
+  frames, parts, first, end = 0, 0, None, 0.0
+  with opened(path) as container:
+    video = video_stream(container)
+    for packet in packets(container, container.streams):
+      if packet.dts is None and not packet.size:
+        # The one at the end, for the decoder to give what it still has.
+        if packet.stream == video and first is None:
+          first = next(iter(decoded(packet, path)), None)
+        continue
+      if packet.is_corrupt:
+        raise _cut_off(path)
+      if packet.pts is not None:
+        after = packet.pts + (packet.duration or 0)
+        end = max(end, float(after * packet.time_base))
+      if packet.stream == video:
+        parts += 1
+        frames += not packet.is_discard
+        if first is None:
+          first = next(iter(decoded(packet, path)), None)
+    if first is None:
+      raise UserError(f"{path} has no frames; is it cut off?")
+    if parts < len(video.index_entries) or end < _whole(container):
+      raise _cut_off(path)
+  return Clip(
+    path,
+    frames,
+    (first.width, first.height),
+    round(first.rotation / 90) % 4,
+    _matrix(first),
+  )
+
+
+def frames(path: pathlib.Path) -> Iterator[av.VideoFrame]:
+  """A video's frames, decoded one after another."""
+  with opened(path) as container:
+    for packet in packets(container, [video_stream(container)]):
+      yield from decoded(packet, path)
+
+
+def count(path: pathlib.Path) -> int:
+  """The number of frames, of which each is decoded."""
+  return sum(1 for _ in frames(path))
+
+
+@contextlib.contextmanager
+def opened(path: pathlib.Path) -> Iterator[av.container.InputContainer]:
+  """An open video.
+
+  Raises:
+    UserError: where there is none.
+  """
+  if path.is_dir() or not path.exists():
+    what = "is a folder" if path.is_dir() else "does not exist"
+    raise UserError(f"{path} {what}; give a video file")
+  with _explained(path):
+    container = av.open(f"file:{path}", metadata_errors="replace")
+  with container:
+    yield container
+
+
+def video_stream(container: av.container.InputContainer) -> av.VideoStream:
+  """The first that moves.
+
+  Raises:
+    UserError: where there is none.
+  """
+  cover = av.stream.Disposition.attached_pic
+  moving = [s for s in container.streams.video if not s.disposition & cover]
+  name = _name(container)
+  kind = container.format.name
+  if kind in _NO_VIDEOS or kind.endswith("_pipe"):
+    raise UserError(f"{name} is no video; of an image, use hdnet harmonize")
+  if not moving or moving[0].codec_context is None:
+    raise UserError(f"{name} has no video stream that can be decoded")
+  moving[0].thread_type = "AUTO"
+  return moving[0]
+
+
+def packets(container, streams) -> Iterator[av.Packet]:
+  """Those of these streams, in the file's order; the last ones are empty.
+
+  Raises:
+    UserError: where they cannot be read.
+  """
+  # What is raised where they are used does not pass here.
+  with _explained(_name(container)):
+    yield from container.demux(*streams)
+
+
+def decoded(packet: av.Packet, path: pathlib.Path) -> list[av.VideoFrame]:
+  """The frames that a packet completes.
+
+  Raises:
+    UserError: where it is damaged.
+  """
+  with _explained(path):
+    frames = packet.decode()
+  for frame in frames:
+    if frame.is_corrupt:
+      raise UserError(
+        f"{path} is damaged at {frame.time:.2f} s; repair or encode it anew"
+      )
+  return frames
+
+
+@contextlib.contextmanager
+def _explained(path: str | os.PathLike) -> Iterator[None]:
+  """FFmpeg's errors as a line for people."""
+  try:
+    yield
+  except av.FFmpegError as error:
+    raise UserError(
+      f"{path} cannot be read as a video ({error.strerror}); it is none, or "
+      "damaged"
+    ) from None
+
+
+def _name(container: av.container.InputContainer) -> str:
+  return container.name.removeprefix("file:")
+
+
+def _whole(container: av.container.InputContainer) -> float:
+  """When the last packet ends at the earliest, in seconds."""
+  if not any(name in container.format.name for name in _HAVE_DURATION):
+    return 0.0
+  end = (container.start_time or 0) + (container.duration or 0)
+  return end / av.time_base - _MISSING_SECONDS
+
+
+def _cut_off(path: pathlib.Path) -> UserError:
+  return UserError(f"{path} is cut off or damaged; copy it anew")
+
+
+def _matrix(frame: av.VideoFrame) -> tuple[int, ...] | None:
+  kind = av.sidedata.sidedata.Type.DISPLAYMATRIX
+  if kind not in frame.side_data:
+    return None
+  return tuple(np.frombuffer(bytes(frame.side_data[kind]), np.int32).tolist())

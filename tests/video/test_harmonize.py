@@ -1,0 +1,425 @@
+"""Videos harmonized: what is kept of them, and what changes."""
+
+import gc
+import pathlib
+from fractions import Fraction
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+av = pytest.importorskip("av")
+
+from hdnet_jax.config import ModelConfig  # noqa: E402
+from hdnet_jax.errors import UserError  # noqa: E402
+from hdnet_jax.inference import guided  # noqa: E402
+from hdnet_jax.inference.harmonizer import SizedNetwork  # noqa: E402
+from hdnet_jax.model.hdnet import HDNet  # noqa: E402
+from hdnet_jax.video import reading, writing  # noqa: E402
+from hdnet_jax.video.frame_masks import FrameMasks  # noqa: E402
+from hdnet_jax.video.harmonize import (  # noqa: E402
+  FrameHarmonizer,
+  harmonize_video,
+)
+
+HEIGHT, WIDTH, COUNT = 48, 64, 12
+INSIDE = np.zeros((HEIGHT, WIDTH), bool)
+INSIDE[10:40, 12:50] = True
+TIMES = [0, 1, 3, 4, 7, 8, 9, 12, 13, 14, 16, 20]  # of a varying frame rate
+
+pytestmark = pytest.mark.usefixtures("unoptimized")
+
+
+class Brighter:
+  """A network whose change is known: 0.1 more of every colour."""
+
+  mode = "guided"
+
+  def maps(self, image, mask):
+    maps = np.zeros((3, 4, 8, 8), np.float32)
+    maps[:, 3] = 0.1
+    return maps, np.zeros((8, 8, 3), np.float32)
+
+
+@pytest.fixture
+def mask(tmp_path) -> pathlib.Path:
+  path = tmp_path / "mask.png"
+  Image.fromarray(INSIDE).save(path)
+  return path
+
+
+def harmonize(source, masks, output, quality=None, watch=None, **options):
+  clip = reading.inspect(source)
+  return harmonize_video(
+    clip,
+    FrameMasks(masks, clip),
+    output,
+    FrameHarmonizer(Brighter(), **options),
+    quality,
+    watch or (lambda: None),
+  )
+
+
+def frames(path: pathlib.Path) -> list:
+  with av.open(str(path)) as video:
+    return list(video.decode(video=0))
+
+
+def samples(path: pathlib.Path) -> np.ndarray:
+  return np.stack([frame.to_ndarray() for frame in frames(path)])
+
+
+def times(path: pathlib.Path) -> list[Fraction]:
+  return [
+    frame.pts * Fraction(frame.time_base.numerator, frame.time_base.denominator)
+    for frame in frames(path)
+  ]
+
+
+def sound(path: pathlib.Path) -> list[tuple]:
+  with av.open(str(path)) as video:
+    return [
+      (float(packet.pts * packet.time_base), bytes(packet))
+      for packet in video.demux(audio=0)
+      if packet.size
+    ]
+
+
+def tags(path: pathlib.Path) -> tuple:
+  with av.open(str(path)) as video:
+    stream = video.streams.video[0]
+    return (
+      *(stream.pix_fmt, stream.width, stream.height),
+      *(stream.color_range, stream.colorspace),
+      *(stream.color_primaries, stream.color_trc),
+      stream.sample_aspect_ratio,
+    )
+
+
+@pytest.mark.parametrize("name", ["out.mp4", "out.mov", "out.mkv"])
+def test_times_sound_and_length_are_kept(tmp_path, make_clip, mask, name):
+  source, output = tmp_path / "in.mp4", tmp_path / name
+  make_clip(source, sound=True)
+  assert harmonize(source, mask, output) == []
+  # Matroska has no time before 0, and sound begins 1024 samples before it:
+  # there all streams move together, and times are of milliseconds.
+  shift = times(output)[0] - times(source)[0]
+  assert 0 <= shift < (0.03 if name == "out.mkv" else 1e-9)
+  expected = [float(time + shift) for time in times(source)]
+  np.testing.assert_allclose(
+    [float(time) for time in times(output)], expected, atol=0.0006
+  )
+  with av.open(str(source)) as before, av.open(str(output)) as after:
+    assert before.streams.video[0].average_rate == 25
+    assert after.streams.video[0].average_rate == 25
+    length = after.duration - before.duration
+    assert abs(length / av.time_base - float(shift)) < 0.025
+  before, after = sound(source), sound(output)
+  assert [packet for _, packet in before] == [packet for _, packet in after]
+  np.testing.assert_allclose(
+    [time for time, _ in after],
+    [time + float(shift) for time, _ in before],
+    atol=0.0012,
+  )
+
+
+def test_a_varying_frame_rate(tmp_path, make_clip, mask):
+  source, output = tmp_path / "in.mp4", tmp_path / "out.mp4"
+  make_clip(source, times=TIMES)
+  harmonize(source, mask, output)
+  assert times(output) == [Fraction(time, 25) for time in TIMES]
+  assert frames(output)[-1].duration == frames(source)[-1].duration
+
+
+def test_tags_are_kept(tmp_path, make_clip, mask):
+  source, output = tmp_path / "in.mp4", tmp_path / "out.mp4"
+  make_clip(
+    source,
+    colorspace=5,
+    color_range=2,
+    color_primaries=9,
+    color_trc=16,
+    sample_aspect_ratio=Fraction(4, 3),
+  )
+  harmonize(source, mask, output)
+  assert tags(output) == tags(source)
+  assert tags(source)[3:] == (2, 5, 9, 16, Fraction(4, 3))
+
+
+@pytest.mark.parametrize("turn", [90, 180, -90])
+def test_rotation_is_kept_and_masks_are_upright(tmp_path, make_clip, turn):
+  source, output = tmp_path / "in.mp4", tmp_path / "out.mp4"
+  make_clip(source, turn=turn)
+  upright = np.rot90(INSIDE, turn // 90).copy()
+  upright[:5, :5] = True
+  Image.fromarray(upright).save(tmp_path / "mask.png")
+  harmonize(source, tmp_path / "mask.png", output, quality=0)
+  before, after = (
+    bytes(frames(path)[0].side_data["DISPLAYMATRIX"])
+    for path in (source, output)
+  )
+  assert before == after
+  assert abs(frames(output)[-1].rotation) == abs(turn)
+  changed = samples(output) != samples(source)
+  inside = np.rot90(upright, -turn // 90)
+  assert changed[:, :HEIGHT][:, inside].all()
+  assert not changed[:, :HEIGHT][:, ~inside].any()
+
+
+def test_the_object_changes_and_nothing_else(tmp_path, make_clip, mask):
+  source, output = tmp_path / "in.mp4", tmp_path / "out.mp4"
+  make_clip(source)
+  harmonize(source, mask, output, quality=0)  # without loss
+  before, after = samples(source).astype(int), samples(output).astype(int)
+  luma = (after - before)[:, :HEIGHT]
+  np.testing.assert_allclose(luma[:, INSIDE], 0.1 * 219, atol=0.51)
+  assert not luma[:, ~INSIDE].any()
+  # A change of all colours by as much is none of Cb and Cr.
+  np.testing.assert_array_equal(before[:, HEIGHT:], after[:, HEIGHT:])
+
+
+def test_the_background_changes(tmp_path, make_clip, mask):
+  source, output = tmp_path / "in.mp4", tmp_path / "out.mp4"
+  make_clip(source)
+  harmonize(source, mask, output, quality=0, background=True)
+  changed = (samples(source) != samples(output))[:, :HEIGHT]
+  assert changed[:, ~INSIDE].all()
+  assert not changed[:, INSIDE].any()
+
+
+@pytest.mark.parametrize("pixels", ["yuv420p", "yuv444p", "yuv420p10le"])
+def test_strength_0_is_a_copy(tmp_path, make_clip, mask, pixels):
+  source, output = tmp_path / "in.mp4", tmp_path / "out.mp4"
+  make_clip(source, pixels=pixels)
+  harmonize(source, mask, output, strength=0)
+  before, after = samples(source).astype(float), samples(output).astype(float)
+  assert tags(output) == tags(source)
+  peak = 1023 if pixels.endswith("10le") else 255
+  error = after - before
+  assert 10 * np.log10(peak**2 / np.mean(error**2)) > 38
+  # No shift: of the luma, and of each of the colours.
+  for part in np.array_split(error.reshape(COUNT, -1), 6, axis=1):
+    assert abs(part.mean()) < 0.4 * (peak + 1) / 256
+
+
+@pytest.mark.parametrize(
+  ("name", "pixels"), [("out.mp4", "yuv444p"), ("out.webm", "yuv420p")]
+)
+def test_odd_sizes(tmp_path, make_clip, name, pixels):
+  source, output = tmp_path / "in.webm", tmp_path / name
+  make_clip(source, size=(65, 49), codec="libvpx-vp9")
+  Image.new("L", (65, 49), 255).save(tmp_path / "mask.png")
+  notes = harmonize(source, tmp_path / "mask.png", output)
+  assert tags(output)[:3] == (pixels, 65, 49)
+  assert bool(notes) == (pixels == "yuv444p")  # what is not kept is told
+  # In time units of MP4's own.
+  np.testing.assert_allclose(
+    [float(time) for time in times(output)], np.arange(COUNT) / 25, atol=1e-9
+  )
+
+
+def test_10_bits_where_the_encoder_has_none(tmp_path, make_clip, mask):
+  source, output = tmp_path / "in.mp4", tmp_path / "out.webm"
+  make_clip(source, pixels="yuv420p10le")
+  (note,) = harmonize(source, mask, output)
+  assert note == "Frames are yuv420p, where the input's are yuv420p10le."
+
+
+def test_masks_of_a_folder_in_order_of_their_numbers(tmp_path, make_clip):
+  source, output = tmp_path / "in.mp4", tmp_path / "out.mp4"
+  make_clip(source)
+  (tmp_path / "masks").mkdir()
+  for index in range(COUNT):
+    mask = Image.new("L", (WIDTH, HEIGHT), 255 * (index in (2, 9, 10)))
+    mask.save(tmp_path / f"masks/frame_{index}.png")
+  (tmp_path / "masks/.hidden.png").write_bytes(b"")
+  (tmp_path / "masks/notes.txt").write_text("no mask")
+  harmonize(source, tmp_path / "masks", output, quality=0)
+  changed = (samples(source) != samples(output)).any(axis=(1, 2))
+  assert np.flatnonzero(changed).tolist() == [2, 9, 10]
+
+
+def test_masks_of_a_video(tmp_path, make_clip):
+  source, output = tmp_path / "in.mp4", tmp_path / "out.mp4"
+  make_clip(source)
+  make_clip(tmp_path / "masks.mkv", pixels="gray")  # every other is white
+  harmonize(source, tmp_path / "masks.mkv", output, quality=0)
+  luma = (samples(output).astype(int) - samples(source))[:, :HEIGHT]
+  assert not luma[::2].any()
+  np.testing.assert_allclose(luma[1::2], 0.1 * 219, atol=0.51)
+
+
+def test_masks_that_do_not_fit(tmp_path, make_clip, mask):
+  source = tmp_path / "in.mp4"
+  make_clip(source)
+  clip = reading.inspect(source)
+  (tmp_path / "masks").mkdir()
+  with pytest.raises(UserError, match="has no mask image"):
+    FrameMasks(tmp_path / "masks", clip)
+  Image.new("L", (WIDTH, HEIGHT)).save(tmp_path / "masks/1.png")
+  Image.new("L", (WIDTH, HEIGHT)).save(tmp_path / "masks/2.png")
+  with pytest.raises(UserError, match=r"has 2 masks and .*in.mp4 12 frames"):
+    FrameMasks(tmp_path / "masks", clip)
+  make_clip(tmp_path / "short.mp4", count=11)
+  with pytest.raises(UserError, match=r"has 11 masks and .*in.mp4 12 frames"):
+    FrameMasks(tmp_path / "short.mp4", clip)
+  make_clip(tmp_path / "large.mp4", size=(72, 48))
+  with pytest.raises(UserError, match="72x48 pixels and its video 64x48"):
+    FrameMasks(tmp_path / "large.mp4", clip)
+  resized = next(iter(FrameMasks(tmp_path / "large.mp4", clip, resize=True)))
+  assert resized.shape == (HEIGHT, WIDTH)
+  Image.new("L", (8, 8)).save(tmp_path / "small.png")
+  with pytest.raises(UserError, match="8x8 pixels and its image 64x48"):
+    FrameMasks(tmp_path / "small.png", clip)
+  given = next(iter(FrameMasks(mask, clip)))
+  inverted = next(iter(FrameMasks(mask, clip, invert=True)))
+  np.testing.assert_array_equal(given, 1 - inverted)
+
+
+def test_empty_masks_are_told(tmp_path, make_clip):
+  source, output = tmp_path / "in.mp4", tmp_path / "out.mp4"
+  make_clip(source)
+  Image.new("L", (WIDTH, HEIGHT)).save(tmp_path / "mask.png")
+  (note,) = harmonize(source, tmp_path / "mask.png", output)
+  assert "Nothing is changed" in note
+  assert len(frames(output)) == COUNT
+
+
+def test_what_is_no_whole_video(tmp_path, make_clip):
+  good = tmp_path / "good.mkv"
+  make_clip(good, count=60, sound=True)
+  data = good.read_bytes()
+  (tmp_path / "cut.mkv").write_bytes(data[: len(data) // 2])
+  make_clip(tmp_path / "good.mp4")
+  data = (tmp_path / "good.mp4").read_bytes()
+  (tmp_path / "cut.mp4").write_bytes(data[: len(data) // 2])
+  (tmp_path / "text.mp4").write_text("no video")
+  (tmp_path / "empty.mp4").write_bytes(b"")
+  Image.new("L", (8, 8)).save(tmp_path / "image.jpg")
+  with av.open(str(tmp_path / "sound.mp4"), "w") as output:
+    audio = output.add_stream("aac", 44100)
+    samples = av.AudioFrame.from_ndarray(
+      np.zeros((2, 1024), np.float32), format="fltp", layout="stereo"
+    )
+    samples.sample_rate = 44100
+    output.mux(audio.encode(samples))
+    output.mux(audio.encode(None))
+  for name, words in (
+    ("cut.mkv", "cut off"),
+    ("cut.mp4", "damaged"),
+    ("text.mp4", "cannot be read as a video"),
+    ("empty.mp4", "cannot be read as a video"),
+    ("image.jpg", "hdnet harmonize"),
+    ("sound.mp4", "no video stream"),
+    ("nothing.mp4", "does not exist"),
+    (".", "is a folder"),
+  ):
+    with pytest.raises(UserError, match=words):
+      reading.inspect(tmp_path / name)
+
+
+def test_sound_that_the_container_does_not_take(tmp_path, make_clip, mask):
+  source = tmp_path / "in.mp4"
+  make_clip(source, sound=True)
+  with pytest.raises(UserError, match=r"which is aac; choose .mkv"):
+    harmonize(source, mask, tmp_path / "out.webm")
+  assert not (tmp_path / "out.webm").exists()
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, UserError])
+def test_nothing_is_left_behind(tmp_path, make_clip, mask, error):
+  source, output = tmp_path / "in.mp4", tmp_path / "out.mp4"
+  make_clip(source)
+  output.write_text("as it was")
+  before = sorted(tmp_path.iterdir())
+  left = iter(range(5))
+
+  def stop():
+    if next(left, None) is None:
+      raise error
+
+  with pytest.raises(error):
+    harmonize(source, mask, output, watch=stop)
+  assert sorted(tmp_path.iterdir()) == before
+  assert output.read_text() == "as it was"
+
+
+def test_outputs_that_cannot_be(tmp_path):
+  (tmp_path / "there.mp4").touch()
+  for name, quality, words in (
+    ("out.avi", None, "no format that can be written"),
+    ("out.mp4", 52, "quality is 52 and must be 0 to 51"),
+    ("out.webm", -1, "quality is -1 and must be 0 to 63"),
+    ("there.mp4", None, "exists; give another path, or --force"),
+  ):
+    with pytest.raises(UserError, match=words):
+      writing.check_output(tmp_path / name, quality, force=False)
+  writing.check_output(tmp_path / "there.mp4", 17, force=True)
+
+
+def test_few_frames_are_in_memory(tmp_path, make_clip, mask):
+  make_clip(tmp_path / "in.mp4", count=40)
+  gc.collect()  # of other tests
+  alive, done = [], iter(range(40))
+
+  def watch():
+    if next(done) % 9 == 8:  # of 8, 17, 26 and 35 frames; looking takes time
+      objects = gc.get_objects()
+      alive.append(sum(type(each) is av.VideoFrame for each in objects))
+
+  harmonize(tmp_path / "in.mp4", mask, tmp_path / "out.mp4", watch=watch)
+  # One is worked on; the last packet gives all that the decoder still has.
+  assert len(alive) == 4
+  assert max(alive[:2]) <= 4
+  assert 1 <= max(alive) < 20
+
+
+def flickering_network() -> SizedNetwork:
+  """Random weights, large enough that a little noise changes much."""
+  image, mask = jnp.zeros((1, 8, 8, 3)), jnp.zeros((1, 8, 8, 1))
+  shapes = jax.eval_shape(HDNet(2).init, jax.random.key(0), image, mask)
+  rng = np.random.default_rng(0)
+  params = jax.tree.map(
+    lambda leaf: 0.6 * rng.normal(size=leaf.shape), shapes["params"]
+  )
+  return SizedNetwork(params, ModelConfig(width=2), 32)
+
+
+def test_a_static_scene_does_not_flicker(rng):
+  """Frame-to-frame change inside the mask, against the input's."""
+  network = flickering_network()
+  still = rng.uniform(0.2, 0.8, (6, 8, 3)).repeat(8, 0).repeat(8, 1)
+  noise = rng.normal(0, 3 / 255, (COUNT, *still.shape))
+  given = (still + noise).clip(0, 1).astype(np.float32)
+  mask = INSIDE.astype(np.float32)
+
+  def change(frames) -> float:
+    return (
+      np.abs(np.diff(frames, axis=0))[:, INSIDE].mean()
+      / np.abs(np.diff(given, axis=0))[:, INSIDE].mean()
+    )
+
+  def harmonized(smoothing) -> float:
+    harmonizer = FrameHarmonizer(network, smoothing=smoothing)
+    changes = [
+      harmonizer(lambda frame=frame: frame, mask, index / 25)
+      for index, frame in enumerate(given)
+    ]
+    return change(given + np.stack(changes))
+
+  maps = np.mean([network.maps(frame, mask)[0] for frame in given], axis=0)
+  held = change(np.stack([guided.apply(maps, frame, mask) for frame in given]))
+  assert harmonized(0) > 1.5
+  smoothed = harmonized(0.5)
+  assert smoothed <= 1.05
+  # What is left is the noise that one map for all frames would pass, too.
+  assert smoothed < held + 0.25
+
+
+def test_only_guided_maps_can_be_smoothed():
+  network = Brighter()
+  network.mode = "direct"
+  with pytest.raises(ValueError, match="mode guided"):
+    FrameHarmonizer(network)
