@@ -21,8 +21,8 @@ from hdnet_jax.model.hdnet import HDNet, blend  # noqa: E402
 pytestmark = pytest.mark.usefixtures("unoptimized")
 
 TINY = ModelConfig(width=2)
-# These ran in ONNX Runtime Web 1.30 (WASM), with the images of the Python one to
-# a level; try there what is added.
+# These ran in ONNX Runtime Web 1.30 (WASM), with the images of the Python one
+# to a level; try there what is added.
 OPERATORS = {
   *("Add", "ArgMax", "Cast", "Concat", "Conv", "ConvTranspose", "Div"),
   *("GatherND", "GlobalAveragePool", "Greater", "GreaterOrEqual", "Identity"),
