@@ -10,13 +10,21 @@ from hdnet_jax.commands import (
   ablation,
   compare,
   compose,
+  convert,
+  demo,
+  export,
   export_weights,
   harmonize,
+  harmonize_video,
   prepare,
 )
 from hdnet_jax.errors import UserError
 
-COMMANDS = (harmonize, compose, prepare, compare, ablation, export_weights)
+COMMANDS = (
+  *(harmonize, compose, harmonize_video, demo),
+  *(prepare, compare, ablation),
+  *(export_weights, export, convert),
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -51,10 +59,14 @@ def make_parser() -> argparse.ArgumentParser:
     epilog="""examples:
   hdnet harmonize composite.jpg mask.png -o out.png --weights runs/quickstart
   hdnet compose cutout.png photo.jpg --at 400,250 -o out.png
+  hdnet harmonize-video in.mp4 masks/ -o out.mp4 --weights mine.safetensors
+  hdnet demo --weights mine.safetensors
   hdnet prepare iharmony4 --root data/iharmony4
   hdnet compare runs/base runs/hdnet
   hdnet ablation --workdir runs/ablation --config.data.root=data/iharmony4
-  hdnet export-weights runs/hdnet hdnet.safetensors""",
+  hdnet export-weights runs/hdnet hdnet.safetensors
+  hdnet export hdnet.safetensors hdnet.onnx --uint8
+  hdnet convert authors.pth hdnet.safetensors""",
   )
   commands = parser.add_subparsers(required=True, metavar="COMMAND")
   for command in COMMANDS:
