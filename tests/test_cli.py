@@ -31,6 +31,15 @@ def test_help_has_examples(arguments, words, capsys):
     assert word in text
 
 
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_every_command_has_an_example(command, capsys):
+  name = command.__name__.rsplit(".", 1)[1].replace("_", "-")
+  with pytest.raises(SystemExit) as stopped:
+    cli.main([name, "--help"])
+  assert stopped.value.code == 0
+  assert f"\n  hdnet {name} " in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
   ("arguments", "status", "words"),
   [
