@@ -320,6 +320,33 @@ def test_what_is_no_whole_video(tmp_path, make_clip):
       reading.inspect(tmp_path / name)
 
 
+def test_subtitles_are_copied_where_they_can_be(tmp_path, make_clip, mask):
+  make_clip(tmp_path / "in.mp4")
+  source = tmp_path / "in.mkv"
+  with (
+    av.open(str(tmp_path / "in.mp4")) as video,
+    av.open(str(source), "w") as output,
+  ):
+    picture = output.add_stream_from_template(video.streams.video[0], True)
+    text = output.add_mux_stream("subrip")
+    text.metadata["language"] = "ger"
+    line = av.Packet(b"a line")
+    line.stream, line.time_base = text, Fraction(1, 1000)
+    line.pts, line.dts, line.duration = 80, 80, 200
+    output.mux(line)
+    for packet in video.demux():
+      if packet.size:
+        packet.stream = picture
+        output.mux(packet)
+  assert harmonize(source, mask, tmp_path / "out.mkv") == []
+  with av.open(str(tmp_path / "out.mkv")) as video:
+    assert video.streams.subtitles[0].language == "ger"
+    packet = next(video.demux(subtitles=0))
+    assert (bytes(packet), packet.pts, packet.duration) == (b"a line", 80, 200)
+  notes = harmonize(source, mask, tmp_path / "out.mp4")
+  assert notes == ["Stream 1 (subtitle) is left out."]
+
+
 def test_sound_that_the_container_does_not_take(tmp_path, make_clip, mask):
   source = tmp_path / "in.mp4"
   make_clip(source, sound=True)
