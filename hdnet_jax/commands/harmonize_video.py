@@ -73,9 +73,7 @@ def add(commands) -> None:
 
 def _harmonize_video(options: argparse.Namespace) -> None:
   if importlib.util.find_spec("av") is None:
-    raise UserError(
-      "hdnet harmonize-video needs PyAV; pip install 'hdnet-jax[video]'"
-    )
+    raise UserError('hdnet harmonize-video needs PyAV; pip install ".[video]"')
   if options.mode != "guided":
     raise UserError(
       "--mode direct is not for videos: only what guided makes can be smoothed "

@@ -125,7 +125,7 @@ def test_mistakes(folder, hdnet, capsys):
 def test_without_pyav(folder, hdnet, capsys, monkeypatch):
   monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
   hdnet(folder / "in.mp4", folder / "masks", "-o", folder / "b.mp4", status=2)
-  assert "pip install 'hdnet-jax[video]'" in capsys.readouterr().err
+  assert 'pip install ".[video]"' in capsys.readouterr().err
 
 
 def test_stopped(folder, hdnet, capsys, monkeypatch):
