@@ -5,7 +5,6 @@ be thousands of lines of ours.
 """
 
 import functools
-import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
+from hdnet_jax.demo.answers import answered
 from hdnet_jax.demo.examples import Sample
 from hdnet_jax.demo.work import Cutout, MaskFile, Object, Painted, Work
 from hdnet_jax.errors import UserError
@@ -31,8 +31,6 @@ _SWEEP, _KEEP = 60, 1800
 _CSS = """
 .gradio-container {width: 100%; max-width: 1280px !important; margin: auto}
 """
-
-logger = logging.getLogger(__name__)
 
 
 def build(
@@ -73,6 +71,7 @@ def build(
       "api_visibility": "private",
     }
     mask_shown, editor, cutout_shown = shown
+    editor.blob_storage = _Latest(2 * (queue + concurrency))
     mask_inputs = [photo, things["mask"], things["inverted"]]
     cutout_inputs = [photo, *(things[name] for name in _CUTOUT)]
     show_mask = functools.partial(_show_mask, work)
@@ -204,6 +203,22 @@ def _objects():
   return tabs, tab, things, [mask_shown, editor, cutout_shown]
 
 
+class _Latest(dict):
+  """Paintings on their way to the queue, the latest ones.
+
+  The editor's own dict would keep those of clicks that are then refused.
+  """
+
+  def __init__(self, most: int):
+    super().__init__()
+    self._most = most
+
+  def __setitem__(self, name, painting):
+    super().__setitem__(name, painting)
+    while len(self) > self._most:
+      del self[next(iter(self))]
+
+
 def _file(label: str, name: str) -> gr.File:
   return gr.File(label=label, file_types=_PHOTOS, height=_DROP, elem_id=name)
 
@@ -248,22 +263,7 @@ def _results():
 
 
 def _answered(function: Callable) -> Callable:
-  """Mistakes become a message on the page; defects one on the terminal, too."""
-
-  def answer(*values):
-    try:
-      return function(*values)
-    except UserError as error:
-      raise gr.Error(str(error), print_exception=False) from None
-    except Exception:
-      logger.exception("the web page could not do its work")
-      raise gr.Error(
-        "Something went wrong here that should not; the terminal of hdnet demo "
-        "says more.",
-        print_exception=False,
-      ) from None
-
-  return answer
+  return answered(function, functools.partial(gr.Error, print_exception=False))
 
 
 def _forget():

@@ -8,6 +8,7 @@ from PIL import Image
 
 from hdnet_jax import Harmonizer
 from hdnet_jax.demo import examples
+from hdnet_jax.demo.answers import answered
 from hdnet_jax.demo.work import Cutout, MaskFile, Painted, Work
 from hdnet_jax.errors import UserError
 from hdnet_jax.inference.files import Picture, read_picture, write_picture
@@ -208,3 +209,21 @@ def test_examples(harmonizer, tmp_path):
   again.mkdir()
   for one, other in zip(samples, examples.make(again), strict=True):
     assert one.photo.read_bytes() == other.photo.read_bytes()
+
+
+def test_what_is_told_of_failures(caplog):
+  class Told(Exception):
+    pass
+
+  def fail(error: Exception):
+    raise error
+
+  assert answered(lambda a, b: a + b, Told)(1, 2) == 3
+  with pytest.raises(Told, match=r"^one line$"):
+    answered(fail, Told)(UserError("one line"))
+  assert not caplog.records
+  with pytest.raises(Told, match="Something went wrong") as caught:
+    answered(fail, Told)(KeyError("secret"))
+  assert "secret" not in str(caught.value)
+  assert caught.value.__suppress_context__
+  assert "KeyError: 'secret'" in caplog.text  # with its traceback

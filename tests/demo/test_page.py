@@ -1,0 +1,194 @@
+"""The page in a real browser: uploads, brush, cut-out, download, mistakes."""
+
+import importlib.util
+import pathlib
+import re
+import shutil
+import urllib.parse
+
+import numpy as np
+import pytest
+from PIL import Image
+
+CHROMIUM = next(
+  filter(
+    None,
+    map(
+      shutil.which,
+      ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"),
+    ),
+  ),
+  None,
+)
+pytestmark = [
+  pytest.mark.skipif(
+    importlib.util.find_spec("playwright") is None,
+    reason="needs Playwright: pip install playwright",
+  ),
+  pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on the path"),
+]
+
+HEIGHT, WIDTH = 120, 160
+PATIENCE = 120_000  # milliseconds until a condition counts as missed
+
+
+@pytest.fixture(scope="module")
+def browser():
+  from playwright.sync_api import sync_playwright
+
+  with sync_playwright() as playwright:
+    # A root user's Chromium needs this; it sees our own page only.
+    browser = playwright.chromium.launch(
+      executable_path=CHROMIUM, args=["--no-sandbox"]
+    )
+    yield browser
+    browser.close()
+
+
+@pytest.fixture
+def page(server, browser):
+  """A fresh page; whatever it asks for, it asks this machine."""
+  requests: list[str] = []
+  page = browser.new_page(viewport={"width": 1280, "height": 1000})
+  page.set_default_timeout(PATIENCE)
+  page.on("request", lambda request: requests.append(request.url))
+  page.goto(server.wait())
+  page.locator("#photo input[type=file]").wait_for(state="attached")
+  yield page
+  page.close()
+  places = {urllib.parse.urlsplit(url) for url in requests}
+  assert any(place.path.endswith(".js") for place in places)
+  for place in places:
+    local = place.scheme in ("data", "blob") or place.hostname == "127.0.0.1"
+    assert local, place.geturl()
+
+
+@pytest.fixture
+def photo(tmp_path, rng) -> pathlib.Path:
+  coarse = rng.integers(40, 220, (HEIGHT // 8, WIDTH // 8, 3))
+  pixels = coarse.repeat(8, 0).repeat(8, 1).astype(np.uint8)
+  path = tmp_path / "photo.png"
+  Image.fromarray(pixels).save(path)
+  return path
+
+
+@pytest.fixture
+def mask(tmp_path) -> pathlib.Path:
+  inside = np.zeros((HEIGHT, WIDTH), np.uint8)
+  inside[30:90, 40:120] = 255
+  path = tmp_path / "mask.png"
+  Image.fromarray(inside).save(path)
+  return path
+
+
+def upload(page, place: str, path: pathlib.Path) -> None:
+  page.locator(f"#{place} input[type=file]").set_input_files(path)
+  page.locator(f"#{place}").get_by_text(path.stem).first.wait_for()
+
+
+def open_tab(page, name: str) -> None:
+  page.get_by_role("tab", name=name).click()
+
+
+def harmonize(page, folder: pathlib.Path) -> tuple[str, np.ndarray]:
+  """Presses the button; the downloaded file's name and its pixels."""
+  page.locator("#run").click()
+  page.locator("#result img").nth(1).wait_for()
+  page.locator("button#download:enabled, #download button:enabled").wait_for()
+  with page.expect_download() as download:
+    page.locator("#download").click()
+  path = folder / "downloaded"
+  download.value.save_as(path)
+  return download.value.suggested_filename, pixels(path)
+
+
+def pixels(path: pathlib.Path) -> np.ndarray:
+  with Image.open(path) as image:
+    return np.asarray(image)
+
+
+def message(page) -> str:
+  toast = page.get_by_test_id("toast-body")
+  toast.first.wait_for()
+  return toast.first.inner_text()
+
+
+def test_upload_run_and_download(page, photo, mask, tmp_path):
+  upload(page, "photo", photo)
+  upload(page, "mask", mask)
+  page.locator("#mask-shown img").wait_for()
+  name, after = harmonize(page, tmp_path)
+  assert name == "photo-harmonized.png"
+  before, inside = pixels(photo), pixels(mask) > 0
+  np.testing.assert_array_equal(before[~inside], after[~inside])
+  assert (before[inside] != after[inside]).any()
+
+
+@pytest.mark.slow  # the brush draws with WebGL, here without a GPU
+def test_painted_by_hand(page, photo, tmp_path):
+  upload(page, "photo", photo)
+  open_tab(page, "Paint it")
+  canvas = page.locator("canvas").first
+  # The empty canvas is shown reduced; a small photo on it is enlarged.
+  page.get_by_text(re.compile(r"^[1-9]\d\d%$")).wait_for()
+  box = canvas.bounding_box()
+  x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+  page.mouse.move(x - 20, y)
+  page.mouse.down()
+  page.mouse.move(x + 20, y, steps=5)
+  page.mouse.up()
+  _, after = harmonize(page, tmp_path)
+  changed = (pixels(photo) != after).any(-1)
+  assert changed.any()
+  assert not changed[:8].any()
+  assert not changed[-8:].any()
+
+
+def test_an_example_is_placed_and_moved(page, tmp_path):
+  page.locator("#examples img").nth(2).click()
+  shown = page.locator("#cutout-shown img")
+  shown.wait_for()
+  first = shown.get_attribute("src")
+  page.locator("#across input[type=number]").fill("70")
+  page.locator("#across input[type=number]").press("Tab")
+  page.wait_for_function(
+    "first => document.querySelector('#cutout-shown img')?.src !== first",
+    arg=first,
+  )
+  name, after = harmonize(page, tmp_path)
+  assert name == "garage-harmonized.png"
+  assert after.shape == (500, 741, 3)
+
+
+def test_a_wrong_file_is_told(page, server, tmp_path):
+  path = tmp_path / "letter.png"
+  path.write_text("no image at all")
+  upload(page, "photo", path)
+  assert "letter.png is not a JPEG, PNG, WebP or TIFF" in message(page)
+  assert "Traceback" not in server.said()
+
+
+def test_nothing_is_told_what_to_drop(page):
+  page.locator("#run").click()
+  assert "there is no photo yet" in message(page)
+
+
+def test_a_full_queue_is_told(page):
+  page.route(
+    "**/queue/join*",
+    lambda route: route.fulfill(status=503, json={"detail": "Queue is full."}),
+  )
+  page.locator("#run").click()
+  assert "currently busy. Please try again" in message(page)
+
+
+def test_limits_are_told(page, tmp_path, rng):
+  many = tmp_path / "many.png"
+  Image.new("RGB", (1200, 1000)).save(many)
+  upload(page, "photo", many)
+  assert "many.png has 1200x1000 pixels, over the limit" in message(page)
+  heavy = tmp_path / "heavy.png"
+  noise = rng.integers(0, 256, (900, 900, 3)).astype(np.uint8)
+  Image.fromarray(noise).save(heavy)
+  page.locator("#mask input[type=file]").set_input_files(heavy)
+  page.get_by_text("exceed the maximum allowed size").first.wait_for()
