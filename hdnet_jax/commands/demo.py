@@ -68,7 +68,7 @@ def _demo(options: argparse.Namespace) -> None:
     if value < 1:
       raise UserError(f"--{name} is 1 or more, not {value}")
   if importlib.util.find_spec("gradio") is None:
-    raise UserError("hdnet demo needs Gradio; pip install 'hdnet-jax[demo]'")
+    raise UserError('hdnet demo needs Gradio; pip install ".[demo]"')
   _check_address(options.host, options.port)
   # As Ctrl-C does: what is temporary is removed.
   signal.signal(signal.SIGTERM, signal.default_int_handler)
