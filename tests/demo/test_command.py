@@ -33,7 +33,7 @@ def test_limits(name):
 
 def test_without_gradio(monkeypatch):
   monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-  with pytest.raises(UserError, match=r"pip install 'hdnet-jax\[demo\]'"):
+  with pytest.raises(UserError, match=r'pip install "\.\[demo\]"'):
     run()
 
 
