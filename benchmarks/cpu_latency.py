@@ -2,190 +2,116 @@
 
     python benchmarks/cpu_latency.py
     python benchmarks/cpu_latency.py --size 512 --width 8 --threads 1
+    python benchmarks/cpu_latency.py --official HDNet --json latency.json
 
 An image's time is that of the compiled forward pass and the blend, batch 1,
-float32. Weights are random: the time does not depend on their values. Prints
-the median of the runs, and where the middle 80 % of them lie; compilation is
-apart. The runs of several widths take turns, so that what else the machine does
-is shared by all.
+float32. Beside ours stand the ONNX file that `hdnet export` writes, where ONNX
+Runtime is installed, and the authors' code with --official. Weights are random:
+the time does not depend on their values. Prints the median of the runs, and
+where the middle 80 % of them lie; compiling and loading are apart. The runs of
+all rows take turns, so that what else the machine does is shared by all.
 
 --threads N runs on N of the processor's threads (Linux), which limits what XLA
-uses; by default it uses all that this process may.
+uses; by default it uses all that this process may. --form official is our
+network in the form of the authors' code; the default is the paper's.
 """
 
 import argparse
-import dataclasses
-import datetime
-import json
-import os
-import pathlib
-import platform
-import time
-from collections.abc import Callable, Sequence
+import itertools
 
+import common
 import jax
-import jax.numpy as jnp
-import numpy as np
+import programs
 
-from hdnet_jax.model.hdnet import HDNet, blend
+from hdnet_jax.config import ModelConfig
 
-NAMES = {8: "HDNet-lite", 32: "HDNet"}
+# Image sizes and widths without --size and --width.
+CASES = ((256, 8), (512, 8), (1024, 8), (256, 32))
 # Seconds an image, by image size and width. The paper's Table 4, measured by
 # its authors on a CPU of theirs, in PyTorch.
 PUBLISHED = {(256, 8): 0.04}
 
 
-@dataclasses.dataclass(frozen=True)
-class Result:
-  """What was measured of a width."""
-
-  width: int
-  size: int
-  compile_seconds: float
-  seconds: list[float]  # each run's
-
-  def quantile(self, share: float) -> float:
-    return float(np.quantile(self.seconds, share))
-
-
 def main():
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-  parser.add_argument("--size", type=int, default=256, help="of the image")
+  parser.add_argument("--size", type=int, nargs="+", help="of the images")
+  parser.add_argument("--width", type=int, nargs="+", help="n of the network")
   parser.add_argument(
-    "--width", type=int, nargs="+", default=[8, 32], help="n of the network"
+    "--form", nargs="+", default=["paper"], choices=("paper", "official")
   )
-  parser.add_argument("--runs", type=int, default=50, help="of each width")
-  parser.add_argument("--threads", type=int, help="to run on (default: all)")
-  parser.add_argument("--json", type=pathlib.Path, help="file for the numbers")
+  parser.add_argument("--runs", type=int, default=30, help="of each row")
+  common.add_common_flags(parser)
   args = parser.parse_args()
-  if args.threads:
-    limit_threads(parser, args.threads)
+  machine = common.begin(parser, args)
   jax.config.update("jax_platforms", "cpu")
   # A program that is read from the cache has not been compiled.
   jax.config.update("jax_enable_compilation_cache", False)
-  machine = describe_machine()
-  print("  ".join(f"{name} {value}" for name, value in machine.items()))
-  results = measure(args.width, args.size, args.runs)
+  results = measure(args)
   print_table(results)
-  if args.json:
-    write(args.json, machine, results)
+  common.write_json(args.json, machine, args, results)
 
 
-def limit_threads(parser: argparse.ArgumentParser, count: int) -> None:
-  """Must come before JAX starts: its threads are as many as it may run on."""
-  if not hasattr(os, "sched_setaffinity"):
-    parser.error("--threads needs Linux")
-  allowed = sorted(os.sched_getaffinity(0))
-  if not 0 < count <= len(allowed):
-    parser.error(f"--threads must be from 1 to {len(allowed)}, not {count}")
-  os.sched_setaffinity(0, allowed[:count])
-
-
-def describe_machine() -> dict[str, str | int]:
-  threads = (
-    len(os.sched_getaffinity(0))
-    if hasattr(os, "sched_getaffinity")
-    else os.cpu_count()
+def measure(args: argparse.Namespace) -> list[dict]:
+  cases = CASES
+  if args.size or args.width:
+    cases = itertools.product(args.size or [256], args.width or [8, 32])
+  made = {}
+  for size, width in dict.fromkeys(cases):
+    for kind in common.kinds(args.official):
+      # The authors' code has the one form.
+      for form in ["official"] if kind == "official" else args.form:
+        model = ModelConfig(width=width, local_dynamics=form)
+        made[size, width, kind, form] = programs.make(
+          kind, model, size, args.official
+        )
+  seconds = common.interleave(
+    {row: program.run for row, program in made.items()}, args.runs, warm=2
   )
-  return {
-    "CPU": cpu_name(),
-    "threads": threads,
-    "jax": jax.__version__,
-    "date": datetime.date.today().isoformat(),
-  }
-
-
-def cpu_name() -> str:
-  file = pathlib.Path("/proc/cpuinfo")  # Linux; platform knows less there
-  if file.is_file():
-    for line in file.read_text(encoding="utf-8").splitlines():
-      if line.startswith("model name"):
-        return line.split(":", 1)[1].strip()
-  return platform.processor() or platform.machine()
-
-
-def measure(widths: Sequence[int], size: int, runs: int) -> list[Result]:
-  passes, compile_seconds = {}, {}
-  for width in dict.fromkeys(widths):
-    passes[width], compile_seconds[width] = compile_pass(width, size)
-  for forward in passes.values():
-    for _ in range(3):  # memory is allocated, caches are filled
-      forward()
-  seconds = {width: [] for width in passes}
-  for _ in range(runs):
-    for width, forward in passes.items():
-      start = time.perf_counter()
-      forward()
-      seconds[width].append(time.perf_counter() - start)
   return [
-    Result(width, size, compile_seconds[width], seconds[width])
-    for width in passes
+    {
+      "size": size,
+      "width": width,
+      "program": kind,
+      "form": form,
+      "compile_or_load": made[size, width, kind, form].seconds,
+      "published": PUBLISHED.get((size, width)),
+      **common.summary(runs),
+    }
+    for (size, width, kind, form), runs in seconds.items()
   ]
 
 
-def compile_pass(width: int, size: int) -> tuple[Callable[[], None], float]:
-  """A forward pass that waits for its result; the seconds to compile it."""
-  model = HDNet(width=width)
-  rng = np.random.default_rng(0)
-  image = jnp.asarray(rng.uniform(-1, 1, (1, size, size, 3)), jnp.float32)
-  mask = np.zeros((1, size, size, 1), np.float32)
-  mask[:, size // 4 : size // 2, size // 4 : size // 2] = 1
-  mask = jnp.asarray(mask)
-  shapes = jax.eval_shape(model.init, jax.random.key(0), image, mask)["params"]
-  # Small enough for activations without overflow.
-  params = jax.tree.map(
-    lambda leaf: jnp.asarray(0.05 * rng.normal(size=leaf.shape), leaf.dtype),
-    shapes,
-  )
-
-  def harmonize(params, image, mask):
-    return blend(model.apply({"params": params}, image, mask), image, mask)
-
-  start = time.perf_counter()
-  compiled = jax.jit(harmonize).lower(params, image, mask).compile()
-  compile_seconds = time.perf_counter() - start
-
-  def forward() -> None:
-    compiled(params, image, mask).block_until_ready()
-
-  return forward, compile_seconds
-
-
-def print_table(results: Sequence[Result]) -> None:
-  print(
-    f"{'network':18s} {'size':>9s} {'compile':>9s} {'median':>9s} "
-    f"{'10 % to 90 %':>18s} {'published':>10s}"
-  )
-  for result in results:
-    published = PUBLISHED.get((result.size, result.width))
-    name = f"{NAMES.get(result.width, 'HDNet')} (n={result.width})"
-    spread = f"{result.quantile(0.1):.4f} to {result.quantile(0.9):.4f}"
-    print(
-      f"{name:18s} {f'{result.size}x{result.size}':>9s} "
-      f"{result.compile_seconds:7.1f} s {result.quantile(0.5):7.4f} s "
-      f"{spread + ' s':>18s} {f'{published} s' if published else '':>10s}"
+def print_table(results: list[dict]) -> None:
+  rows = [
+    (
+      f"{common.NAMES.get(row['width'], 'HDNet')} (n={row['width']})",
+      f"{row['size']}x{row['size']}",
+      common.TITLES[row["program"]],
+      row["form"],
+      f"{row['compile_or_load']:.1f} s",
+      f"{common.short(row['median'])} s",
+      f"{common.spread(row['seconds'])} s",
+      f"{row['published']} s" if row["published"] else "",
     )
+    for row in results
+  ]
+  common.print_table(
+    (
+      "network",
+      "size",
+      "program",
+      "form",
+      "compile, load",
+      "median",
+      "10 % to 90 %",
+      "published",
+    ),
+    rows,
+  )
   print(
-    f"Seconds an image, {len(results[0].seconds)} runs, random weights. "
+    f"Seconds an image, {len(results[0]['seconds'])} runs, random weights. "
     "Published: the paper's Table 4,\nmeasured on another CPU."
   )
-
-
-def write(path: pathlib.Path, machine: dict, results: list[Result]) -> None:
-  values = {
-    **machine,
-    "results": [
-      {
-        **dataclasses.asdict(result),
-        "median": result.quantile(0.5),
-        "quantile_10": result.quantile(0.1),
-        "quantile_90": result.quantile(0.9),
-        "published": PUBLISHED.get((result.size, result.width)),
-      }
-      for result in results
-    ],
-  }
-  path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

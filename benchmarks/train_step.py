@@ -1,67 +1,155 @@
 """Times the training step alone, and with the input pipeline, on this machine.
 
     python benchmarks/train_step.py --size 128 --batch 12 --width 8
+    python benchmarks/train_step.py --size 256 --official HDNet
 
-Uses the embedded photos. Prints seconds a step and images a second: the median
-of the steps, after one that compiles.
+Uses the embedded photos. Rows, whose steps take turns:
+
+    composites given   the same batch again and again, with its composites
+    composites made    the same photos, recoloured in the step
+    new batches        composites made, and the wait for the input pipeline
+    authors' PyTorch   with --official: their step on the batch of the first row
+
+Prints seconds a step and images a second, the median of the steps; the first
+step, which compiles, is apart. A step is forward pass, loss, gradients and
+Adam.
 """
 
 import argparse
-import statistics
 import time
+from collections.abc import Callable
 
+import common
 import jax
+import numpy as np
 
 from hdnet_jax import sharding
 from hdnet_jax.config import Config, DataConfig, ModelConfig
 from hdnet_jax.data.pipeline import Reader, open_source, training_batches
-from hdnet_jax.training.state import initial_state, make_optimizer
-from hdnet_jax.training.step import make_train_step
+from hdnet_jax.images import normalize
+from hdnet_jax.training.state import make_optimizer, make_start
+from hdnet_jax.training.step import make_train_step, with_composites
+
+OFFICIAL = "authors' PyTorch"
+
+
+class Trainer:
+  """Our step, with a state that it carries on."""
+
+  def __init__(self, config: Config):
+    self.config = config
+    self.mesh = sharding.make_mesh(config.mesh)
+    sharding.check_divides("batch_size", config.batch_size, self.mesh)
+    optimizer = make_optimizer(config.optimizer, steps_per_epoch=1e6)
+    self._step = make_train_step(config, optimizer, self.mesh)
+    self.state = make_start(config, optimizer, self.mesh)()
+
+  def step(self, batch: dict[str, jax.Array]) -> None:
+    self.state, _ = jax.block_until_ready(self._step(self.state, batch))
+
+  def compile(self, batch: dict[str, jax.Array]) -> jax.stages.Compiled:
+    return self._step.lower(self.state, batch).compile()
+
+  def batches(self):
+    source = open_source(self.config.data, "train")
+    return training_batches(
+      source, self.config.batch_size, 0, Reader(self.config.data.threads)
+    )
 
 
 def main():
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-  parser.add_argument("--size", type=int, default=128)
+  parser.add_argument("--size", type=int, default=256)
   parser.add_argument("--batch", type=int, default=12)
   parser.add_argument("--width", type=int, default=8)
   parser.add_argument("--steps", type=int, default=10)
   parser.add_argument("--dtype", default="float32")
+  parser.add_argument("--remat", action="store_true", help="less memory")
+  parser.add_argument(
+    "--form", default="paper", choices=("paper", "official"), help="of ours"
+  )
+  common.add_common_flags(parser)
   args = parser.parse_args()
-  config = Config(
-    batch_size=args.batch,
-    model=ModelConfig(width=args.width, dtype=args.dtype),
-    data=DataConfig(image_size=args.size),
-  )
-  mesh = sharding.make_mesh(config.mesh)
-  sharding.check_divides("batch_size", args.batch, mesh)
-  optimizer = make_optimizer(config.optimizer, steps_per_epoch=1e6)
-  step = make_train_step(config, optimizer, mesh)
-  state = jax.device_put(
-    initial_state(config, optimizer), sharding.replicated(mesh)
-  )
-  source = open_source(config.data, "train")
-  batches = training_batches(source, args.batch, 0, Reader(config.data.threads))
-  batch = sharding.put(next(batches), mesh)
-  start = time.perf_counter()
-  state, _ = jax.block_until_ready(step(state, batch))
-  print(
-    f"{len(jax.devices())} x {jax.devices()[0].device_kind}, jax "
-    f"{jax.__version__}, {args.dtype}; first step "
-    f"{time.perf_counter() - start:.1f} s"
-  )
-  for name in ("same batch", "new batches"):
-    times = []
-    for _ in range(args.steps):
-      start = time.perf_counter()
-      if name == "new batches":
-        batch = sharding.put(next(batches), mesh)
-      state, _ = jax.block_until_ready(step(state, batch))
-      times.append(time.perf_counter() - start)
-    seconds = statistics.median(times)
-    print(
-      f"n={args.width} {args.size}x{args.size} batch {args.batch}, {name}: "
-      f"{seconds:.3f} s a step, {args.batch / seconds:.1f} images/s"
+  machine = common.begin(parser, args)
+  # A program that is read from the cache has not been compiled.
+  jax.config.update("jax_enable_compilation_cache", False)
+  devices = jax.devices()
+  machine["devices"] = f"{len(devices)} x {devices[0].device_kind}"
+  print(f"{machine['devices']} of JAX")
+  results = measure(args)
+  print_table(args, results)
+  common.write_json(args.json, machine, args, results)
+
+
+def measure(args: argparse.Namespace) -> list[dict]:
+  model = ModelConfig(args.width, args.form, dtype=args.dtype, remat=args.remat)
+  data = DataConfig(image_size=args.size)
+  trainer = Trainer(Config(batch_size=args.batch, model=model, data=data))
+  batches = trainer.batches()
+  photos = next(batches)
+  given = jax.device_get(
+    jax.jit(lambda batch: with_composites(batch, jax.random.key(0), data))(
+      photos
     )
+  )
+  steps = our_steps(trainer, batches, photos, given)
+  if args.official:
+    steps[OFFICIAL] = official_step(args, given)
+  first = {}
+  for name, step in steps.items():
+    start = time.perf_counter()
+    step()
+    first[name] = time.perf_counter() - start
+  # The first step was for warming up.
+  seconds = common.interleave(steps, args.steps, warm=0)
+  return [
+    {"row": name, "first_step": first[name], **common.summary(runs)}
+    for name, runs in seconds.items()
+  ]
+
+
+def our_steps(trainer, batches, photos, given) -> dict[str, Callable]:
+  mesh = trainer.mesh
+  given, photos = (sharding.put(batch, mesh) for batch in (given, photos))
+  return {
+    "composites given": lambda: trainer.step(given),
+    "composites made": lambda: trainer.step(photos),
+    "new batches": lambda: trainer.step(sharding.put(next(batches), mesh)),
+  }
+
+
+def official_step(args: argparse.Namespace, batch: dict) -> Callable:
+  import official
+
+  model = official.load_model(
+    args.official, args.width, common.usable_threads()
+  )
+  composite, real = (
+    np.asarray(normalize(batch[name])) for name in ("composite", "real")
+  )
+  mask = np.asarray(batch["mask"], np.float32)
+  return official.make_step(model, composite, real, mask)
+
+
+def print_table(args: argparse.Namespace, results: list[dict]) -> None:
+  print(
+    f"n={args.width}, {args.size}x{args.size}, batch {args.batch}, "
+    f"{args.dtype}, form {args.form}{', remat' if args.remat else ''}, "
+    f"{args.steps} steps"
+  )
+  common.print_table(
+    ("row", "first step", "median", "10 % to 90 %", "images/s"),
+    [
+      (
+        row["row"],
+        f"{row['first_step']:.1f} s",
+        f"{common.short(row['median'])} s",
+        f"{common.spread(row['seconds'])} s",
+        common.short(args.batch / row["median"]),
+      )
+      for row in results
+    ],
+  )
 
 
 if __name__ == "__main__":
