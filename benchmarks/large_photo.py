@@ -10,13 +10,12 @@ are the weights where none are given: the time does not depend on them.
 """
 
 import argparse
-import resource
-import sys
 import time
 import warnings
 
 import jax
 import numpy as np
+from common import peak_memory
 
 from hdnet_jax.config import ModelConfig
 from hdnet_jax.harmonizer import Harmonizer, MaskWarning
@@ -72,12 +71,6 @@ def untrained() -> Harmonizer:
   image, mask = np.zeros((1, 64, 64, 3)), np.zeros((1, 64, 64, 1))
   params = HDNet(width=8).init(jax.random.key(0), image, mask)["params"]
   return Harmonizer(params, model)
-
-
-def peak_memory() -> int:
-  """Bytes of the largest resident set that this process has had."""
-  peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-  return peak if sys.platform == "darwin" else 1024 * peak
 
 
 if __name__ == "__main__":

@@ -19,13 +19,13 @@ import datetime
 import json
 import os
 import pathlib
-import platform
 import time
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import onnxruntime
+from common import cpu_name
 
 from hdnet_jax import weights
 from hdnet_jax.config import ModelConfig
@@ -84,15 +84,6 @@ def main():
   if args.json:
     values = machine | {"results": [dataclasses.asdict(r) for r in results]}
     args.json.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-
-
-def cpu_name() -> str:
-  file = pathlib.Path("/proc/cpuinfo")  # Linux; platform knows less there
-  if file.is_file():
-    for line in file.read_text(encoding="utf-8").splitlines():
-      if line.startswith("model name"):
-        return line.split(":", 1)[1].strip()
-  return platform.processor() or platform.machine()
 
 
 def random_params(model: ModelConfig) -> dict:

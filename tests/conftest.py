@@ -37,3 +37,23 @@ def shared() -> pathlib.Path:
   if not SHARED.is_dir():
     pytest.skip("needs ../shared, which is not part of the project")
   return SHARED
+
+
+@pytest.fixture(scope="session")
+def network(tmp_path_factory) -> pathlib.Path:
+  """A weights file of a small network, random."""
+  import jax.numpy as jnp
+
+  from hdnet_jax import weights
+  from hdnet_jax.config import ModelConfig
+  from hdnet_jax.model.hdnet import HDNet
+
+  image, mask = jnp.zeros((1, 8, 8, 3)), jnp.zeros((1, 8, 8, 1))
+  shapes = jax.eval_shape(HDNet(2).init, jax.random.key(0), image, mask)
+  rng = np.random.default_rng(0)
+  params = jax.tree.map(
+    lambda leaf: 0.3 * rng.normal(size=leaf.shape), shapes["params"]
+  )
+  path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+  weights.save(path, params, ModelConfig(width=2), {"image_size": "32"})
+  return path

@@ -77,7 +77,8 @@ PARTS = {
   "commands": (
     (
       *(*BASE, "__init__", "data", "weights", "interop", "inference"),
-      *("evaluation", "training", "ablation", "harmonizer", "video", "demo"),
+      *("evaluation", "training", "ablation", "released", "harmonizer"),
+      *("video", "demo"),
     ),
     ("numpy", "PIL", "rich"),
   ),

@@ -10,6 +10,7 @@ import socket
 import tempfile
 import threading
 
+from hdnet_jax.commands.harmonize import add_weights
 from hdnet_jax.commands.parser import add_parser
 from hdnet_jax.errors import UserError
 
@@ -28,13 +29,7 @@ def add(commands) -> None:
   hdnet demo --weights runs/quickstart
   hdnet demo --weights mine.safetensors --port 8000 --open-browser""",
   )
-  parser.add_argument(
-    "--weights",
-    default="hdnet-lite",
-    metavar="NAME",
-    help="a released network, a .safetensors file or a run's folder (default: "
-    "hdnet-lite)",
-  )
+  add_weights(parser)
   parser.add_argument(
     "--host",
     default="127.0.0.1",

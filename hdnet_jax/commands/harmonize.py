@@ -89,13 +89,7 @@ def _add_masks(parser: argparse.ArgumentParser) -> None:
 
 def add_changes(parser: argparse.ArgumentParser) -> None:
   """What is done to the object, of `compose`, too."""
-  parser.add_argument(
-    "--weights",
-    default="hdnet-lite",
-    metavar="NAME",
-    help="a released network, a .safetensors file or a run's folder (default: "
-    "hdnet-lite)",
-  )
+  add_weights(parser)
   parser.add_argument(
     "--mode",
     default="guided",
@@ -121,6 +115,17 @@ def add_changes(parser: argparse.ArgumentParser) -> None:
     "--background",
     action="store_true",
     help="change the background to fit the object instead",
+  )
+
+
+def add_weights(parser: argparse.ArgumentParser) -> None:
+  """Which network it is, of every command that harmonizes."""
+  parser.add_argument(
+    "--weights",
+    default="hdnet-lite",
+    metavar="NAME",
+    help="a released network, a .safetensors file or a run's folder (default: "
+    "hdnet-lite)",
   )
 
 

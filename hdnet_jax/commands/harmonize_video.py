@@ -5,7 +5,7 @@ import importlib.util
 import pathlib
 import sys
 
-from hdnet_jax.commands.harmonize import add_changes, load
+from hdnet_jax.commands.harmonize import add_changes
 from hdnet_jax.commands.parser import add_parser
 from hdnet_jax.errors import UserError
 
@@ -79,6 +79,8 @@ def _harmonize_video(options: argparse.Namespace) -> None:
       "--mode direct is not for videos: only what guided makes can be smoothed "
       "over time; leave it out"
     )
+  from hdnet_jax.inference.harmonizer import SizedNetwork
+  from hdnet_jax.released import find
   from hdnet_jax.video import harmonize, reading, writing
   from hdnet_jax.video.frame_masks import FrameMasks
 
@@ -90,7 +92,7 @@ def _harmonize_video(options: argparse.Namespace) -> None:
   )
   try:
     harmonizer = harmonize.FrameHarmonizer(
-      load(options)._network,
+      SizedNetwork(*find(options.weights)),
       options.strength,
       options.feather,
       options.background,

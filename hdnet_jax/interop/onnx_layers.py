@@ -17,7 +17,7 @@ from hdnet_jax.config import ModelConfig
 from hdnet_jax.interop.onnx_graph import Tensor
 from hdnet_jax.model.convolution import Double, Halve
 from hdnet_jax.model.global_dynamics import REGIONS
-from hdnet_jax.model.local_dynamics import _TINY
+from hdnet_jax.model.local_dynamics import TINY
 from hdnet_jax.model.norm import EPSILON
 
 _PART = 2**24  # similarities that a graph of a fixed size holds at once
@@ -118,7 +118,7 @@ def _paper_reference(
 ) -> Tensor:
   g = x.graph
   squared = g.add("ReduceSum", x * x, [2])
-  directions = x / g.add("Sqrt", g.add("Max", squared, _TINY))
+  directions = x / g.add("Sqrt", g.add("Max", squared, TINY))
   background = g.add("Less", g.add("Reshape", foreground, [0, 1, -1]), 0.5)
   if neighbors == 1:
     # Its weight is 1, or 0 where the image has no background.

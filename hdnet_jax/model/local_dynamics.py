@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 QUERY_TILE = 256
-_TINY = 1e-6  # floor of a squared norm: a zero vector is like nothing
+TINY = 1e-6  # floor of a squared norm: a zero vector is like nothing
 
 Features = Float[Array, "b n c"]
 Score = Callable[[Array, Array], Array]
@@ -28,7 +28,7 @@ Score = Callable[[Array, Array], Array]
 def unit(x: Float[Array, "... c"]) -> Float[Array, "... c"]:
   """`x` with unit length over its last axis; short vectors stay short."""
   squared = jnp.sum(jnp.square(x), axis=-1, keepdims=True)
-  return x * jax.lax.rsqrt(jnp.maximum(squared, _TINY))
+  return x * jax.lax.rsqrt(jnp.maximum(squared, TINY))
 
 
 def nearest(

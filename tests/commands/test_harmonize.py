@@ -5,34 +5,14 @@ import pathlib
 import sys
 import types
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
-
-from hdnet_jax import cli, weights
-from hdnet_jax.config import ModelConfig
-from hdnet_jax.model.hdnet import HDNet
 
 HEIGHT, WIDTH = 40, 56
 
 
 pytestmark = pytest.mark.usefixtures("unoptimized")
-
-
-@pytest.fixture(scope="module")
-def network(tmp_path_factory) -> pathlib.Path:
-  model = ModelConfig(width=2)
-  image, mask = jnp.zeros((1, 8, 8, 3)), jnp.zeros((1, 8, 8, 1))
-  shapes = jax.eval_shape(HDNet(2).init, jax.random.key(0), image, mask)
-  rng = np.random.default_rng(0)
-  params = jax.tree.map(
-    lambda leaf: 0.3 * rng.normal(size=leaf.shape), shapes["params"]
-  )
-  path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
-  weights.save(path, params, model, {"image_size": "32"})
-  return path
 
 
 def save_pair(folder: pathlib.Path, name: str, seed: int = 0) -> None:
@@ -56,24 +36,6 @@ def folder(tmp_path) -> pathlib.Path:
 def pixels(path: pathlib.Path) -> np.ndarray:
   with Image.open(path) as image:
     return np.asarray(image)
-
-
-@pytest.fixture
-def hdnet(network):
-  """Runs the command; `status` is 0 where it ends well."""
-
-  def run(*arguments, given=network, status=0, command="harmonize"):
-    words = [command, *map(str, arguments)]
-    if given:
-      words += ["--weights", str(given)]
-    if not status:
-      cli.main(words)
-      return
-    with pytest.raises(SystemExit) as stopped:
-      cli.main(words)
-    assert stopped.value.code == status
-
-  return run
 
 
 def test_the_object_changes_and_nothing_else(folder, hdnet):

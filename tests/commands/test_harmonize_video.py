@@ -1,36 +1,18 @@
 """`hdnet harmonize-video`, with a small network of random weights."""
 
+import functools
 import importlib.util
 import pathlib
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
-
-from hdnet_jax import cli, weights
-from hdnet_jax.config import ModelConfig
-from hdnet_jax.model.hdnet import HDNet
 
 av = pytest.importorskip("av")
 
 HEIGHT, WIDTH, COUNT = 48, 64, 5
 
 pytestmark = pytest.mark.usefixtures("unoptimized")
-
-
-@pytest.fixture(scope="module")
-def network(tmp_path_factory) -> pathlib.Path:
-  image, mask = jnp.zeros((1, 8, 8, 3)), jnp.zeros((1, 8, 8, 1))
-  shapes = jax.eval_shape(HDNet(2).init, jax.random.key(0), image, mask)
-  rng = np.random.default_rng(0)
-  params = jax.tree.map(
-    lambda leaf: 0.3 * rng.normal(size=leaf.shape), shapes["params"]
-  )
-  path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
-  weights.save(path, params, ModelConfig(width=2), {"image_size": "32"})
-  return path
 
 
 @pytest.fixture
@@ -52,19 +34,8 @@ def folder(tmp_path, rng) -> pathlib.Path:
 
 
 @pytest.fixture
-def hdnet(network):
-  """Runs the command; `status` is 0 where it ends well."""
-
-  def run(*arguments, status=0):
-    words = ["harmonize-video", *map(str, arguments), "--weights", str(network)]
-    if not status:
-      cli.main(words)
-      return
-    with pytest.raises(SystemExit) as stopped:
-      cli.main(words)
-    assert stopped.value.code == status
-
-  return run
+def hdnet(hdnet):
+  return functools.partial(hdnet, command="harmonize-video")
 
 
 def luma(path: pathlib.Path) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Tiny weights, and the page served by a process of its own."""
+"""The page served by a process of its own."""
 
 import importlib.util
 import os
@@ -11,14 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 
-import jax
-import jax.numpy as jnp
-import numpy as np
 import pytest
-
-from hdnet_jax import weights
-from hdnet_jax.config import ModelConfig
-from hdnet_jax.model.hdnet import HDNet
 
 _COMMAND = """
 import argparse, sys
@@ -28,19 +21,6 @@ demo.add(parser.add_subparsers())
 options = parser.parse_args(["demo", *sys.argv[1:]])
 options.run(options)
 """
-
-
-@pytest.fixture(scope="session")
-def network(tmp_path_factory) -> pathlib.Path:
-  image, mask = jnp.zeros((1, 8, 8, 3)), jnp.zeros((1, 8, 8, 1))
-  shapes = jax.eval_shape(HDNet(2).init, jax.random.key(0), image, mask)
-  rng = np.random.default_rng(0)
-  params = jax.tree.map(
-    lambda leaf: 0.3 * rng.normal(size=leaf.shape), shapes["params"]
-  )
-  path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
-  weights.save(path, params, ModelConfig(width=2), {"image_size": "32"})
-  return path
 
 
 class Server:
