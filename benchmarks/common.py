@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 LIBRARIES = ("jax", "torch", "onnxruntime")
+FORMS = ("paper", "official")
 NAMES = {8: "HDNet-lite", 32: "HDNet"}
 # The programs that harmonize.
 TITLES = {
@@ -29,13 +30,32 @@ TITLES = {
 }
 
 
-def add_common_flags(parser: argparse.ArgumentParser) -> None:
-  parser.add_argument(
-    "--official",
-    type=pathlib.Path,
-    metavar="PATH",
-    help="your clone of the authors' repository, measured too (needs PyTorch)",
+def make_parser(text: str) -> argparse.ArgumentParser:
+  """A script's parser; --help shows `text`, its docstring with examples."""
+  return argparse.ArgumentParser(
+    description=text, formatter_class=argparse.RawDescriptionHelpFormatter
   )
+
+
+def add_form_flag(parser: argparse.ArgumentParser) -> None:
+  parser.add_argument(
+    "--form",
+    default="paper",
+    choices=FORMS,
+    help="of local dynamics in our network; the authors' code is `official`",
+  )
+
+
+def add_common_flags(
+  parser: argparse.ArgumentParser, official: bool = True
+) -> None:
+  if official:
+    parser.add_argument(
+      "--official",
+      type=pathlib.Path,
+      metavar="PATH",
+      help="your clone of the authors' repository, measured too (needs torch)",
+    )
   parser.add_argument("--threads", type=int, help="to run on (default: all)")
   parser.add_argument("--json", type=pathlib.Path, help="file for the numbers")
 
@@ -48,7 +68,11 @@ def begin(
   Must come before JAX starts: its threads are as many as it may run on.
   """
   limit_threads(parser, args.threads)
-  if args.official:
+  for path in (args.json, getattr(args, "figure", None)):
+    # Said now, and not when all is measured.
+    if path and not path.parent.is_dir():
+      parser.error(f"{path}: there is no folder {path.parent}")
+  if getattr(args, "official", None):
     import official
 
     official.check(args.official)
@@ -209,10 +233,12 @@ def write_json(
   if path is None:
     return
   # Paths are of the machine, and say nothing about the numbers.
-  paths = ("json", "figure", "child")
+  paths = ("json", "figure", "child", "root")
   arguments = {k: v for k, v in vars(args).items() if k not in paths}
   if arguments.get("official"):
     arguments["official"] = True
+  if arguments.get("weights"):
+    arguments["weights"] = arguments["weights"].name
   values = {
     "machine": dict(machine),
     "arguments": arguments,

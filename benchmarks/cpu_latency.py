@@ -2,7 +2,7 @@
 
     python benchmarks/cpu_latency.py
     python benchmarks/cpu_latency.py --size 512 --width 8 --threads 1
-    python benchmarks/cpu_latency.py --official HDNet --json latency.json
+    python benchmarks/cpu_latency.py --official HDNet --form paper official
 
 An image's time is that of the compiled forward pass and the blend, batch 1,
 float32. Beside ours stand the ONNX file that `hdnet export` writes, where ONNX
@@ -13,7 +13,8 @@ all rows take turns, so that what else the machine does is shared by all.
 
 --threads N runs on N of the processor's threads (Linux), which limits what XLA
 uses; by default it uses all that this process may. --form official is our
-network in the form of the authors' code; the default is the paper's.
+network in the form of the authors' code, which does the work that theirs does;
+the default is the paper's.
 """
 
 import argparse
@@ -33,11 +34,11 @@ PUBLISHED = {(256, 8): 0.04}
 
 
 def main():
-  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser = common.make_parser(__doc__)
   parser.add_argument("--size", type=int, nargs="+", help="of the images")
   parser.add_argument("--width", type=int, nargs="+", help="n of the network")
   parser.add_argument(
-    "--form", nargs="+", default=["paper"], choices=("paper", "official")
+    "--form", nargs="+", default=["paper"], choices=common.FORMS
   )
   parser.add_argument("--runs", type=int, default=30, help="of each row")
   common.add_common_flags(parser)

@@ -1,18 +1,20 @@
 """Time and memory of inference against pixels, and against the foreground.
 
     python benchmarks/growth.py --figure growth.png --json growth.json
-    python benchmarks/growth.py --size 128 256 512 --official HDNet
+    python benchmarks/growth.py --size 128 256 512 --shares --rounds 1
+    python benchmarks/growth.py --official HDNet --form official
 
-HDNet-lite, an image at a time. Every point is a process of its own: it
-compiles, runs once, and then until --runs are done or --seconds are over. The
-points are gone through --rounds times, so that a slow minute of the machine
-does not fall on one of them; a point's time is the median over all rounds, its
-memory the largest resident set of any. --shares are of the image's area, at
---share-size.
+HDNet-lite, an image at a time. The sizes have 10 % foreground, the upper rows;
+--shares are other parts of the area, at --share-size. Every point is a process
+of its own: it compiles, runs once, and then until --runs are done or --seconds
+are over. The points are gone through --rounds times, so that a slow minute of
+the machine does not fall on one of them; a point's time is the median over all
+rounds, its memory the largest resident set of any.
 
 The exponent is the slope of log time in log pixels: 1 where time grows as the
-pixels do, 2 where it grows as their square. It is fitted to all sizes, and to
-the two largest, where what grows fastest shows.
+pixels do, 2 where it grows as their square. It is fitted to the sizes up to
+2048, and to the two largest, where what grows fastest shows. That of memory is
+of what comes to what is resident before the first run.
 """
 
 import argparse
@@ -24,11 +26,13 @@ import statistics
 import common
 import memory
 
+SHARE = 0.1  # of the foreground, where sizes differ
+FITTED = 2048  # the largest size of the fit
 Point = tuple[str, int, float]  # program, size, share
 
 
 def main():
-  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser = common.make_parser(__doc__)
   parser.add_argument(
     "--size", type=int, nargs="+", default=[128, 256, 512, 1024, 2048, 4096]
   )
@@ -37,6 +41,7 @@ def main():
   )
   parser.add_argument("--share-size", type=int, default=1024)
   parser.add_argument("--width", type=int, default=8, help="n of the network")
+  common.add_form_flag(parser)
   parser.add_argument("--rounds", type=int, default=3)
   parser.add_argument("--runs", type=int, default=10, help="of each, a round")
   parser.add_argument("--seconds", type=float, default=20, help="of runs, too")
@@ -50,7 +55,8 @@ def main():
   exponents = fit_all(results)
   print_table(results)
   for name, found in exponents.items():
-    print(f"{common.TITLES[name]}: " + describe(found))
+    print(f"{common.TITLES[name]}: {describe(found)}.")
+  print(f"The form of our network is the {args.form} one.")
   if args.figure:
     draw(args.figure, results, exponents)
   common.write_json(args.json, machine, args, results, exponents=exponents)
@@ -69,7 +75,7 @@ def measure(args: argparse.Namespace) -> list[dict]:
 
 def make_points(args: argparse.Namespace) -> list[Point]:
   kinds = common.kinds(args.official)
-  points = [(kind, size, 0.25) for size in args.size for kind in kinds]
+  points = [(kind, size, SHARE) for size in args.size for kind in kinds]
   points += [
     (kind, args.share_size, share) for share in args.shares for kind in kinds
   ]
@@ -85,6 +91,7 @@ def case(point: Point, args: argparse.Namespace) -> dict:
     "share": share,
     "batch": 1,
     "width": args.width,
+    "form": args.form,
     "official": args.official and os.fspath(args.official.resolve()),
     "runs": args.runs + 1,
     "seconds": args.seconds,
@@ -111,7 +118,7 @@ def of_sizes(results: list[dict], program: str) -> list[dict]:
   rows = [
     row
     for row in results
-    if row["program"] == program and row["share"] == 0.25 and "median" in row
+    if row["program"] == program and row["share"] == SHARE and "median" in row
   ]
   return sorted(rows, key=lambda row: row["size"])
 
@@ -121,33 +128,30 @@ def fit_all(results: list[dict]) -> dict[str, dict[str, float]]:
   exponents = {}
   for program in dict.fromkeys(row["program"] for row in results):
     rows = of_sizes(results, program)
-    if len(rows) > 1:
-      pixels = [row["size"] ** 2 for row in rows]
-      seconds = [row["median"] for row in rows]
+    fitted = [row for row in rows if row["size"] <= FITTED]
+    if len(fitted) > 1:
       exponents[program] = {
-        "time": exponent(pixels, seconds),
-        "time_largest_two": exponent(pixels[-2:], seconds[-2:]),
+        "from": fitted[0]["size"],
+        "to": fitted[-1]["size"],
+        "time": exponent(fitted, "median"),
+        "time_largest_two": exponent(rows[-2:], "median"),
         # Small images may fit into what is there.
-        "memory_largest_two": exponent(
-          pixels[-2:], [max(row["added"], 1) for row in rows[-2:]]
-        ),
+        "memory_largest_two": exponent(rows[-2:], "added"),
       }
   return exponents
 
 
-def exponent(x: list[float], y: list[float]) -> float:
-  """The slope of log y in log x, least squares."""
-  fit = statistics.linear_regression(map_log(x), map_log(y))
-  return fit.slope
-
-
-def map_log(values: list[float]) -> list[float]:
-  return [math.log(value) for value in values]
+def exponent(rows: list[dict], name: str) -> float:
+  """The slope of a value's logarithm in that of the pixels, least squares."""
+  pixels = [math.log(row["size"] ** 2) for row in rows]
+  values = [math.log(max(row[name], 1e-9)) for row in rows]
+  return statistics.linear_regression(pixels, values).slope
 
 
 def describe(found: dict[str, float]) -> str:
   return (
-    f"time grows with pixels to the power of {found['time']:.2f} "
+    f"at {SHARE:.0%} foreground, {found['from']} to {found['to']}, time grows "
+    f"with pixels to the power of {found['time']:.2f} "
     f"({found['time_largest_two']:.2f} between the two largest sizes), memory "
     f"with {found['memory_largest_two']:.2f} between these"
   )
@@ -188,67 +192,78 @@ def print_table(results: list[dict]) -> None:
 
 
 def draw(path: pathlib.Path, results: list[dict], exponents: dict) -> None:
-  """Time and memory over pixels, and time over the foreground's share."""
+  """Time and memory, over pixels and over the foreground's share."""
   import matplotlib
 
   matplotlib.use("Agg")
   import matplotlib.pyplot as plt
 
-  figure, (time, peak, share) = plt.subplots(
-    1, 3, figsize=(13, 4), layout="constrained"
+  figure, grid = plt.subplots(
+    2, 2, figsize=(10, 7.5), layout="constrained", sharex="col", sharey="row"
   )
   for program in dict.fromkeys(row["program"] for row in results):
-    rows = of_sizes(results, program)
-    pixels = [row["size"] ** 2 for row in rows]
     label = common.TITLES[program]
-    peak.loglog(pixels, [row["peak"] / 1e9 for row in rows], "o-", label=label)
-    shared = share_rows(results, program)
-    share.errorbar(
-      [row["share"] for row in shared],
-      [row["median"] for row in shared],
-      errors(shared),
-      marker="o",
-      label=label,
-    )
-    if program in exponents:
-      label += f", exponent {exponents[program]['time']:.2f}"
-    time.errorbar(
+    found = exponents.get(program)
+    sizes, shares = of_sizes(results, program), of_shares(results, program)
+    pixels = [row["size"] ** 2 for row in sizes]
+    plot_time(grid[0, 0], pixels, sizes, named(label, found and found["time"]))
+    plot_memory(
+      grid[1, 0],
       pixels,
-      [row["median"] for row in rows],
-      errors(rows),
-      marker="o",
-      label=label,
+      sizes,
+      named(label, found and found["memory_largest_two"]),
     )
-  time.set(xscale="log", yscale="log", xlabel="pixels", ylabel="s an image")
-  peak.set(xlabel="pixels", ylabel="largest resident set, GB")
-  sizes = {row["size"] for row in results if row["share"] != 0.25}
-  at = "".join(f" at {size}x{size}" for size in sizes)
-  share.set(xlabel=f"foreground's share{at}", ylabel="s an image")
-  share.set_ylim(bottom=0)
-  for axes in (time, peak, share):
+    plot_time(grid[0, 1], [row["share"] for row in shares], shares, label)
+    plot_memory(grid[1, 1], [row["share"] for row in shares], shares, label)
+  grid[0, 0].set_ylabel("s an image")
+  grid[1, 0].set_ylabel("largest resident set, GB")
+  grid[0, 0].set_title(f"{SHARE:.0%} foreground; exponent up to {FITTED}")
+  grid[1, 0].set_title("exponent of what a run adds, two largest sizes")
+  grid[1, 0].set_xlabel("pixels")
+  grid[1, 1].set_xlabel("foreground's share")
+  for size in share_sizes(results):
+    grid[0, 1].set_title(f"{size}x{size}")
+  for axes in grid.flat:
+    axes.set(xscale="log", yscale="log")
     axes.grid(alpha=0.3)
-    axes.legend(fontsize="small")
+    if axes.has_data():
+      axes.legend(fontsize="small")
   figure.savefig(path, dpi=150)
   plt.close(figure)
 
 
-def share_rows(results: list[dict], program: str) -> list[dict]:
+def named(label: str, exponent: float | None) -> str:
+  return label if exponent is None else f"{label}, exponent {exponent:.2f}"
+
+
+def plot_time(axes, x: list[float], rows: list[dict], label: str) -> None:
+  """Medians, and where the middle 80 % of the runs lie."""
+  medians = [row["median"] for row in rows]
+  below = [row["median"] - row["quantile_10"] for row in rows]
+  above = [row["quantile_90"] - row["median"] for row in rows]
+  if rows:
+    axes.errorbar(x, medians, (below, above), marker="o", label=label)
+
+
+def plot_memory(axes, x: list[float], rows: list[dict], label: str) -> None:
+  if rows:
+    axes.plot(x, [row["peak"] / 1e9 for row in rows], "o-", label=label)
+
+
+def share_sizes(results: list[dict]) -> set[int]:
+  """The size of the images whose foreground differs, if there are any."""
+  return {row["size"] for row in results if row["share"] != SHARE}
+
+
+def of_shares(results: list[dict], program: str) -> list[dict]:
   """The points that differ in the share of the foreground, by share."""
-  sizes = {row["size"] for row in results if row["share"] != 0.25}
+  sizes = share_sizes(results)
   rows = [
     row
     for row in results
     if row["program"] == program and row["size"] in sizes and "median" in row
   ]
   return sorted(rows, key=lambda row: row["share"])
-
-
-def errors(rows: list[dict]) -> tuple[list[float], list[float]]:
-  """From the median to where the middle 80 % of the runs lie."""
-  return (
-    [row["median"] - row["quantile_10"] for row in rows],
-    [row["quantile_90"] - row["median"] for row in rows],
-  )
 
 
 if __name__ == "__main__":

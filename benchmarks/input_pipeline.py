@@ -5,114 +5,218 @@
     python benchmarks/input_pipeline.py --root DIR --train --width 8
 
 DIR holds iHarmony4, prepared by `hdnet prepare iharmony4` (or published, with
---source folder). Prints images/s of decoding in one thread, then of whole
-batches by number of threads and workers, and the memory after each pass.
---storage compares ways to store the same triplets; --train adds the share of
-a training run's time in which the step waits for its batch.
+--source folder). Rows are passes over --images triplets, which take turns:
+decoding in one thread, and whole batches (shuffled, read, decoded, stacked) by
+number of threads and workers. Every pass has readers of its own, which have
+started before it is timed. "resident" is the process without its workers, the
+most after a pass.
+
+--train adds a training that reads as training does. Its "wait" is the share of
+the time in which the step waits for its batch. --storage compares ways to store
+the same triplets instead.
 """
 
+import argparse
+import functools
 import io
 import itertools
-import resource
-import threading
+import sys
 import time
+from collections.abc import Callable
 
+import common
 import numpy as np
-from absl import app, flags
+from absl import flags
 from PIL import Image
 
-from hdnet_jax.config import Config, DataConfig, MeshConfig, ModelConfig
+from hdnet_jax.config import Config, DataConfig, ModelConfig
 from hdnet_jax.data.pipeline import Reader, open_source, training_batches
 from hdnet_jax.data.records import Source
+from hdnet_jax.errors import UserError
 
-ROOT = flags.DEFINE_string("root", None, "Folder of the data.", required=True)
-SOURCE = flags.DEFINE_enum(
-  "source", "iharmony4", ["iharmony4", "folder"], "Prepared, or published."
-)
-SIZE = flags.DEFINE_integer("size", 256, "Image size.")
-BATCH = flags.DEFINE_integer("batch", 12, "Batch size.")
-PASSES = flags.DEFINE_integer("passes", 3, "Passes over the training split.")
-IMAGES = flags.DEFINE_integer("images", 1200, "Triplets a pass, at least.")
-STORAGE = flags.DEFINE_bool("storage", False, "Compare ways to store.")
-TRAIN = flags.DEFINE_bool("train", False, "Train, and time the wait.")
-WIDTH = flags.DEFINE_integer("width", 8, "Of the network that trains.")
-STEPS = flags.DEFINE_integer("steps", 20, "Training steps.")
-
-
-def main(_) -> None:
-  data = DataConfig(source=SOURCE.value, root=ROOT.value, image_size=SIZE.value)
-  source = open_source(data, "train")
-  print(f"{len(source)} triplets of {SIZE.value}x{SIZE.value}")
-  if STORAGE.value:
-    compare_storage(source)
-    return
-  time_decoding(source)
-  for threads, workers in ((1, 0), (2, 0), (4, 0), (2, 1), (1, 2)):
-    time_batches(source, Reader(threads=threads, workers=workers))
-  if TRAIN.value:
-    time_training(data, source)
+READERS = ((1, 0), (2, 0), (4, 0), (2, 1), (1, 2))  # threads, workers
+PARTS = ("composite", "real", "mask")
+WAYS = {
+  "raw": None,
+  "PNG": {"format": "PNG"},
+  "WebP, lossless": {
+    "format": "WEBP",
+    "lossless": True,
+    "quality": 0,
+    "method": 0,
+  },
+}
 
 
-def time_decoding(source: Source) -> None:
-  count = min(len(source), 400)
-  start = time.perf_counter()
-  for index in range(count):
-    source[index]
-  print(f"decode, one thread: {count / (time.perf_counter() - start):.0f}/s")
-
-
-def time_batches(source: Source, reader: Reader) -> None:
-  """Whole batches: shuffled, read, decoded, stacked."""
-  batches = training_batches(source, BATCH.value, 0, reader)
-  next(batches)  # workers have started
-  count = max(len(source), IMAGES.value) // BATCH.value
-  speeds, memory = [], []
-  for _ in range(PASSES.value):
-    start = time.perf_counter()
-    for _ in itertools.islice(batches, count):
-      pass
-    speeds.append(count * BATCH.value / (time.perf_counter() - start))
-    memory.append(resident())
-  print(
-    f"batches of {BATCH.value}, {reader.threads} threads, {reader.workers} "
-    f"workers: {np.median(speeds):.0f} triplets/s; resident after each pass "
-    + ", ".join(f"{m:.0f}" for m in memory)
-    + " MB"
+def main():
+  parser = common.make_parser(__doc__)
+  parser.add_argument("--root", required=True, help="folder of the data")
+  parser.add_argument(
+    "--source",
+    default="iharmony4",
+    choices=("iharmony4", "folder"),
+    help="prepared, or as published",
+  )
+  parser.add_argument("--size", type=int, default=256, help="of the images")
+  parser.add_argument("--batch", type=int, default=12)
+  parser.add_argument("--images", type=int, default=1200, help="of a pass")
+  parser.add_argument("--passes", type=int, default=5, help="of each row")
+  parser.add_argument("--storage", action="store_true", help="ways to store")
+  parser.add_argument(
+    "--train", action="store_true", help="and the step's wait"
+  )
+  parser.add_argument("--width", type=int, default=8, help="of what is trained")
+  parser.add_argument("--steps", type=int, default=20, help="of the training")
+  common.add_common_flags(parser, official=False)
+  args = parser.parse_args()
+  flags.FLAGS(sys.argv[:1])  # Grain's workers want them parsed
+  machine = common.begin(parser, args)
+  data = DataConfig(source=args.source, root=args.root, image_size=args.size)
+  try:
+    source = open_source(data, "train")
+  except UserError as error:
+    sys.exit(str(error))
+  print(f"{len(source)} triplets of {args.size}x{args.size}")
+  if args.storage:
+    results = compare_storage(source, args.passes)
+    print_storage(results)
+  else:
+    results = time_reading(args, source)
+    if args.train:
+      results.append(time_training(args, data))
+    print_table(results)
+  common.write_json(
+    args.json, machine, args, results, triplets_of_the_source=len(source)
   )
 
 
-def resident() -> float:
-  """MB of memory that this process holds now."""
-  with open("/proc/self/statm", encoding="ascii") as file:
-    pages = int(file.read().split()[1])
-  return pages * resource.getpagesize() / 1e6
+def time_reading(args: argparse.Namespace, source: Source) -> list[dict]:
+  count = max(args.images // args.batch, 1)  # batches
+  rows: dict[str, Callable[[], float]] = {
+    "decoding, 1 thread": functools.partial(decode, source, count * args.batch)
+  }
+  for threads, workers in READERS:
+    name = f"batches, {threads} threads, {workers} workers"
+    reader = Reader(threads=threads, workers=workers)
+    rows[name] = functools.partial(
+      read_batches, source, args.batch, reader, count
+    )
+  seconds: dict[str, list[float]] = {name: [] for name in rows}
+  memory = dict.fromkeys(rows, 0)
+  decode(source, count * args.batch)  # fills the system's cache of files
+  for _ in range(args.passes):
+    for name, run in rows.items():
+      seconds[name].append(run())
+      memory[name] = max(memory[name], common.resident())
+  return [
+    {
+      "row": name,
+      "triplets": count * args.batch,
+      "resident": memory[name],
+      **common.summary(found),
+    }
+    for name, found in seconds.items()
+  ]
 
 
-def compare_storage(source: Source) -> None:
+def decode(source: Source, count: int) -> float:
+  """Seconds for `count` examples, one after the other."""
+  start = time.perf_counter()
+  for index in range(count):
+    source[index % len(source)]
+  return time.perf_counter() - start
+
+
+def read_batches(
+  source: Source, batch: int, reader: Reader, count: int
+) -> float:
+  """Seconds for `count` batches after the first, when workers have started."""
+  batches = training_batches(source, batch, 0, reader)
+  next(batches)
+  start = time.perf_counter()
+  for _ in itertools.islice(batches, count):
+    pass
+  return time.perf_counter() - start
+
+
+def time_training(args: argparse.Namespace, data: DataConfig) -> dict:
+  """Seconds of steps, and the share in which the next batch is not there."""
+  import jax
+  import train_step
+
+  from hdnet_jax import sharding
+
+  config = Config(
+    batch_size=args.batch, model=ModelConfig(args.width), data=data
+  )
+  trainer = train_step.Trainer(config)
+  batches = sharding.put_ahead(trainer.batches(), trainer.mesh)
+  trainer.step(next(batches))  # compiles
+  seconds, waits = [], []
+  for _ in range(args.steps):
+    start = time.perf_counter()
+    batch = next(batches)
+    waits.append(time.perf_counter() - start)
+    trainer.step(batch)
+    seconds.append(time.perf_counter() - start)
+  devices = jax.devices()
+  return {
+    "row": (
+      f"training, n={args.width}, {len(devices)} x {devices[0].device_kind}"
+    ),
+    "triplets": args.batch,
+    "wait": sum(waits) / sum(seconds),
+    "resident": common.resident(),
+    **common.summary(seconds),
+  }
+
+
+def print_table(results: list[dict]) -> None:
+  rows = []
+  for row in results:
+    speeds = [row["triplets"] / seconds for seconds in row["seconds"]]
+    rows.append(
+      (
+        row["row"],
+        common.short(common.quantile(speeds, 0.5)),
+        common.spread(speeds),
+        f"{row['wait']:.1%}" if "wait" in row else "",
+        common.gigabytes(row["resident"]),
+      )
+    )
+  common.print_table(
+    ("row", "triplets/s", "10 % to 90 %", "wait", "resident"), rows
+  )
+
+
+def compare_storage(source: Source, passes: int) -> list[dict]:
   """Size, and time to read, of the same pictures in several formats."""
   examples = [source[i] for i in range(min(len(source), 200))]
-  ways = {
-    "raw": None,
-    "PNG": {"format": "PNG"},
-    "WebP, lossless": {
-      "format": "WEBP",
-      "lossless": True,
-      "quality": 0,
-      "method": 0,
-    },
-  }
-  for name, settings in ways.items():
-    stored = [
-      [store(example[part], settings) for part in ("composite", "real", "mask")]
-      for example in examples
+  shapes = [examples[0][part].shape for part in PARTS]
+  stored = {
+    name: [
+      [store(example[part], settings) for part in PARTS] for example in examples
     ]
-    size = np.mean([sum(map(len, triplet)) for triplet in stored])
-    start = time.perf_counter()
-    for triplet in stored:
-      for place, part in enumerate(triplet):
-        load(part, examples[0][("composite", "real", "mask")[place]], settings)
-    one = len(stored) / (time.perf_counter() - start)
-    print(f"{name:15s} {size / 1e3:6.0f} KB, one thread {one:5.0f} triplets/s")
+    for name, settings in WAYS.items()
+  }
+
+  def read_all(name: str) -> None:
+    for triplet in stored[name]:
+      for data, shape in zip(triplet, shapes, strict=True):
+        load(data, shape, WAYS[name])
+
+  seconds = common.interleave(
+    {name: functools.partial(read_all, name) for name in WAYS}, passes
+  )
+  return [
+    {
+      "row": name,
+      "triplets": len(examples),
+      "bytes": float(np.mean([sum(map(len, one)) for one in stored[name]])),
+      **common.summary(found),
+    }
+    for name, found in seconds.items()
+  ]
 
 
 def store(array: np.ndarray, settings: dict | None) -> bytes:
@@ -127,50 +231,28 @@ def store(array: np.ndarray, settings: dict | None) -> bytes:
   return file.getvalue()
 
 
-def load(data: bytes, like: np.ndarray, settings: dict | None) -> np.ndarray:
+def load(data: bytes, shape: tuple, settings: dict | None) -> np.ndarray:
   if settings is None:
-    return np.frombuffer(data, np.uint8).reshape(like.shape).copy()
+    return np.frombuffer(data, np.uint8).reshape(shape).copy()
   return np.asarray(Image.open(io.BytesIO(data)))
 
 
-def time_training(data: DataConfig, source: Source) -> None:
-  """The share of a run's time in which the next batch is not there yet."""
-  import jax
-
-  from hdnet_jax import sharding
-  from hdnet_jax.training.state import initial_state, make_optimizer
-  from hdnet_jax.training.step import make_train_step
-
-  config = Config(
-    batch_size=BATCH.value, model=ModelConfig(width=WIDTH.value), data=data
-  )
-  mesh = sharding.make_mesh(MeshConfig())
-  optimizer = make_optimizer(config.optimizer, 1e6)
-  step = make_train_step(config, optimizer, mesh)
-  state = jax.device_put(
-    initial_state(config, optimizer), sharding.replicated(mesh)
-  )
-  reader = Reader(threads=data.threads)
-  batches = sharding.put_ahead(
-    training_batches(source, BATCH.value, 0, reader), mesh
-  )
-  state, _ = jax.block_until_ready(step(state, next(batches)))  # compiles
-  waited, start = 0.0, time.perf_counter()
-  for _ in range(STEPS.value):
-    before = time.perf_counter()
-    batch = next(batches)
-    waited += time.perf_counter() - before
-    state, measures = step(state, batch)
-    jax.block_until_ready(measures)
-  total = time.perf_counter() - start
-  print(
-    f"training, n={WIDTH.value}, {len(jax.devices())} x "
-    f"{jax.devices()[0].device_kind}: "
-    f"{STEPS.value * BATCH.value / total:.1f} triplets/s, "
-    f"{100 * waited / total:.1f} % of the time is the wait for a batch "
-    f"({threading.active_count()} threads)"
+def print_storage(results: list[dict]) -> None:
+  rows = []
+  for row in results:
+    speeds = [row["triplets"] / seconds for seconds in row["seconds"]]
+    rows.append(
+      (
+        row["row"],
+        f"{row['bytes'] / 1e3:.0f} KB",
+        common.short(common.quantile(speeds, 0.5)),
+        common.spread(speeds),
+      )
+    )
+  common.print_table(
+    ("way", "a triplet", "triplets/s, 1 thread", "10 % to 90 %"), rows
   )
 
 
 if __name__ == "__main__":
-  app.run(main)
+  main()

@@ -1,7 +1,8 @@
 """Measures the memory of inference and training, in a fresh process each.
 
     python benchmarks/memory.py
-    python benchmarks/memory.py --inference 2048 --train --official HDNet
+    python benchmarks/memory.py --inference 2048 --train --limit 16
+    python benchmarks/memory.py --official HDNet --form official
 
 HDNet-lite by default: inference at 2048 and 4096, and a training step of a
 batch of one at 1024, with and without `remat`. Columns:
@@ -13,7 +14,8 @@ batch of one at 1024, with and without `remat`. Columns:
 
 A process may take the memory that is available as it starts (or --limit): what
 needs more ends with an error, which its row shows, and not with the machine.
-The cases follow one another; nothing is timed here.
+The process of ONNX Runtime holds JAX too, which has exported the graph. The
+cases follow one another; nothing is timed here.
 """
 
 import argparse
@@ -29,11 +31,26 @@ TITLES = {**common.TITLES, "remat": "hdnet_jax, remat"}
 
 
 def main():
-  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-  parser.add_argument("--inference", type=int, nargs="*", default=[2048, 4096])
-  parser.add_argument("--train", type=int, nargs="*", default=[1024])
+  parser = common.make_parser(__doc__)
+  parser.add_argument(
+    "--inference",
+    type=int,
+    nargs="*",
+    default=[2048, 4096],
+    metavar="SIZE",
+    help="of images",
+  )
+  parser.add_argument(
+    "--train",
+    type=int,
+    nargs="*",
+    default=[1024],
+    metavar="SIZE",
+    help="of images; none: no training",
+  )
   parser.add_argument("--width", type=int, default=8, help="n of the network")
   parser.add_argument("--batch", type=int, default=1, help="of training")
+  common.add_form_flag(parser)
   parser.add_argument("--limit", type=float, help="GB that a process may take")
   parser.add_argument(
     "--timeout", type=float, default=7200, help="s, of a case"
@@ -49,14 +66,23 @@ def main():
     {**case, **run(case, args.limit, args.timeout)} for case in cases(args)
   ]
   print_table(results)
+  print(f"The form of our network is the {args.form} one.")
   for row in results:
-    row["official"] = row["kind"] == "official"
+    del row["official"]  # a path
+    if row["kind"] == "official":
+      row["form"] = "official"
   common.write_json(args.json, machine, args, results)
 
 
 def cases(args: argparse.Namespace) -> list[dict]:
   path = os.fspath(args.official.resolve()) if args.official else None
-  shared = {"width": args.width, "official": path, "runs": 1, "share": 0.25}
+  shared = {
+    "width": args.width,
+    "form": args.form,
+    "official": path,
+    "runs": 1,
+    "share": 0.25,
+  }
   return [
     *(
       {"task": "inference", "size": size, "kind": kind, "batch": 1} | shared
@@ -121,7 +147,7 @@ def prepare_inference(case: dict):
 
   from hdnet_jax.config import ModelConfig
 
-  model = ModelConfig(width=case["width"])
+  model = ModelConfig(case["width"], case["form"])
   program = programs.make(
     case["kind"], model, case["size"], share=case["share"]
   )
@@ -146,7 +172,9 @@ def prepare_training(case: dict):
   trainer = train_step.Trainer(
     Config(
       batch_size=case["batch"],
-      model=ModelConfig(case["width"], remat=case["kind"] == "remat"),
+      model=ModelConfig(
+        case["width"], case["form"], remat=case["kind"] == "remat"
+      ),
       data=DataConfig(image_size=case["size"]),
     )
   )

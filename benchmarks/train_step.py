@@ -1,7 +1,7 @@
 """Times the training step alone, and with the input pipeline, on this machine.
 
     python benchmarks/train_step.py --size 128 --batch 12 --width 8
-    python benchmarks/train_step.py --size 256 --official HDNet
+    python benchmarks/train_step.py --official HDNet --form official
 
 Uses the embedded photos. Rows, whose steps take turns:
 
@@ -10,9 +10,11 @@ Uses the embedded photos. Rows, whose steps take turns:
     new batches        composites made, and the wait for the input pipeline
     authors' PyTorch   with --official: their step on the batch of the first row
 
-Prints seconds a step and images a second, the median of the steps; the first
-step, which compiles, is apart. A step is forward pass, loss, gradients and
-Adam.
+Prints seconds a step and images a second, the median of the steps. The first
+step is apart: it compiles, but for that of the new batches, whose program the
+row before it has compiled. A step is forward pass, loss, gradients and Adam.
+What the pipeline reads in the turns of the other rows is not waited for:
+input_pipeline.py --train measures the wait of a training that runs alone.
 """
 
 import argparse
@@ -58,16 +60,14 @@ class Trainer:
 
 
 def main():
-  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser = common.make_parser(__doc__)
   parser.add_argument("--size", type=int, default=256)
   parser.add_argument("--batch", type=int, default=12)
   parser.add_argument("--width", type=int, default=8)
   parser.add_argument("--steps", type=int, default=10)
   parser.add_argument("--dtype", default="float32")
   parser.add_argument("--remat", action="store_true", help="less memory")
-  parser.add_argument(
-    "--form", default="paper", choices=("paper", "official"), help="of ours"
-  )
+  common.add_form_flag(parser)
   common.add_common_flags(parser)
   args = parser.parse_args()
   machine = common.begin(parser, args)
