@@ -1,0 +1,189 @@
+"""The scripts of benchmarks/ run, on tiny sizes; nothing is timed."""
+
+import importlib.util
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+FOLDER = pathlib.Path(__file__).parents[1] / "benchmarks"
+TINY = {
+  "JAX_NUM_CPU_DEVICES": "1",
+  "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # compiles in a fraction of the time
+}
+NETWORK = ("--width", "2")
+TRIPLETS = ("f_1_7_1.jpg", "f_1_7_2.jpg")
+
+
+def start(script: str, *arguments) -> subprocess.CompletedProcess:
+  return subprocess.run(
+    [sys.executable, FOLDER / f"{script}.py", *map(str, arguments)],
+    capture_output=True,
+    text=True,
+    env={**os.environ, **TINY},
+  )
+
+
+def measure(script: str, path: pathlib.Path, *arguments) -> list[dict]:
+  """The results in the JSON file, after checks of it and of the table."""
+  file = path / "numbers.json"
+  done = start(script, *arguments, "--json", file)
+  assert done.returncode == 0, done.stderr
+  text = file.read_text()
+  assert str(path) not in text
+  values = json.loads(text)
+  assert values["machine"]["threads"] >= 1
+  assert values["machine"]["jax"]
+  table = [line for line in done.stdout.splitlines() if line.startswith("| ")]
+  assert len(table) == 2 + len(values["results"])
+  assert not any("error" in row for row in values["results"])
+  return values["results"]
+
+
+def programs() -> list[str]:
+  return ["jax", *(["onnx"] if importlib.util.find_spec("onnxruntime") else [])]
+
+
+@pytest.fixture
+def photos(tmp_path, rng) -> pathlib.Path:
+  """Two triplets, as iHarmony4 is published."""
+  root = tmp_path / "photos"
+  for name, shape in (
+    *((f"composite_images/{name}", (20, 30, 3)) for name in TRIPLETS),
+    ("masks/f_1_7.png", (20, 30)),
+    ("real_images/f_1.jpg", (20, 30, 3)),
+  ):
+    file = root / "HFlickr" / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(rng.integers(0, 256, shape, dtype=np.uint8)).save(file)
+  (root / "IHD_train.txt").write_text(
+    "".join(f"HFlickr/composite_images/{name}\n" for name in TRIPLETS)
+  )
+  return root
+
+
+def test_cpu_latency(tmp_path):
+  results = measure(
+    "cpu_latency", tmp_path, "--size", 16, *NETWORK, "--runs", 2
+  )
+  assert [row["program"] for row in results] == programs()
+  for row in results:
+    assert len(row["seconds"]) == 2
+    assert 0 < row["quantile_10"] <= row["median"] <= row["quantile_90"]
+
+
+@pytest.mark.slow
+def test_memory(tmp_path):
+  results = measure(
+    "memory", tmp_path, "--inference", 16, "--train", 16, *NETWORK
+  )
+  assert [row["kind"] for row in results] == [*programs(), "jax", "remat"]
+  assert all(row["peak"] >= row["before"] > 0 for row in results)
+
+
+@pytest.mark.slow
+def test_growth(tmp_path):
+  figure = tmp_path / "growth.png"
+  results = measure(
+    "growth",
+    tmp_path,
+    *("--size", 16, 32, "--share-size", 16, "--shares", 0.5),
+    *("--rounds", 1, "--runs", 1, *NETWORK, "--figure", figure),
+  )
+  points = [(16, 0.1), (32, 0.1), (16, 0.5)]
+  assert [(row["size"], row["share"]) for row in results] == [
+    point for point in points for _ in programs()
+  ]
+  values = json.loads((tmp_path / "numbers.json").read_text())
+  assert set(values["exponents"]) == set(programs())
+  assert Image.open(figure).size == (1500, 1125)
+
+
+@pytest.mark.slow
+def test_train_step(tmp_path):
+  results = measure(
+    *("train_step", tmp_path, "--size", 16, "--batch", 2),
+    *("--steps", 2, *NETWORK),
+  )
+  assert [row["row"] for row in results] == [
+    "composites given",
+    "composites made",
+    "new batches",
+  ]
+
+
+@pytest.mark.slow
+def test_startup(tmp_path):
+  results = measure("startup", tmp_path, "--size", 16, "--runs", 1, *NETWORK)
+  rows = ["no cache", "empty cache", "warm cache", "ONNX Runtime"]
+  assert [row["row"] for row in results] == rows[: 2 + len(programs())]
+  for row in results:
+    parts = [row[name]["median"] for name in ("import", "load", "first")]
+    assert sum(parts) == pytest.approx(row["total"]["median"])
+
+
+def test_storage(tmp_path, photos):
+  results = measure(
+    *("input_pipeline", tmp_path, "--root", photos, "--source", "folder"),
+    *("--size", 16, "--storage", "--passes", 1),
+  )
+  assert [row["row"] for row in results] == ["raw", "PNG", "WebP, lossless"]
+  assert results[0]["bytes"] == 16 * 16 * 7
+
+
+@pytest.mark.slow
+def test_input_pipeline(tmp_path, photos):
+  results = measure(
+    *("input_pipeline", tmp_path, "--root", photos, "--source", "folder"),
+    *("--size", 16, "--batch", 2, "--images", 4, "--passes", 1),
+    *("--train", "--steps", 2, *NETWORK),
+  )
+  assert len(results) == 7
+  assert 0 <= results[-1]["wait"] <= 1
+
+
+def fails(*arguments) -> str:
+  """The last line of a script's errors, which is all but for the usage."""
+  done = start(*arguments)
+  assert done.returncode, done.stdout
+  assert "Traceback" not in done.stderr
+  return done.stderr.splitlines()[-1]
+
+
+def test_a_folder_without_the_authors_code(tmp_path):
+  for path in (tmp_path, tmp_path / "missing"):
+    line = fails("memory", "--official", path)
+    assert line.startswith(f"--official {path}: no clone of github.com/")
+    assert "models/networks.py" in line
+
+
+def test_official_without_pytorch(tmp_path, monkeypatch):
+  spec = importlib.util.spec_from_file_location(
+    "benchmarks_official", FOLDER / "official.py"
+  )
+  official = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(official)
+  for name in official.FILES:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).touch()
+  monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+  with pytest.raises(SystemExit, match="needs PyTorch") as stopped:
+    official.check(tmp_path)
+  assert isinstance(stopped.value.code, str)  # is printed; the status is 1
+
+
+def test_a_file_that_cannot_be_written(tmp_path):
+  path = tmp_path / "missing" / "numbers.json"
+  assert "there is no folder" in fails("memory", "--json", path)
+
+
+def test_help_has_examples():
+  for script in ("memory", "growth", "startup"):
+    done = start(script, "--help")
+    assert done.returncode == 0
+    assert f"    python benchmarks/{script}.py --official HDNet" in done.stdout
