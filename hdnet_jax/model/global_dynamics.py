@@ -43,10 +43,10 @@ class GlobalDynamics(nn.Module):
     else:
       mask = mask.astype(x.dtype)
       regions = jnp.concatenate([mask, 1 - mask], axis=-1)
-    # One contraction over region and channel: a position keeps its features in
-    # its own region's slot, so both kernels are applied and blended at once.
-    masked = regions[..., :, None] * x[..., None, :]
-    return jnp.einsum("bhwri,broi->bhwo", masked, kernels)
+    return sum(
+      regions[..., r : r + 1] * jnp.einsum("bhwi,boi->bhwo", x, kernels[:, r])
+      for r in range(REGIONS)
+    )
 
   def predict_kernels(self, x: Float[Array, "b h w c"]) -> Array:
     """The two kernels, [B, region, out, in]."""

@@ -6,8 +6,9 @@ similarities into a reference, and fuses reference and feature with a linear
 layer (Section 3.2 of the paper). Background positions pass unchanged.
 
 Features are [B, H, W, C], masks [B, H, W, 1] with 1 = foreground. With
-N = H * W positions, the search holds [B, QUERY_TILE, N] similarities at a time
-and K neighbours a position: no N x N array exists, forward or backward.
+N = H * W positions, the search holds [B, N, QUERY_TILE] similarities at a time
+and K neighbours a position: no N x N array exists, forward or backward. Only
+the foreground searches.
 """
 
 from collections.abc import Callable
@@ -19,6 +20,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 QUERY_TILE = 256
+TILE_ELEMENTS = 2**20  # of the products on a CPU
+GROUP = 64  # keys
 TINY = 1e-6  # floor of a squared norm: a zero vector is like nothing
 
 Features = Float[Array, "b n c"]
@@ -34,38 +37,110 @@ def unit(x: Float[Array, "... c"]) -> Float[Array, "... c"]:
 def nearest(
   queries: Features,
   keys: Features,
+  wanted: Bool[Array, "b n"],
   allowed: Bool[Array, "b n"],
   neighbors: int,
 ) -> tuple[Int[Array, "b n k"], Bool[Array, "b n k"]]:
-  """For every query, the keys of largest dot product among the allowed ones.
+  """For every wanted query, the allowed keys of largest dot product.
 
-  Returns their indices, and whether each is a key at all: where fewer than
-  `neighbors` keys are allowed the rest is padding. Not differentiable, and
+  Returns their indices, largest first (of equal ones the first), and whether
+  each is a key at all: where fewer than `neighbors` keys are allowed the rest
+  is padding, and so is every row that is not wanted. Not differentiable, and
   needs no gradient: the caller recomputes the few products it keeps.
+
+  The wanted queries come first, so that only their tiles are searched.
   """
   queries, keys = jax.lax.stop_gradient((queries, keys))
-  batch, count, channels = queries.shape
-  tile = min(QUERY_TILE, count)
-  tiles = -(-count // tile)
-  queries = jnp.pad(queries, ((0, 0), (0, tiles * tile - count), (0, 0)))
-  queries = queries.reshape(batch, tiles, tile, channels).swapaxes(0, 1)
+  batch, count, _ = queries.shape
+  tile, group = _sizes(batch, count)
+  # A wanted position's place in the search.
+  places = jnp.cumsum(wanted, axis=1) - 1
+  rows = jnp.pad(
+    _listed(wanted, places), ((0, 0), (0, -count % tile)), constant_values=count
+  )
+  keys = jnp.pad(keys, ((0, 0), (0, -count % group), (0, 0)))
+  bias = jnp.pad(
+    jnp.where(allowed, 0.0, -jnp.inf),
+    ((0, 0), (0, -count % group)),
+    constant_values=-jnp.inf,
+  )[..., None]
 
-  def search(tile_queries: Float[Array, "b t c"]):
+  def search(number: Int[Array, ""], indices: Array) -> Array:
+    start = number * tile
+    tile_rows = jax.lax.dynamic_slice_in_dim(rows, start, tile, axis=1)
+    tile_queries = jnp.take_along_axis(
+      queries, tile_rows[..., None], axis=1, mode="clip"
+    )
     products = jnp.einsum(
-      "btc,bnc->btn",
-      tile_queries,
+      "bnc,btc->bnt",
       keys,
+      tile_queries,
       preferred_element_type=jnp.float32,
     )
-    products = jnp.where(allowed[:, None, :], products, -jnp.inf)
-    values, indices = jax.lax.top_k(products, neighbors)
-    return indices, values > -jnp.inf
+    values, best = _largest(products + bias, neighbors, group)
+    best = jnp.where(values > -jnp.inf, best, count)
+    return jax.lax.dynamic_update_slice_in_dim(indices, best, start, axis=1)
 
-  indices, found = jax.lax.map(search, queries)
-  flat = (batch, tiles * tile, neighbors)
-  indices = indices.swapaxes(0, 1).reshape(flat)[:, :count]
-  found = found.swapaxes(0, 1).reshape(flat)[:, :count]
-  return indices, found
+  tiles = (jnp.max(jnp.sum(wanted, axis=1)) + tile - 1) // tile
+  indices = jnp.zeros((batch, rows.shape[1], neighbors), jnp.int32)
+  indices = jax.lax.fori_loop(0, tiles, search, indices)
+  # From the order of the search back to that of the positions.
+  indices = jnp.take_along_axis(
+    indices, jnp.maximum(places, 0)[..., None], axis=1
+  )
+  found = wanted[..., None] & (indices < count)
+  return jnp.where(found, indices, 0), found
+
+
+def _sizes(batch: int, count: int) -> tuple[int, int]:
+  """Queries of a tile, and keys of a group.
+
+  An export for any size does not know `count`: it has no groups.
+  """
+  if not isinstance(count, int):
+    return QUERY_TILE, 1
+  tile = QUERY_TILE
+  if jax.default_backend() == "cpu":  # the products stay in its cache
+    tile = max(tile // 8, min(tile, TILE_ELEMENTS // (batch * count)))
+  return min(tile, count), GROUP
+
+
+def _listed(
+  wanted: Bool[Array, "b n"], places: Int[Array, "b n"]
+) -> Int[Array, "b n"]:
+  """The indices of the wanted positions, in order; then `n`, which is none."""
+  _, count = wanted.shape
+
+  def one(wanted, places):
+    places = jnp.where(wanted, places, count)
+    empty = jnp.full((count,), count, jnp.int32)
+    return empty.at[places].set(jnp.arange(count, dtype=jnp.int32), mode="drop")
+
+  return jax.vmap(one)(wanted, places)
+
+
+def _largest(
+  products: Float[Array, "b n t"], neighbors: int, group: int
+) -> tuple[Float[Array, "b t k"], Int[Array, "b t k"]]:
+  """Every query's largest products and their keys.
+
+  `top_k` twice, as it is slow in long rows: the K largest are in the K groups
+  of keys with the largest maxima, which one vectorized pass finds.
+  """
+  batch, keys, queries = products.shape
+  groups = products.reshape(batch, keys // group, group, queries)
+  maxima = jnp.swapaxes(jnp.max(groups, axis=2), 1, 2)
+  _, chosen = jax.lax.top_k(maxima, min(neighbors, keys // group))
+  # In order, so that of equal products the first is taken.
+  chosen = jnp.swapaxes(jnp.sort(chosen, axis=-1), 1, 2)[:, :, None]
+  members = chosen * group + jnp.arange(group)[:, None]
+  candidates = jnp.take_along_axis(groups, chosen, axis=1)
+  members, candidates = (
+    jnp.swapaxes(x.reshape(batch, -1, queries), 1, 2)
+    for x in (members, candidates)
+  )
+  values, places = jax.lax.top_k(candidates, neighbors)
+  return values, jnp.take_along_axis(members, places, axis=2)
 
 
 def gather(x: Features, indices: Int[Array, "b n k"]) -> Array:
@@ -84,10 +159,10 @@ def paper_reference(
   zero reference. Values at background positions are not used by anyone.
   """
   directions = unit(x.astype(jnp.float32))
-  background = foreground[..., 0] < 0.5
+  inside = foreground[..., 0] > 0.5
   # A tiny image has fewer positions than K asks for.
   neighbors = min(neighbors, x.shape[1])
-  indices, found = nearest(directions, directions, background, neighbors)
+  indices, found = nearest(directions, directions, inside, ~inside, neighbors)
   similarities = jnp.einsum(
     "bnc,bnkc->bnk", directions, gather(directions, indices)
   )
@@ -114,8 +189,10 @@ def official_reference(
     )
   wide = x.astype(jnp.float32)
   queries, support = wide * foreground, wide * (1 - foreground)
-  everywhere = jnp.ones(x.shape[:2], bool)
-  indices, _ = nearest(queries, support, everywhere, 1)
+  inside = foreground[..., 0] > 0.5
+  # Queries of the background are zero vectors: whatever they find, their
+  # product is 0, and the blend does not use it.
+  indices, _ = nearest(queries, support, inside, jnp.ones_like(inside), 1)
   best = gather(support, indices)[:, :, 0]
   weights = jax.nn.softmax(jnp.sum(queries * best, axis=-1), axis=-1)
   return (weights[..., None] * best).astype(x.dtype)

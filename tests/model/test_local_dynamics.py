@@ -106,8 +106,9 @@ def test_the_tile_is_read_when_traced(monkeypatch):
   # Or the small tiles of the test above would test nothing.
   monkeypatch.setattr(local_dynamics, "QUERY_TILE", 16)
   x = jnp.ones((1, 77, CHANNELS))
-  jaxpr = jax.make_jaxpr(lambda x: nearest(x, x, x[..., 0] > 0, 1))(x)
-  assert (1, 16, 77) in shapes_of(jaxpr.jaxpr)
+  wanted = x[..., 0] > 0
+  jaxpr = jax.make_jaxpr(lambda x: nearest(x, x, wanted, ~wanted, 1))(x)
+  assert (1, 128, 16) in shapes_of(jaxpr.jaxpr)  # 77 keys: groups are filled
 
 
 @pytest.mark.parametrize("neighbors", [1, 3])
@@ -116,17 +117,40 @@ def test_candidates_are_background_only(rng, neighbors):
   foreground = make_foreground(rng, 2, 40)
   # Without the restriction every foreground feature would find itself.
   allowed = foreground[..., 0] == 0
-  indices, found = nearest(x, x, allowed, neighbors)
+  indices, found = nearest(x, x, ~allowed, allowed, neighbors)
   assert indices.shape == found.shape == (2, 40, neighbors)
-  assert found.all()
-  assert np.take_along_axis(allowed[..., None], indices, axis=1).all()
+  np.testing.assert_array_equal(
+    found, np.broadcast_to(~allowed[..., None], found.shape)
+  )
+  keys = np.take_along_axis(allowed[..., None], np.asarray(indices), axis=1)
+  assert keys[np.asarray(found)].all()
+
+
+@pytest.mark.parametrize("neighbors", [1, 3, 9])
+@pytest.mark.parametrize("group", [4, 64])
+def test_neighbors_are_in_order_and_the_first_of_equal_ones(
+  rng, monkeypatch, neighbors, group
+):
+  monkeypatch.setattr(local_dynamics, "GROUP", group)
+  # Few different features: most products are equal to others.
+  x = rng.integers(-1, 2, size=(2, 90, 2)).astype(np.float32)
+  allowed = rng.uniform(size=(2, 90)) < 0.5
+  indices, found = nearest(x, x, ~allowed, allowed, neighbors)
+  products = np.einsum("bqc,bkc->bqk", x, x)
+  products = np.where(allowed[:, None], products, -np.inf)
+  expected = np.argsort(-products, axis=-1, kind="stable")[..., :neighbors]
+  np.testing.assert_array_equal(
+    np.asarray(indices)[~allowed], expected[~allowed]
+  )
+  assert not np.asarray(found)[allowed].any()
 
 
 def test_one_neighbor_is_a_background_feature_itself(rng):
   x = make_features(rng, 1, 40)
   foreground = make_foreground(rng, 1, 40)
   reference = paper(x, foreground, 1)
-  distance = np.abs(np.asarray(reference)[0, :, None] - x[0]).max(axis=-1)
+  searched = np.asarray(reference)[0, foreground[0, :, 0] > 0]
+  distance = np.abs(searched[:, None] - x[0]).max(axis=-1)
   chosen = distance.argmin(axis=1)
   assert distance.min(axis=1).max() == 0
   assert (foreground[0, chosen] == 0).all()
