@@ -32,6 +32,20 @@ class ModelConfig:
   remat: bool = False
 
 
+# The names of `hdnet_jax.recolor.FAMILIES`.
+Recoloring = Literal[
+  "reinhard_lab",
+  "reinhard_rgb",
+  "covariance",
+  "histogram",
+  "distribution",
+  "retouch",
+  "time_of_day",
+  "relight",
+  "mixed",
+]
+
+
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
   """Where examples come from. Splits never share a photo."""
@@ -44,6 +58,10 @@ class DataConfig:
   validation_split: str = "validation"  # chooses the best checkpoint
   test_split: str = "test"  # what the final table is about
   recolor_strength: float = 1.0  # of made composites; 0 leaves photos as is
+  # Made composites draw one each; "mixed" is reinhard_lab and changes of light.
+  recolorings: tuple[Recoloring, ...] = ("mixed",)
+  # Those of evaluations, of any split; () is the same as in training.
+  held_out_recolorings: tuple[Recoloring, ...] = ()
   photo_variation: float = 0.0  # other light on whole training photos
   flip: bool = False  # half of the training examples, left to right
   # The least share of a training example's area that a random crop keeps; the
@@ -145,6 +163,8 @@ class Config:
     for name, value in not_negative.items():
       if not 0 <= value < math.inf:
         raise UserError(f"config.{name} must be 0 or more, not {value}")
+    if not self.data.recolorings:
+      raise UserError("config.data.recolorings must name one at least")
     if self.data.crop > 1:
       raise UserError(
         f"config.data.crop is a share of the area, not {self.data.crop}"
@@ -258,7 +278,7 @@ def _convert(value: Any, kind: Any, path: str) -> Any:
   if isinstance(kind, types.GenericAlias):
     (item_kind, _) = typing.get_args(kind)
     if not isinstance(value, (tuple, list)):
-      what = "names" if item_kind is str else "numbers"
+      what = "numbers" if item_kind in (int, float) else "names"
       raise UserError(f"{path} is a list of {what}, not {value!r}")
     return tuple(_convert(item, item_kind, path) for item in value)
   if typing.get_origin(kind) is Literal:

@@ -15,6 +15,7 @@ from hdnet_jax.config import (
   MeshConfig,
   ModelConfig,
   OptimizerConfig,
+  Recoloring,
   TrainingConfig,
   differences,
   flags_of,
@@ -45,6 +46,8 @@ OTHER = Config(
     validation_split="train",
     test_split="validation",
     recolor_strength=0.5,
+    recolorings=("retouch", "relight"),
+    held_out_recolorings=("covariance",),
     photo_variation=0.25,
     flip=True,
     crop=0.5,
@@ -121,7 +124,7 @@ def test_configs_are_frozen():
     ("model.widht", "config.model.widht does not exist; did you mean 'width'?"),
     ("data.dir_root", "did you mean 'root'?"),
     ("optimizer.learning_rat", "did you mean 'learning_rate'?"),
-    ("data.qqq", "valid names: crop, flip, image_size, photo_variation"),
+    ("data.qqq", "valid names: crop, flip, held_out_recolorings, image_size"),
   ],
 )
 def test_unknown_names(name, hint):
@@ -213,6 +216,9 @@ def test_sizes_that_the_network_does_not_take(size):
     ("training.ema_decay", -0.1, "must be 0 or more and below 1, not -0.1"),
     ("data.subsets", [1], "config.data.subsets is of type str, not 1"),
     ("data.subsets", "HCOCO", "is a list of names, not 'HCOCO'"),
+    ("data.recolorings", [], "config.data.recolorings must name one"),
+    ("data.recolorings", ["warm"], "is one of reinhard_lab, reinhard_rgb"),
+    ("data.held_out_recolorings", "mixed", "is a list of names, not 'mixed'"),
   ],
 )
 def test_values_out_of_range(name, value, words):
@@ -367,6 +373,8 @@ def test_every_setting_has_a_type_that_is_checked():
     *(TrainingConfig, MeshConfig, HostsConfig),
   ):
     for kind in typing.get_type_hints(group).values():
+      if kind == tuple[Recoloring, ...]:
+        continue
       assert (
         kind in (bool, int, float, str, tuple[float, ...], tuple[str, ...])
         or typing.get_origin(kind) is typing.Literal

@@ -29,7 +29,7 @@ PARTS = {
   "losses": ((), ("jax", "jaxtyping")),
   "metrics": ((), ("jax", "jaxtyping", "numpy")),
   "images": ((), ("jax", "jaxtyping")),
-  "recolor": ((), ("jax", "jaxtyping", "numpy")),
+  "recolor": (("errors",), ("jax", "jaxtyping", "numpy")),
   "sharding": (("errors", "config", "data"), ("jax", "numpy")),
   "peers": ((), ()),
   "hosts": (("errors", "config", "peers"), ("jax", "numpy")),

@@ -10,7 +10,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from hdnet_jax import metrics
-from hdnet_jax.config import Config
+from hdnet_jax.config import Config, DataConfig
 from hdnet_jax.data.pipeline import Reader, evaluation_batches
 from hdnet_jax.data.records import Source
 from hdnet_jax.evaluation import tables, visuals
@@ -65,7 +65,7 @@ def make_eval_step(
   """
 
   def eval_step(params, batch):
-    composite = _composites(batch, config.seed, config.data.recolor_strength)
+    composite = _composites(batch, config.seed, config.data)
     real, mask = batch["real"], batch["mask"]
     harmonize = method(params, batch)
     images = {
@@ -92,7 +92,7 @@ def make_eval_step(
   )
 
 
-def _composites(batch: Batch, seed: int, strength: float) -> jax.Array:
+def _composites(batch: Batch, seed: int, data: DataConfig) -> jax.Array:
   if "composite" in batch:
     return batch["composite"]
   key = jax.random.key(seed)
@@ -103,7 +103,8 @@ def _composites(batch: Batch, seed: int, strength: float) -> jax.Array:
     batch["mask"],
     batch["donor_real"],
     batch["donor_mask"],
-    strength,
+    data.recolor_strength,
+    data.held_out_recolorings or data.recolorings,
   )
 
 
@@ -111,7 +112,7 @@ class Evaluator:
   """Evaluates parameters on sources, with one compilation.
 
   Args:
-    config: the batch's size, the data's seed and strength.
+    config: the batch's size, the seed, and how composites are made.
     method: what harmonizes: `network(model)` or `predictions`.
     protocols: names of PROTOCOLS, all in one pass over the data.
   """

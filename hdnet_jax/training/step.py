@@ -85,5 +85,6 @@ def with_composites(batch: Batch, key: jax.Array, config: DataConfig) -> Batch:
     jnp.roll(real, 1, axis=0),
     jnp.roll(mask, 1, axis=0),
     config.recolor_strength,
+    config.recolorings,
   )
   return {**batch, "real": real, "composite": composite}
