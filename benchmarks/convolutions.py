@@ -1,50 +1,106 @@
-"""Times the forms of the transposed 4x4 convolution, forward and gradients.
+"""Times the network's convolutions on the CPU, plain and in our forms.
 
     python benchmarks/convolutions.py
+    python benchmarks/convolutions.py --size 128 --batch 4
 
-The sizes are those of HDNet-lite's decoder, batch 12 at 128x128. Prints
-milliseconds, the least of five runs.
+The layers are HDNet-lite's. Prints milliseconds of the forward pass and of the
+gradients with respect to input and kernel, the median of the runs; those of
+both forms take turns.
 """
 
-import time
+import argparse
 
+import common
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from hdnet_jax.model import convolution
+from hdnet_jax.model import cpu_convolution, plain_convolution
 
-FORMS = (convolution.double_by_dilation, convolution.double_by_depth_to_space)
-SIZES = ((16, 128, 64), (32, 128, 32), (64, 32, 8))  # height, in, out
-
-
-def milliseconds(function, *args, runs: int = 5) -> float:
-  jax.block_until_ready(function(*args))
-  times = []
-  for _ in range(runs):
-    start = time.perf_counter()
-    jax.block_until_ready(function(*args))
-    times.append(time.perf_counter() - start)
-  return 1e3 * min(times)
+FORMS = {"plain": plain_convolution, "ours": cpu_convolution}
+# Layer, function, image size over the input's, channels in and out, kernel.
+LAYERS = (
+  ("x0", "same", 1, 3, 8, 3),
+  ("x1", "halve", 1, 8, 16, 4),
+  ("x2", "same", 2, 16, 32, 3),
+  ("x3", "halve", 2, 32, 64, 4),
+  ("x4", "same", 4, 64, 64, 3),
+  ("y4", "double", 8, 128, 64, 4),
+  ("y3", "same", 4, 128, 64, 3),
+  ("y2", "double", 4, 128, 32, 4),
+  ("y1", "same", 2, 64, 16, 3),
+  ("y0", "double", 2, 32, 8, 4),
+  ("out", "same", 1, 16, 3, 3),
+)
+PARTS = ("forward", "dx", "dkernel")
 
 
 def main():
-  print(f"{jax.devices()[0].device_kind}, jax {jax.__version__}")
-  for size, inputs, outputs in SIZES:
-    key_x, key_k = jax.random.split(jax.random.key(0))
-    x = jax.random.normal(key_x, (12, size, size, inputs))
-    kernel = jax.random.normal(key_k, (4, 4, inputs, outputs))
-    for form in FORMS:
-
-      def energy(x, kernel, form=form):
-        return jnp.sum(jnp.square(form(x, kernel)))
-
-      print(
-        f"{size:4d}x{size:<4d} {inputs:4d} -> {outputs:<4d} "
-        f"{form.__name__:26s}"
-        f"forward {milliseconds(jax.jit(form), x, kernel):7.1f}  "
-        f"dx {milliseconds(jax.jit(jax.grad(energy, 0)), x, kernel):7.1f}  "
-        f"dkernel {milliseconds(jax.jit(jax.grad(energy, 1)), x, kernel):7.1f}"
+  parser = argparse.ArgumentParser(
+    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+  )
+  parser.add_argument("--size", type=int, default=256, help="of the images")
+  parser.add_argument("--batch", type=int, default=12)
+  parser.add_argument("--runs", type=int, default=5)
+  parser.add_argument("--threads", type=int, help="to run on (default: all)")
+  parser.add_argument("--json", help="file for the numbers")
+  parser.set_defaults(official=None)
+  args = parser.parse_args()
+  machine = common.begin(parser, args)
+  jax.config.update("jax_platforms", "cpu")
+  results = [row for layer in LAYERS for row in measure(args, *layer)]
+  common.print_table(
+    ("layer", "input", "form", *(f"{part}, ms" for part in PARTS)),
+    [
+      (
+        row["layer"],
+        row["input"],
+        row["form"],
+        *(common.short(1e3 * row[part]["median"]) for part in PARTS),
       )
+      for row in results
+    ],
+  )
+  common.write_json(args.json, machine, args, results)
+
+
+def measure(
+  args, layer: str, name: str, scale: int, inputs: int, outputs: int, size: int
+) -> list[dict]:
+  rng = np.random.default_rng(0)
+  side = args.size // scale
+
+  def draw(*shape):
+    return jnp.asarray(rng.normal(size=shape).astype(np.float32))
+
+  x = draw(args.batch, side, side, inputs)
+  kernel = draw(size, size, inputs, outputs)
+  functions = {}
+  for form, module in FORMS.items():
+    function = getattr(module, name)
+    dy = draw(*jax.eval_shape(function, x, kernel).shape)
+
+    def pull(x, kernel, dy, which, function=function):
+      return jax.vjp(function, x, kernel)[1](dy)[which]
+
+    pull = jax.jit(pull, static_argnums=3)
+    forward = jax.jit(function)
+    for part, call in (
+      ("forward", lambda f=forward: f(x, kernel)),
+      ("dx", lambda f=pull, dy=dy: f(x, kernel, dy, 0)),
+      ("dkernel", lambda f=pull, dy=dy: f(x, kernel, dy, 1)),
+    ):
+      functions[form, part] = lambda call=call: jax.block_until_ready(call())
+  seconds = common.interleave(functions, args.runs)
+  return [
+    {
+      "layer": layer,
+      "input": f"{side}x{side}x{inputs}",
+      "form": form,
+      **{part: common.summary(seconds[form, part]) for part in PARTS},
+    }
+    for form in FORMS
+  ]
 
 
 if __name__ == "__main__":

@@ -13,12 +13,15 @@ keep the plain ones. `benchmarks/convolutions.py` times all.
 
 import functools
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
+
+from hdnet_jax.model import cpu_convolution, plain_convolution
 
 _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 
@@ -154,6 +157,12 @@ for _form, _backward in (
 ):
   _form.defvjp(
     lambda x, kernel, form=_form: (form(x, kernel), (x, kernel)), _backward
+  )
+
+
+def forms() -> ModuleType:
+  return (
+    cpu_convolution if jax.default_backend() == "cpu" else plain_convolution
   )
 
 

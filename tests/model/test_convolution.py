@@ -4,7 +4,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hdnet_jax.model import convolution
+from hdnet_jax.model import (
+  convolution,
+  cpu_convolution,
+  plain_convolution,
+)
 
 SIZES = [(1, 1, 3, 2), (2, 3, 1, 4), (5, 4, 3, 2)]  # height, width, in, out
 
@@ -15,25 +19,50 @@ def make(rng, height, width, inputs, outputs, size):
   return x, kernel
 
 
-@pytest.mark.parametrize("size", SIZES)
-def test_double_is_the_same_in_both_forms(rng, size):
-  x, kernel = make(rng, *size, 4)
-  height, width, _, outputs = size
-  cotangent = rng.normal(size=(2, 2 * height, 2 * width, outputs))
-  cotangent = cotangent.astype(np.float32)
+@pytest.mark.parametrize(
+  ("name", "size", "shape"),
+  [
+    # Height, width, in, out. Both forms of a 3x3 convolution, with either
+    # side the wider one; odd sizes; an odd batch is below.
+    ("same", 3, (5, 8, 3, 8)),
+    ("same", 3, (3, 16, 9, 2)),
+    ("same", 3, (5, 7, 4, 3)),
+    ("same", 3, (5, 4, 3, 9)),
+    ("same", 3, (1, 1, 3, 2)),
+    ("halve", 4, (6, 4, 3, 5)),
+    ("halve", 4, (2, 2, 1, 4)),
+    *(("double", 4, shape) for shape in SIZES),
+  ],
+)
+@pytest.mark.parametrize("batch", [1, 4])
+def test_cpu_forms_are_the_plain_ones(rng, name, size, shape, batch):
+  height, width, inputs, outputs = shape
+  x = rng.normal(size=(batch, height, width, inputs)).astype(np.float32)
+  kernel = rng.normal(size=(size, size, inputs, outputs)).astype(np.float32)
 
-  def run(form):
-    y, backward = jax.vjp(form, x, kernel)
-    assert y.shape == cotangent.shape
-    return y, *backward(cotangent)
+  def run(module):
+    y, backward = jax.vjp(getattr(module, name), x, kernel)
+    weights = np.random.default_rng(1).normal(size=y.shape)
+    return y, *backward(weights.astype(np.float32))
 
-  dilation = run(convolution.double_by_dilation)
-  moved = run(convolution.double_by_depth_to_space)
-  for a, b in zip(dilation, moved, strict=True):
-    np.testing.assert_allclose(a, b, rtol=0, atol=1e-4)
+  for ours, plain in zip(
+    run(cpu_convolution), run(plain_convolution), strict=True
+  ):
+    np.testing.assert_allclose(ours, plain, rtol=0, atol=1e-4)
 
 
-def test_double_takes_the_form_of_the_backend(monkeypatch):
+def test_gradients_keep_the_kernels_dtype():
+  x, kernel = jnp.ones((2, 4, 8, 3), "bfloat16"), jnp.ones((3, 3, 3, 5))
+  kernel = kernel.astype("bfloat16")
+  _, backward = jax.vjp(cpu_convolution.same, x, kernel)
+  dx, gradient = backward(jnp.ones((2, 4, 8, 5), "bfloat16"))
+  assert dx.dtype == gradient.dtype == "bfloat16"
+  # The middle tap sees every pixel, the corner's not the outer row and column.
+  np.testing.assert_array_equal(gradient[1, 1], 2 * 4 * 8)
+  np.testing.assert_array_equal(gradient[0, 0], 2 * 3 * 7)
+
+
+def test_the_form_is_that_of_the_backend(monkeypatch):
   x, kernel = jnp.ones((1, 2, 2, 1)), jnp.ones((4, 4, 1, 1))
 
   def dilates():
@@ -47,7 +76,7 @@ def test_double_takes_the_form_of_the_backend(monkeypatch):
 
 @pytest.mark.parametrize(
   "form",
-  [convolution.double_by_dilation, convolution.double_by_depth_to_space],
+  [plain_convolution.double, cpu_convolution.double],
 )
 @pytest.mark.parametrize("size", SIZES)
 def test_double_is_pytorchs_transposed_convolution(rng, form, size):

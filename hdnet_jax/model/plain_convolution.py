@@ -1,0 +1,42 @@
+"""The network's convolutions as XLA has them: NHWC images, HWIO kernels."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+Image = Float[Array, "b h w c"]
+
+
+def same(x: Image, kernel: Float[Array, "3 3 i o"]) -> Image:
+  return convolve(x, kernel)
+
+
+def halve(x: Image, kernel: Float[Array, "4 4 i o"]) -> Image:
+  return convolve(x, kernel, stride=(2, 2))
+
+
+def double(x: Image, kernel: Float[Array, "4 4 i o"]) -> Image:
+  return convolve(x, kernel, padding=2, dilation=2)
+
+
+def convolve(
+  x: Image,
+  kernel: Float[Array, "u v i o"],
+  stride: tuple[int, int] = (1, 1),
+  padding: int = 1,
+  dilation: int = 1,
+) -> Image:
+  """A correlation; `dilation` is the input's, and pads after it."""
+  return jax.lax.conv_general_dilated(
+    x,
+    kernel,
+    stride,
+    ((padding, padding), (padding, padding)),
+    lhs_dilation=(dilation, dilation),
+    dimension_numbers=("NHWC", "HWIO", "NHWC"),
+  )
+
+
+def transposed(kernel: Float[Array, "u v i o"]) -> Float[Array, "u v o i"]:
+  """The kernel of the transposed convolution: of `double` for `halve`."""
+  return jnp.flip(kernel, (0, 1)).swapaxes(2, 3)
