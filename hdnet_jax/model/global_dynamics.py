@@ -43,10 +43,12 @@ class GlobalDynamics(nn.Module):
     else:
       mask = mask.astype(x.dtype)
       regions = jnp.concatenate([mask, 1 - mask], axis=-1)
-    return sum(
-      regions[..., r : r + 1] * jnp.einsum("bhwi,boi->bhwo", x, kernels[:, r])
-      for r in range(REGIONS)
-    )
+    # Both kernels in one product, whose gradients are single products too.
+    b, h, w, c = x.shape
+    both = jnp.moveaxis(kernels, 3, 1).reshape(b, c, REGIONS * c)
+    y = jnp.einsum("bni,bio->bno", x.reshape(b, h * w, c), both)
+    y = y.reshape(b, h, w, REGIONS, c)
+    return sum(regions[..., r : r + 1] * y[..., r, :] for r in range(REGIONS))
 
   def predict_kernels(self, x: Float[Array, "b h w c"]) -> Array:
     """The two kernels, [B, region, out, in]."""

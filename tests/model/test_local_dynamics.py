@@ -334,9 +334,9 @@ def test_no_square_array_of_positions_exists(neighbors):
   ("form", "neighbors"), [("paper", 1), ("paper", 9), ("official", 1)]
 )
 def test_no_square_array_of_positions_in_the_network(form, neighbors):
-  positions = 32 * 32  # of a 256x256 image at an eighth of its size
+  positions = 64 * 64  # of a 512x512 image at an eighth of its size
   model = HDNet(1, form, neighbors)
-  image = jax.ShapeDtypeStruct((1, 256, 256, 3), jnp.float32)
-  mask = jax.ShapeDtypeStruct((1, 256, 256, 1), jnp.float32)
+  image = jax.ShapeDtypeStruct((1, 512, 512, 3), jnp.float32)
+  mask = jax.ShapeDtypeStruct((1, 512, 512, 1), jnp.float32)
   params = jax.eval_shape(model.init, jax.random.key(0), image, mask)
   assert largest(model.apply, params, image, mask) < positions**2
