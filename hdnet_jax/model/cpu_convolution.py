@@ -22,13 +22,13 @@ RUN = 8  # pixels of a row made at once, and channels at most
 
 
 @jax.custom_vjp
-def same(x: Image, kernel: Float[Array, "3 3 i o"]) -> Image:
+def same(x: Image, kernel: Float[Array, "3 3 i o"]) -> Array:
   if kernel.shape[-1] <= RUN and x.shape[2] % RUN == 0:
     return _runs(x, kernel)
   return plain_convolution.same(x, kernel)
 
 
-def _same_backward(residuals: tuple, dy: Image) -> tuple[Array, Array]:
+def _same_backward(residuals: tuple, dy: Array) -> tuple[Array, Array]:
   x, kernel = residuals
   dx = plain_convolution.same(dy, transposed(kernel))
   # The one with fewer channels is copied.
@@ -39,18 +39,18 @@ def _same_backward(residuals: tuple, dy: Image) -> tuple[Array, Array]:
 
 
 @jax.custom_vjp
-def halve(x: Image, kernel: Float[Array, "4 4 i o"]) -> Image:
+def halve(x: Image, kernel: Float[Array, "4 4 i o"]) -> Array:
   return plain_convolution.halve(x, kernel)
 
 
-def _halve_backward(residuals: tuple, dy: Image) -> tuple[Array, Array]:
+def _halve_backward(residuals: tuple, dy: Array) -> tuple[Array, Array]:
   x, kernel = residuals
   dx = double(dy, transposed(kernel))
   return dx, _gradient(_strides, x, dy).astype(kernel.dtype)
 
 
 @jax.custom_vjp
-def double(x: Image, kernel: Float[Array, "4 4 i o"]) -> Image:
+def double(x: Image, kernel: Float[Array, "4 4 i o"]) -> Array:
   b, h, w, i = x.shape
   o = kernel.shape[-1]
   # Output 2y + p sees inputs y + p - 1 and y + p, through taps p and 2 + p.
@@ -65,7 +65,7 @@ def double(x: Image, kernel: Float[Array, "4 4 i o"]) -> Image:
   return jnp.stack(rows, axis=2).reshape(b, 2 * h, 2 * w, o)
 
 
-def _double_backward(residuals: tuple, dy: Image) -> tuple[Array, Array]:
+def _double_backward(residuals: tuple, dy: Array) -> tuple[Array, Array]:
   x, kernel = residuals
   dx = plain_convolution.halve(dy, transposed(kernel))
   # <dy, double(x, kernel)> is <halve(dy, its transpose), x>.
@@ -73,7 +73,7 @@ def _double_backward(residuals: tuple, dy: Image) -> tuple[Array, Array]:
   return dx, gradient.astype(kernel.dtype)
 
 
-def _runs(x: Image, kernel: Array) -> Image:
+def _runs(x: Image, kernel: Array) -> Array:
   """RUN pixels a step, so that few channels fill the CPU's vectors."""
   b, h, w, i = x.shape
   o = kernel.shape[-1]
@@ -88,7 +88,7 @@ def _runs(x: Image, kernel: Array) -> Image:
 
 
 def _gradient(
-  copies: Callable[[Array], Array], x: Image, dy: Image
+  copies: Callable[[Array], Array], x: Image, dy: Array
 ) -> Float[Array, "s t i o"]:
   """Sums over all positions of every shift of `x` times `dy`, float32."""
   images = 2 - x.shape[0] % 2

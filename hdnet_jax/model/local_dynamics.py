@@ -95,12 +95,14 @@ def nearest(
 def _sizes(batch: int, count: int) -> tuple[int, int]:
   """Queries of a tile, and keys of a group.
 
-  An export for any size does not know `count`: it has no groups.
+  An export for any size does not know `count`: it has no groups. Nor may it
+  know `batch`.
   """
   if not isinstance(count, int):
     return QUERY_TILE, 1
   tile = QUERY_TILE
-  if jax.default_backend() == "cpu":  # the products stay in its cache
+  if jax.default_backend() == "cpu" and isinstance(batch, int):
+    # The products stay in its cache.
     tile = max(tile // 8, min(tile, TILE_ELEMENTS // (batch * count)))
   return min(tile, count), GROUP
 
@@ -159,10 +161,13 @@ def paper_reference(
   zero reference. Values at background positions are not used by anyone.
   """
   directions = unit(x.astype(jnp.float32))
-  inside = foreground[..., 0] > 0.5
+  # A soft mask's fringe looks for a reference too.
+  inside, background = foreground[..., 0] > 0, foreground[..., 0] < 0.5
   # A tiny image has fewer positions than K asks for.
   neighbors = min(neighbors, x.shape[1])
-  indices, found = nearest(directions, directions, inside, ~inside, neighbors)
+  indices, found = nearest(
+    directions, directions, inside, background, neighbors
+  )
   similarities = jnp.einsum(
     "bnc,bnkc->bnk", directions, gather(directions, indices)
   )
@@ -189,7 +194,7 @@ def official_reference(
     )
   wide = x.astype(jnp.float32)
   queries, support = wide * foreground, wide * (1 - foreground)
-  inside = foreground[..., 0] > 0.5
+  inside = foreground[..., 0] > 0
   # Queries of the background are zero vectors: whatever they find, their
   # product is 0, and the blend does not use it.
   indices, _ = nearest(queries, support, inside, jnp.ones_like(inside), 1)

@@ -22,43 +22,25 @@ def instance_norm(x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
 
 
 def region_statistics(
-  x: Float[Array, "b h w c"], regions: Float[Array, "b h w r"]
-) -> tuple[Float[Array, "b r c"], Float[Array, "b r c"]]:
-  """Mean and standard deviation of `x` inside every region.
+  x: Float[Array, "b h w c"], region: Float[Array, "b h w 1"]
+) -> tuple[Float[Array, "b 1 1 c"], Float[Array, "b 1 1 c"]]:
+  """Mean and standard deviation of `x` inside `region`.
 
-  Regions are 0/1 and cover the image without overlap. An empty one has mean 0
-  and standard deviation sqrt(EPSILON), never NaN.
+  An empty region has mean 0 and standard deviation sqrt(EPSILON), never NaN.
   """
-  count = jnp.sum(regions, axis=(1, 2))[..., None] + EPSILON
-  mean = region_sums(x, regions) / count
-  deviation = x - spread(mean, regions)
-  variance = region_sums(jnp.square(deviation), regions) / count
+  count = jnp.sum(region, axis=(1, 2), keepdims=True) + EPSILON
+  mean = region_sum(x, region) / count
+  variance = region_sum(jnp.square(x - mean), region) / count
   return mean, jnp.sqrt(variance + EPSILON)
 
 
-def region_sums(
-  x: Float[Array, "b h w c"], regions: Float[Array, "b h w r"]
-) -> Float[Array, "b r c"]:
+def region_sum(
+  x: Float[Array, "b h w c"], region: Float[Array, "b h w 1"]
+) -> Float[Array, "b 1 1 c"]:
   if jax.default_backend() == "cpu":
-    # XLA's CPU sums of masked products are not vectorized; its dots are.
-    return jnp.einsum("bhwr,bhwc->brc", regions, x)
-  return jnp.stack(
-    [
-      jnp.sum(x * regions[..., r : r + 1], axis=(1, 2))
-      for r in range(regions.shape[-1])
-    ],
-    axis=1,
-  )
-
-
-def spread(
-  values: Float[Array, "b r c"], regions: Float[Array, "b h w r"]
-) -> Float[Array, "b h w c"]:
-  """Every position gets its region's values."""
-  values = values[:, :, None, None]
-  return sum(
-    regions[..., r : r + 1] * values[:, r] for r in range(regions.shape[-1])
-  )
+    # XLA vectorizes dots there, and masked sums not.
+    return jnp.einsum("bhwo,bhwc->boc", region, x)[:, None]
+  return jnp.sum(x * region, axis=(1, 2), keepdims=True)
 
 
 class RAIN(nn.Module):
@@ -84,22 +66,16 @@ class RAIN(nn.Module):
       )
     }
     wide, region = x.astype(jnp.float32), mask.astype(jnp.float32)
-    regions = jnp.concatenate([region, 1 - region], axis=-1)
-    mean, std = region_statistics(wide, regions)
+    mean_f, std_f = region_statistics(wide, region)
+    mean_b, std_b = region_statistics(wide, 1 - region)
 
     # Both maps are affine in x, so each region has one scale and one shift a
     # channel, and x is passed over once.
     gain_f = 1 + affine["foreground_gamma"]
-    scale_f = std[:, 1] / std[:, 0] * gain_f
-    shift_f = mean[:, 1] * gain_f + affine["foreground_beta"]
-    scale_b = (1 + affine["background_gamma"]) / std[:, 1]
-    scale = jnp.stack([scale_f, scale_b], axis=1)
-    shift = (
-      jnp.stack(
-        [shift_f, jnp.broadcast_to(affine["background_beta"], shift_f.shape)],
-        axis=1,
-      )
-      - mean * scale
-    )
-    y = wide * spread(scale, regions) + spread(shift, regions)
-    return y.astype(x.dtype)
+    scale_f = std_b / std_f * gain_f
+    shift_f = mean_b * gain_f + affine["foreground_beta"] - mean_f * scale_f
+    scale_b = (1 + affine["background_gamma"]) / std_b
+    shift_b = affine["background_beta"] - mean_b * scale_b
+    scale = region * scale_f + (1 - region) * scale_b
+    shift = region * shift_f + (1 - region) * shift_b
+    return (wide * scale + shift).astype(x.dtype)

@@ -7,15 +7,15 @@ from jaxtyping import Array, Float
 Image = Float[Array, "b h w c"]
 
 
-def same(x: Image, kernel: Float[Array, "3 3 i o"]) -> Image:
+def same(x: Image, kernel: Float[Array, "3 3 i o"]) -> Array:
   return convolve(x, kernel)
 
 
-def halve(x: Image, kernel: Float[Array, "4 4 i o"]) -> Image:
+def halve(x: Image, kernel: Float[Array, "4 4 i o"]) -> Array:
   return convolve(x, kernel, stride=(2, 2))
 
 
-def double(x: Image, kernel: Float[Array, "4 4 i o"]) -> Image:
+def double(x: Image, kernel: Float[Array, "4 4 i o"]) -> Array:
   return convolve(x, kernel, padding=2, dilation=2)
 
 
@@ -25,7 +25,7 @@ def convolve(
   stride: tuple[int, int] = (1, 1),
   padding: int = 1,
   dilation: int = 1,
-) -> Image:
+) -> Array:
   """A correlation; `dilation` is the input's, and pads after it."""
   return jax.lax.conv_general_dilated(
     x,
