@@ -34,15 +34,19 @@ def run_steps(config, devices, count):
   return jax.device_get(state.params), losses
 
 
+def assert_same_weights(several, one):
+  # Adam divides by the gradient's size: where that is rounding error alone, in
+  # an entry of a tensor, so is the step, which is up to 1e-3 long.
+  for a, b in zip(jax.tree.leaves(several), jax.tree.leaves(one), strict=True):
+    assert np.linalg.norm(a - b) <= 5e-5 * max(np.linalg.norm(b), 1)
+
+
 def test_eight_devices_equal_one(config):
   assert len(jax.devices()) == 8
   one, losses_one = run_steps(config, jax.devices()[:1], 2)
   eight, losses_eight = run_steps(config, jax.devices(), 2)
   np.testing.assert_allclose(losses_eight, losses_one, rtol=1e-5)
-  for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(eight), strict=True):
-    # Adam divides by the gradient's size: where that is rounding error alone
-    # the sign of a step may differ, so weights are compared as tensors.
-    assert np.linalg.norm(a - b) <= 1e-5 * max(np.linalg.norm(a), 1)
+  assert_same_weights(eight, one)
 
 
 @pytest.mark.parametrize(
@@ -55,8 +59,7 @@ def test_bands_of_images_equal_whole_ones(config, mesh):
   banded = dataclasses.replace(config, mesh=mesh)
   several, losses_several = run_steps(banded, jax.devices(), 2)
   np.testing.assert_allclose(losses_several, losses_one, rtol=1e-5)
-  for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(several), strict=True):
-    assert np.linalg.norm(a - b) <= 1e-5 * max(np.linalg.norm(a), 1)
+  assert_same_weights(several, one)
 
 
 @pytest.mark.slow
