@@ -25,6 +25,7 @@ PARTS = {
       "tensorflow_datasets",
     ),
   ),
+  "compilation": ((), ("jax",)),
   "model": ((), ("flax", "jax", "jaxtyping")),
   "losses": ((), ("jax", "jaxtyping")),
   "metrics": ((), ("jax", "jaxtyping", "numpy")),
@@ -44,18 +45,24 @@ PARTS = {
   ),
   # No training library: using the model needs a small install.
   "inference": (
-    ("errors", "config", "files", "data", "images", "model", "weights"),
+    (
+      *("errors", "config", "files", "data", "images", "model", "weights"),
+      "compilation",
+    ),
     ("jax", "numpy", "PIL", "scipy"),
   ),
   "evaluation": (
-    (*BASE, *DEVICE, "data", "model", "sharding", "hosts", "inference"),
+    (
+      *(*BASE, *DEVICE, "data", "compilation", "model", "sharding", "hosts"),
+      "inference",
+    ),
     # Matplotlib inside functions only, for those who look.
     ("jax", "jaxtyping", "matplotlib", "numpy", "PIL", "rich", "skimage"),
   ),
   "training": (
     (
       *(*BASE, *DEVICE, "data", "model", "sharding", "hosts", "weights"),
-      *("inference", "evaluation"),
+      *("compilation", "inference", "evaluation"),
     ),
     (
       *("clu", "flax", "grain", "jax", "jaxtyping", "numpy", "optax", "orbax"),

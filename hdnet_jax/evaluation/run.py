@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from hdnet_jax import metrics
+from hdnet_jax import compilation, metrics
 from hdnet_jax.config import Config, DataConfig
 from hdnet_jax.data.pipeline import Reader, evaluation_batches
 from hdnet_jax.data.records import Source
@@ -89,6 +89,7 @@ def make_eval_step(
     in_shardings=(place, None),  # batches are as `put` split them
     # Every process reads all sums; pictures stay where they are.
     out_shardings={"area": place, "sums": place, "pictures": split(mesh, 4)},
+    compiler_options=compilation.options(),
   )
 
 

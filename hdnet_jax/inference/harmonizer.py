@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import distance_transform_edt
 
+from hdnet_jax import compilation
 from hdnet_jax.config import ModelConfig
 from hdnet_jax.data.records import resize_image, resize_mask
 from hdnet_jax.inference import guided
@@ -67,7 +68,9 @@ class SizedNetwork:
     # One image at a time has no use for more devices than one.
     device = jax.local_devices()[0]
     self._params = jax.device_put(jax.device_get(params), device)
-    self._network = jax.jit(_make_network(model))
+    self._network = jax.jit(
+      _make_network(model), compiler_options=compilation.options()
+    )
     self._programs: dict[tuple[int, ...], jax.stages.Compiled] = {}
     self._lock = threading.Lock()
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
+from hdnet_jax import compilation
 from hdnet_jax.config import Config, DataConfig
 from hdnet_jax.images import normalize
 from hdnet_jax.losses import foreground_loss
@@ -63,6 +64,7 @@ def make_train_step(
     in_shardings=(replicated(mesh), None),  # batches are as `put` split them
     out_shardings=replicated(mesh),
     donate_argnums=0,
+    compiler_options=compilation.options(),
   )
 
 
