@@ -84,8 +84,11 @@ class OptimizerConfig:
 
 @dataclasses.dataclass(frozen=True)
 class TrainingConfig:
-  """How weights are kept, besides how they are found."""
+  """What is done besides following the gradient."""
 
+  # The first epochs see images of half of data.image_size, at a quarter of the
+  # time: colours are learned there as well, and fine detail afterwards.
+  half_size_epochs: float = 0.0
   # Of the running mean of the weights, which evaluation then uses; 0 is off.
   ema_decay: float = 0.0
 
@@ -157,6 +160,7 @@ class Config:
     not_negative = {
       "data.recolor_strength": self.data.recolor_strength,
       "data.photo_variation": self.data.photo_variation,
+      "training.half_size_epochs": self.training.half_size_epochs,
       "data.workers": self.data.workers,
       "mesh.data": self.mesh.data,
     }
@@ -183,6 +187,11 @@ class Config:
       raise UserError(
         "config.data.image_size must be a multiple of 8, not "
         f"{self.data.image_size}"
+      )
+    if self.training.half_size_epochs and self.data.image_size % 16:
+      raise UserError(
+        "config.data.image_size must be a multiple of 16 to be halved by "
+        f"config.training.half_size_epochs, not {self.data.image_size}"
       )
     if self.data.image_size % (8 * self.mesh.spatial):
       raise UserError(

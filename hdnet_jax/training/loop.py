@@ -82,7 +82,10 @@ def train_and_evaluate(
   steps_per_epoch = len(train_source) / config.batch_size
   total_steps = math.ceil(config.epochs * steps_per_epoch)
   optimizer = make_optimizer(config.optimizer, steps_per_epoch)
-  train_step = together(make_train_step(config, optimizer, mesh))
+  half_size_steps = round(config.training.half_size_epochs * steps_per_epoch)
+  train_step = together(
+    make_train_step(config, optimizer, mesh, half_size_steps)
+  )
   evaluator = Evaluator(config, network(make_model(config.model)), mesh)
 
   with Checkpoints(workdir, config.keep) as checkpoints:

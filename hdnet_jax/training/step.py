@@ -9,7 +9,7 @@ from jax.sharding import Mesh
 
 from hdnet_jax import compilation
 from hdnet_jax.config import Config, DataConfig
-from hdnet_jax.images import normalize
+from hdnet_jax.images import halve, normalize
 from hdnet_jax.losses import foreground_loss
 from hdnet_jax.model.hdnet import blend
 from hdnet_jax.recolor import make_composites, vary_photos
@@ -21,17 +21,21 @@ TrainStep = Callable[[TrainState, Batch], tuple[TrainState, dict]]
 
 
 def make_train_step(
-  config: Config, optimizer: optax.GradientTransformation, mesh: Mesh
+  config: Config,
+  optimizer: optax.GradientTransformation,
+  mesh: Mesh,
+  half_size_steps: int = 0,
 ) -> TrainStep:
   """The jitted step `(state, batch) -> (state, measures)`.
 
   The state is donated. Batches are Examples of uint8; those without composites
   get them here, from the state's key and step. Measures are scalars: `loss`,
-  the mean of Eq. 1 over the batch, and `gradient_norm`.
+  the mean of Eq. 1 over the batch, and `gradient_norm`. The first
+  `half_size_steps` see the batch at half of its size.
   """
   model = make_model(config.model)
 
-  def train_step(state: TrainState, batch: Batch):
+  def loss_and_gradients(state: TrainState, batch: Batch):
     key = jax.random.fold_in(state.key, state.step)
     batch = with_composites(batch, key, config.data)
     composite = normalize(batch["composite"])
@@ -43,7 +47,25 @@ def make_train_step(
       harmonized = blend(output, composite, mask)
       return jnp.mean(foreground_loss(harmonized, real, mask, config.min_area))
 
-    loss, gradients = jax.value_and_grad(mean_loss)(state.params)
+    return jax.value_and_grad(mean_loss)(state.params)
+
+  def at_half_size(state: TrainState, batch: Batch):
+    images = batch.keys() & {"composite", "real", "mask"}
+    return loss_and_gradients(
+      state, {**batch, **{name: halve(batch[name]) for name in images}}
+    )
+
+  def train_step(state: TrainState, batch: Batch):
+    if half_size_steps:  # one program for both sizes: nothing is compiled later
+      loss, gradients = jax.lax.cond(
+        state.step < half_size_steps,
+        at_half_size,
+        loss_and_gradients,
+        state,
+        batch,
+      )
+    else:
+      loss, gradients = loss_and_gradients(state, batch)
     updates, opt_state = optimizer.update(
       gradients, state.opt_state, state.params
     )
