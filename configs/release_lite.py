@@ -1,4 +1,4 @@
-"""The recipe of the released weights `hdnet-lite`: photos, recoloured at random.
+"""The recipe of the released weights `hdnet-lite`: recoloured photos.
 
 Set --config.data.root to a folder with images/, masks/ and manifest.csv.
 

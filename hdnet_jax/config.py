@@ -86,11 +86,11 @@ class OptimizerConfig:
 class TrainingConfig:
   """What is done besides following the gradient."""
 
+  # Of the running mean of the weights, which evaluation then uses; 0 is off.
+  ema_decay: float = 0.0
   # The first epochs see images of half of data.image_size, at a quarter of the
   # time: colours are learned there as well, and fine detail afterwards.
   half_size_epochs: float = 0.0
-  # Of the running mean of the weights, which evaluation then uses; 0 is off.
-  ema_decay: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,20 +183,18 @@ class Config:
         "config.model.local_dynamics='official' has config.model.neighbors=1 "
         f"only, not {self.model.neighbors}"
       )
-    if self.data.image_size < 8 or self.data.image_size % 8:
+    # The network halves its input three times; half-size epochs, once before.
+    step = 16 if self.training.half_size_epochs else 8
+    if self.data.image_size < step or self.data.image_size % step:
       raise UserError(
-        "config.data.image_size must be a multiple of 8, not "
-        f"{self.data.image_size}"
+        f"config.data.image_size must be a multiple of {step}"
+        f"{', to be halved,' if step == 16 else ','} not {self.data.image_size}"
       )
-    if self.training.half_size_epochs and self.data.image_size % 16:
-      raise UserError(
-        "config.data.image_size must be a multiple of 16 to be halved by "
-        f"config.training.half_size_epochs, not {self.data.image_size}"
-      )
-    if self.data.image_size % (8 * self.mesh.spatial):
+    if self.data.image_size % (step * self.mesh.spatial):
       raise UserError(
         f"config.data.image_size={self.data.image_size} does not split into "
-        f"config.mesh.spatial={self.mesh.spatial} bands of a multiple of 8 rows"
+        f"config.mesh.spatial={self.mesh.spatial} bands of a multiple of "
+        f"{step} rows"
       )
 
   @classmethod

@@ -55,7 +55,7 @@ OTHER = Config(
     workers=1,
   ),
   optimizer=OptimizerConfig(0.5, 0.8, 0.9, (1.0, 2.0, 3.5), 0.25),
-  training=TrainingConfig(0.9),
+  training=TrainingConfig(0.9, 2.0),
   mesh=MeshConfig(2, 4),
   distributed=True,
   hosts=HostsConfig("localhost:1234", 2, 1, 10),
@@ -204,6 +204,16 @@ def test_sizes_that_the_network_does_not_take(size):
     Config(data=DataConfig(image_size=size))
 
 
+@pytest.mark.parametrize("size", [8, 24, 250])
+def test_sizes_that_cannot_be_halved(size):
+  training = TrainingConfig(half_size_epochs=1.0)
+  with pytest.raises(UserError, match=f"of 16, to be halved, not {size}"):
+    Config(data=DataConfig(image_size=size), training=training)
+  banded = MeshConfig(spatial=2)
+  with pytest.raises(UserError, match="2 bands of a multiple of 16 rows"):
+    Config(data=DataConfig(image_size=48), training=training, mesh=banded)
+
+
 @pytest.mark.parametrize(
   ("name", "value", "words"),
   [
@@ -214,6 +224,7 @@ def test_sizes_that_the_network_does_not_take(size):
     ("mesh.spatial", 3, "does not split into config.mesh.spatial=3 bands"),
     ("training.ema_decay", 1.0, "must be 0 or more and below 1, not 1.0"),
     ("training.ema_decay", -0.1, "must be 0 or more and below 1, not -0.1"),
+    ("training.half_size_epochs", -1.0, "must be 0 or more, not -1.0"),
     ("data.subsets", [1], "config.data.subsets is of type str, not 1"),
     ("data.subsets", "HCOCO", "is a list of names, not 'HCOCO'"),
     ("data.recolorings", [], "config.data.recolorings must name one"),

@@ -1,5 +1,6 @@
 """From batches to rows and pictures; what is written: `test_report.py`."""
 
+import dataclasses
 import functools
 import math
 
@@ -203,6 +204,27 @@ def test_composites_come_from_the_seed_the_example_and_a_donor():
   )
   difference = shown.composite.astype(int) - np.asarray(composite, int)
   assert np.abs(difference).max() <= 1
+
+
+def test_evaluations_make_the_held_out_composites():
+  trained, held_out = ("reinhard_rgb",), ("covariance",)
+  config = make_config(3)
+  data = dataclasses.replace(
+    config.data, recolorings=trained, held_out_recolorings=held_out
+  )
+
+  def made(data):
+    method = run.network(HDNet(WIDTH))
+    step = run.Evaluator(
+      dataclasses.replace(config, data=data), method, mesh_of(1)
+    )
+    rows = step.rows(params(), photos())
+    return [row["composite_mse"] for row in rows]
+
+  both = made(data)
+  assert both == made(dataclasses.replace(data, recolorings=held_out))
+  data = dataclasses.replace(data, held_out_recolorings=())
+  assert all(a != b for a, b in zip(both, made(data), strict=True))
 
 
 def test_another_seed_makes_other_composites():

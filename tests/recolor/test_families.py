@@ -145,3 +145,20 @@ def test_the_named_families_only(rng):
   assert np.all(near[0] | near[1])
   assert near[0].any()
   assert near[1].any()
+
+
+def test_a_batch_at_once_equals_one_by_one(rng, monkeypatch):
+  # A CPU takes an example after the other, other devices the batch at once.
+  keys = jax.random.split(jax.random.key(0), 6)
+  real = rng.integers(60, 200, (6, SIZE, SIZE, 3), dtype=np.uint8)
+  mask = np.ones((6, SIZE, SIZE, 1), np.uint8)
+  inputs = (keys, real, mask, np.roll(real // 2, 1, 0), mask)
+  names = ("reinhard_rgb", "covariance")
+
+  def made():
+    make = jax.jit(lambda *inputs: make_composites(*inputs, 1.0, names))
+    return np.asarray(make(*inputs), int)
+
+  one_by_one = made()
+  monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+  assert np.abs(made() - one_by_one).max() <= 1

@@ -11,6 +11,7 @@ from hdnet_jax import sharding
 from hdnet_jax.config import MeshConfig, TrainingConfig
 from hdnet_jax.data.pipeline import Reader, open_source, training_batches
 from hdnet_jax.errors import UserError
+from hdnet_jax.images import halve
 from hdnet_jax.training.state import (
   make_model,
   make_optimizer,
@@ -96,6 +97,34 @@ def test_remat_keeps_less_for_the_backward_pass(config):
     return sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
 
   assert kept(True) < 0.5 * kept(False)
+
+
+def test_the_first_steps_at_half_size(config):
+  """One program; its first step is that of the halved batch."""
+  mesh = sharding.make_mesh(config.mesh, jax.devices()[:1])
+  optimizer = make_optimizer(config.optimizer, 2.0)
+  batches = training_batches(open_source(config.data, "train"), 8, 0, Reader())
+  batch = sharding.put(next(batches), mesh)
+  halved = batch | {name: halve(batch[name]) for name in ("real", "mask")}
+  start = make_start(config, optimizer, mesh)
+  plain = make_train_step(config, optimizer, mesh)
+  both = make_train_step(config, optimizer, mesh, half_size_steps=1)
+  first, small = both(start(), batch)
+  expected, measures = plain(start(), halved)
+  assert float(small["loss"]) == pytest.approx(
+    float(measures["loss"]), rel=1e-5
+  )
+  assert_same_weights(
+    *(jax.device_get(state.params) for state in (first, expected))
+  )
+  # The second step is that of the whole batch.
+  _, large = both(first, batch)
+  _, measures = plain(expected, batch)
+  assert float(large["loss"]) == pytest.approx(
+    float(measures["loss"]), rel=1e-3
+  )
+  assert float(large["loss"]) != pytest.approx(float(small["loss"]), rel=1e-2)
+  assert both._cache_size() == 1
 
 
 def test_ema_follows_the_parameters(config):
