@@ -7,9 +7,15 @@ import pathlib
 import subprocess
 import sys
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
+
+from hdnet_jax import weights
+from hdnet_jax.config import ModelConfig
+from hdnet_jax.data.photos import split_of
+from hdnet_jax.model.hdnet import HDNet
 
 FOLDER = pathlib.Path(__file__).parents[1] / "benchmarks"
 TINY = {
@@ -145,6 +151,38 @@ def test_input_pipeline(tmp_path, photos):
   )
   assert len(results) == 7
   assert 0 <= results[-1]["wait"] <= 1
+
+
+def test_recolorings(tmp_path, rng):
+  model = ModelConfig(width=2)
+  image, mask = np.zeros((1, 8, 8, 3)), np.zeros((1, 8, 8, 1))
+  network = HDNet(width=2)
+  shapes = jax.eval_shape(network.init, jax.random.key(0), image, mask)
+  params = jax.tree.map(lambda leaf: np.zeros(leaf.shape), shapes["params"])
+  weights.save(
+    tmp_path / "zero.safetensors", params, model, {"image_size": "16"}
+  )
+  names = [f"p{number}.png" for number in range(99)]
+  names = [name for name in names if split_of(name) == "test"][:2]
+  for name in names:
+    for folder, shape in (("images", (20, 30, 3)), ("masks", (20, 30))):
+      (tmp_path / folder).mkdir(exist_ok=True)
+      pixels = rng.integers(0, 256, shape, dtype=np.uint8)
+      Image.fromarray(pixels).save(tmp_path / folder / name)
+  lines = [f"images/{name},masks/{name}\n" for name in names]
+  (tmp_path / "manifest.csv").write_text("image,mask\n" + "".join(lines))
+  results = measure(
+    *("recolorings", tmp_path, "--root", tmp_path, "--batch", 2),
+    *("--weights", tmp_path / "zero.safetensors"),
+    *("--recoloring", "retouch", "covariance"),
+  )
+  assert [row["recoloring"] for row in results] == ["retouch", "covariance"]
+  for row in results:
+    low, high = row["gain_interval"]
+    assert low <= row["gain"] <= high
+    gain = row["harmonized_psnr"] - row["composite_psnr"]
+    assert row["gain"] == pytest.approx(gain)
+    assert 0 <= row["better"] <= 1
 
 
 def fails(*arguments) -> str:
