@@ -26,6 +26,7 @@ def add(commands) -> None:
     "as it is. Colours are those of the image's own profile, which is kept, as "
     "are its other metadata.",
     epilog="""examples:
+  hdnet harmonize composite.jpg mask.png  # makes composite_harmonized.png
   hdnet harmonize composite.jpg mask.png -o out.png --weights runs/quickstart
   hdnet harmonize composite.png mask.png -o out.png --strength 0.7 --compare
   hdnet harmonize --input-dir composites --mask-dir masks --output-dir out
@@ -48,7 +49,8 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
     "-o",
     "--output",
     metavar="OUT",
-    help="image to write; its extension says the format; - for stdout (PNG)",
+    help="image to write; its extension says the format; - for stdout (PNG); "
+    "(default: COMPOSITE's name with _harmonized.png)",
   )
   for name, what in (
     ("--input-dir", "folder of composites, searched in depth"),
@@ -134,7 +136,7 @@ def _harmonize(options: argparse.Namespace) -> None:
   files = (options.composite, options.mask, options.output)
   if any(folders) and any(files):
     raise UserError(
-      "give COMPOSITE, MASK and --output, or --input-dir, --mask-dir and "
+      "give COMPOSITE and MASK, or --input-dir, --mask-dir and "
       "--output-dir; not both"
     )
   if any(folders):
@@ -144,14 +146,24 @@ def _harmonize(options: argparse.Namespace) -> None:
       )
     _harmonize_folder(options)
     return
-  if not all(files):
-    raise UserError("give COMPOSITE, MASK and --output; --help has examples")
+  if not (options.composite and options.mask):
+    raise UserError("give COMPOSITE and MASK; --help has examples")
   if options.composite == options.mask == _STREAM:
     raise UserError("only one of COMPOSITE and MASK can be stdin")
-  with _output(options.output) as path:
+  with _output(options.output or _beside(options.composite)) as path:
     task = _Task(_source(options.composite), _source(options.mask), path)
     for note in _do(task, load(options), options):
       print(note, file=sys.stderr)
+    if not options.output:
+      print(path)
+
+
+def _beside(composite: str) -> str:
+  """Where the result goes if nothing is said: no name is lost."""
+  if composite == _STREAM:
+    raise UserError("give --output: stdin has no name to derive one from")
+  path = pathlib.Path(composite)
+  return str(path.with_name(f"{path.stem}_harmonized.png"))
 
 
 @dataclasses.dataclass(frozen=True)

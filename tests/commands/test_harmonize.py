@@ -49,6 +49,17 @@ def test_the_object_changes_and_nothing_else(folder, hdnet):
   np.testing.assert_array_equal(both, np.concatenate([before, after], axis=1))
 
 
+def test_two_files_are_enough(folder, hdnet, capsys):
+  pair = folder / "images/a.png", folder / "masks/a.png"
+  hdnet(*pair, "-o", folder / "b.png")
+  hdnet(*pair)
+  made = folder / "images/a_harmonized.png"
+  assert capsys.readouterr().out == f"{made}\n"
+  assert made.read_bytes() == (folder / "b.png").read_bytes()
+  hdnet(*pair, status=2)  # nothing is lost without --force
+  assert "a_harmonized.png exists" in capsys.readouterr().err
+
+
 def test_the_other_way_round(folder, hdnet):
   pair = folder / "images/a.png", folder / "masks/a.png"
   hdnet(*pair, "-o", folder / "background.png", "--background")
@@ -119,8 +130,9 @@ def test_mistakes(folder, hdnet, capsys):
   )
   Image.new("L", (8, 8)).save(folder / "small.png")
   for arguments, words in (
-    ([], "give COMPOSITE, MASK and --output"),
-    ([image, mask], "give COMPOSITE, MASK and --output"),
+    ([], "give COMPOSITE and MASK; --help"),
+    ([image], "give COMPOSITE and MASK; --help"),
+    (["-", mask], "give --output: stdin has no name"),
     (["-", "-", "-o", out], "only one of COMPOSITE and MASK can be stdin"),
     ([image, mask, "-o", out, "--input-dir", "x"], "not both"),
     (["--input-dir", "x"], "--mask-dir and --output-dir, all three"),
