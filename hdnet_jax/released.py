@@ -1,11 +1,10 @@
 """Trained weights by name: the package's own, a file's, a training's."""
 
-import contextlib
+import hashlib
 import os
 import pathlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from importlib import resources
-from typing import Any
 
 from hdnet_jax import weights
 from hdnet_jax.config import ModelConfig
@@ -13,20 +12,31 @@ from hdnet_jax.errors import UserError
 
 IMAGE_SIZE = 256  # that networks are trained at where nothing tells
 
+# The weights that the package brings along, as pretrained/NAME.safetensors: of
+# each the sha256. weights/README.md is their model card.
+RELEASED: Mapping[str, str] = {
+  "hdnet-lite": (
+    "ea332b13e35430f19c3a2a2e775c45d6e43e1f5c650b2bdf8ea49fd576b2cf8f"
+  ),
+}
+
 
 def find(name: str | os.PathLike) -> tuple[Mapping, ModelConfig, int]:
   """Parameters, their network, and the image size that it was trained at."""
-  released = _released()
   path = pathlib.Path(name)
-  with contextlib.ExitStack() as stack:
-    if str(name) in released:
-      file = released[str(name)]
-      path = stack.enter_context(resources.as_file(file))
-    elif path.is_dir():
-      return _restore(path)
-    elif not path.is_file() and path.suffix != weights.SUFFIX:
-      raise UserError(_say_missing(name, released))
+  if str(name) in RELEASED:
+    file = (
+      resources.files("hdnet_jax") / "pretrained" / f"{name}{weights.SUFFIX}"
+    )
+    with resources.as_file(file) as path:
+      _check_released(path, RELEASED[str(name)])
+      params, model, provenance = weights.load(path)
+  elif path.is_dir():
+    return _restore(path)
+  elif path.is_file() or path.suffix == weights.SUFFIX:
     params, model, provenance = weights.load(path)
+  else:
+    raise UserError(_say_missing(name))
   size = provenance.get("image_size", str(IMAGE_SIZE))
   if not str(size).isdecimal():
     raise UserError(
@@ -43,24 +53,23 @@ def _restore(workdir: pathlib.Path) -> tuple[Mapping, ModelConfig, int]:
   return params, config.model, config.data.image_size
 
 
-def _released() -> dict[str, Any]:
-  """The weights files that the package brings along, by name."""
-  folder = resources.files("hdnet_jax") / "pretrained"
-  if not folder.is_dir():
-    return {}
-  return {
-    file.name.removesuffix(weights.SUFFIX): file
-    for file in folder.iterdir()
-    if file.name.endswith(weights.SUFFIX)
-  }
+def _check_released(path: pathlib.Path, sha256: str) -> None:
+  if path.is_file():
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if found == sha256:
+      return
+    fault = f"has the sha256 {found}, not {sha256}"
+  else:
+    fault = "is missing"
+  raise UserError(
+    f"{path}, a part of this package, {fault}; install hdnet-jax again"
+  )
 
 
-def _say_missing(name: str | os.PathLike, released: Iterable[str]) -> str:
-  names = ", ".join(sorted(released))
-  known = f"released are {names}" if names else "none are released yet"
+def _say_missing(name: str | os.PathLike) -> str:
   return (
-    f"there are no weights {str(name)!r}: it is no file or workdir, and {known}"
-    "; train some with python train.py --config=configs/quickstart.py "
-    "--workdir=DIR and give DIR, or the file that hdnet export-weights DIR "
-    f"NAME{weights.SUFFIX} makes of it"
+    f"there are no weights {str(name)!r}: it is no file or workdir, and "
+    f"released are {', '.join(sorted(RELEASED))}; train some with python "
+    "train.py --config=configs/quickstart.py --workdir=DIR and give DIR, or "
+    f"the file that hdnet export-weights DIR NAME{weights.SUFFIX} makes of it"
   )

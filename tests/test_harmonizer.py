@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import hashlib
 import json
 import pathlib
 import subprocess
@@ -338,17 +339,16 @@ def test_from_a_workdir(tmp_path):
   np.testing.assert_array_equal(one(photo(), middle()), expected())
 
 
-@pytest.mark.parametrize("name", ["hdnet-lite", "hdnet", "runs/nowhere"])
+@pytest.mark.parametrize("name", ["hdnet-large", "runs/nowhere"])
 def test_without_weights_it_says_how_to_get_them(name, monkeypatch, tmp_path):
   monkeypatch.chdir(tmp_path)
-  monkeypatch.setattr(released, "_released", dict)
   with pytest.raises(UserError) as caught:
     Harmonizer.from_pretrained(name)
   message = str(caught.value)
   assert "\n" not in message
   for part in (
     repr(name),
-    "none are released yet",
+    "released are hdnet-lite; train some",
     "python train.py --config=configs/quickstart.py",
     "hdnet export-weights",
   ):
@@ -360,15 +360,39 @@ def test_a_missing_file_is_told(tmp_path):
     Harmonizer.from_pretrained(tmp_path / "no.safetensors")
 
 
-def test_released_weights_are_found_by_name(monkeypatch, tmp_path):
+@pytest.fixture
+def package(monkeypatch, tmp_path) -> pathlib.Path:
+  """The file of a package whose only released weights are these."""
   monkeypatch.setattr(released.resources, "files", lambda package: tmp_path)
-  assert released._released() == {}
   (tmp_path / "pretrained").mkdir()
-  save(tmp_path / "pretrained" / "hdnet-lite.safetensors", image_size="32")
-  one = Harmonizer.from_pretrained("hdnet-lite")
+  file = save(tmp_path / "pretrained" / "small.safetensors", image_size="32")
+  digest = hashlib.sha256(file.read_bytes()).hexdigest()
+  monkeypatch.setattr(released, "RELEASED", {"small": digest})
+  return file
+
+
+def test_released_weights_are_found_by_name(package):
+  one = Harmonizer.from_pretrained("small")
   np.testing.assert_array_equal(one(photo(), middle()), expected())
-  with pytest.raises(UserError, match="released are hdnet-lite; train some"):
-    Harmonizer.from_pretrained("hdnet-large")
+
+
+def test_damaged_released_weights_are_refused(package):
+  data = bytearray(package.read_bytes())
+  data[-1] ^= 1  # a valid file, but for one weight
+  package.write_bytes(data)
+  with pytest.raises(UserError, match=r"small.safetensors.* has the sha256"):
+    Harmonizer.from_pretrained("small")
+  package.unlink()
+  with pytest.raises(UserError, match="is missing; install hdnet-jax again"):
+    Harmonizer.from_pretrained("small")
+
+
+def test_every_released_file_is_known():
+  folder = pathlib.Path(hdnet_jax.__file__).parent / "pretrained"
+  names = {path.name for path in folder.iterdir()}
+  assert names == {f"{name}.safetensors" for name in released.RELEASED}
+  for path in folder.iterdir():
+    assert path.stat().st_size <= 3e6
 
 
 def test_it_is_public_and_loads_no_training_library():
