@@ -156,9 +156,18 @@ def test_mistakes(folder, hdnet, capsys):
 
 def test_without_weights_nothing_is_made(folder, hdnet, capsys):
   pair = folder / "images/a.png", folder / "masks/a.png"
-  hdnet(*pair, "-o", folder / "b.png", given=None, status=2)
+  hdnet(*pair, "-o", folder / "b.png", given="nowhere", status=2)
   assert "configs/quickstart.py" in capsys.readouterr().err
   assert not (folder / "b.png").exists()
+
+
+def test_the_released_weights_are_the_default(folder, hdnet):
+  pair = folder / "images/a.png", folder / "masks/a.png"
+  hdnet(*pair, "-o", folder / "b.png", given=None)
+  hdnet(*pair, "-o", folder / "named.png", given="hdnet-lite")
+  before, after = pixels(pair[0]), pixels(folder / "b.png")
+  assert (before != after).any()
+  np.testing.assert_array_equal(after, pixels(folder / "named.png"))
 
 
 def test_an_odd_mask_is_told(folder, hdnet, capsys):
