@@ -14,6 +14,7 @@ each is recoloured once by each family of `hdnet_jax.recolor`. The protocol is
   better                 share of the images whose MSE falls
 """
 
+import dataclasses
 import pathlib
 
 import jax
@@ -64,10 +65,8 @@ def main():
   print(f"{len(source)} objects of the test photos, {size}x{size}", flush=True)
   results = []
   for name in args.recoloring:
-    changed = Config.from_dict(
-      config.to_dict()
-      | {"data": config.to_dict()["data"] | {"recolorings": [name]}}
-    )
+    data = dataclasses.replace(config.data, recolorings=(name,))
+    changed = dataclasses.replace(config, data=data)
     evaluator = run.Evaluator(changed, run.network(make_model(model)), mesh)
     results.append(
       {"recoloring": name, **summary(evaluator.rows(params, source))}

@@ -49,7 +49,7 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
     "-o",
     "--output",
     metavar="OUT",
-    help="image to write; its extension says the format; - for stdout (PNG); "
+    help="image to write; its extension says the format; - for stdout (PNG) "
     "(default: COMPOSITE's name with _harmonized.png)",
   )
   for name, what in (
