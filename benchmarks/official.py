@@ -6,8 +6,8 @@
 
 Nothing of theirs is changed or copied. What keeps it from being imported is
 made up for from outside: `models/networks.py` imports `imp`, which Python 3.12
-no longer has, and never uses it. It runs on the CPU as it is where their list
-of GPUs is empty. The training step is their `HDNetModel.optimize_parameters`
+no longer has, and never uses it. It runs on the CPU where their list of GPUs is
+empty. The training step is their `HDNetModel.optimize_parameters`
 with the defaults of their options: their loss (a squared error over the
 foreground's area, though named L1) and their Adam.
 """
@@ -40,7 +40,6 @@ OPTIONS = {
   "no_dropout": False,
   "init_type": "normal",
   "init_gain": 0.02,
-  "gpu_ids": [],
   "isTrain": True,
   "lr": 0.001,
   "g_lr_ratio": 1.0,
@@ -64,10 +63,15 @@ def check(path: pathlib.Path) -> None:
     sys.exit("--official needs PyTorch (pip install torch)")
 
 
-def load_model(path: pathlib.Path, width: int, threads: int | None = None):
-  """Their `HDNetModel` on the CPU, with random weights; its network is `netG`.
+def load_model(
+  path: pathlib.Path,
+  width: int,
+  threads: int | None = None,
+  gpu: int | None = None,
+):
+  """Their `HDNetModel` with random weights; its network is `netG`.
 
-  Its files and PyTorch are there: see `check`.
+  Its files and PyTorch are there: see `check`. On the CPU, or on GPU `gpu`.
   """
   import torch
 
@@ -75,6 +79,7 @@ def load_model(path: pathlib.Path, width: int, threads: int | None = None):
     torch.set_num_threads(threads)
   torch.manual_seed(0)
   options = types.SimpleNamespace(**OPTIONS, ngf=width)
+  options.gpu_ids = [] if gpu is None else [gpu]
   # They print that they initialize.
   with (
     _importable(pathlib.Path(path).resolve()),
@@ -96,7 +101,7 @@ def make_forward(
   import torch
 
   model.netG.eval()
-  model.set_input(_inputs(composite, composite, mask))
+  model.set_input(inputs(composite, composite, mask))
 
   def forward() -> np.ndarray:
     with torch.no_grad():
@@ -111,7 +116,7 @@ def make_step(
 ) -> Callable[[], float]:
   """A training step of theirs on a batch of [B, H, W, C]; returns the loss."""
   model.netG.train()
-  model.set_input(_inputs(composite, real, mask))
+  model.set_input(inputs(composite, real, mask))
 
   def step() -> float:
     model.optimize_parameters()
@@ -120,7 +125,7 @@ def make_step(
   return step
 
 
-def _inputs(composite: np.ndarray, real: np.ndarray, mask: np.ndarray) -> dict:
+def inputs(composite: np.ndarray, real: np.ndarray, mask: np.ndarray) -> dict:
   import torch
 
   arrays = {"comp": composite, "real": real, "mask": mask}

@@ -21,7 +21,13 @@ from hdnet_jax.model.hdnet import HDNet, blend
 class Program(NamedTuple):
   run: Callable[[], np.ndarray | jax.Array]  # the harmonized image
   seconds: float  # to compile it, or to load it
-  scratch: int | None = None  # bytes that XLA plans for besides in and output
+  compiled: jax.stages.Compiled | None = None  # by XLA
+
+  @property
+  def scratch(self) -> int | None:
+    """Bytes that XLA plans for besides inputs and outputs, where it says so."""
+    analysis = self.compiled and self.compiled.memory_analysis()
+    return analysis.temp_size_in_bytes if analysis else None
 
 
 def make(
@@ -65,11 +71,8 @@ def _jax(params, model: ModelConfig, composite, mask) -> Program:
   compiled = jax.jit(harmonize, compiler_options=compilation.options())
   compiled = compiled.lower(*arguments).compile()
   seconds = time.perf_counter() - start
-  analysis = compiled.memory_analysis()
   return Program(
-    lambda: compiled(*arguments).block_until_ready(),
-    seconds,
-    analysis.temp_size_in_bytes if analysis else None,
+    lambda: compiled(*arguments).block_until_ready(), seconds, compiled
   )
 
 

@@ -19,7 +19,7 @@ input_pipeline.py --train measures the wait of a training that runs alone.
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import common
 import jax
@@ -38,9 +38,11 @@ OFFICIAL = "authors' PyTorch"
 class Trainer:
   """Our step, with a state that it carries on."""
 
-  def __init__(self, config: Config):
+  def __init__(
+    self, config: Config, devices: Sequence[jax.Device] | None = None
+  ):
     self.config = config
-    self.mesh = sharding.make_mesh(config.mesh)
+    self.mesh = sharding.make_mesh(config.mesh, devices)
     sharding.check_divides("batch_size", config.batch_size, self.mesh)
     optimizer = make_optimizer(config.optimizer, steps_per_epoch=1e6)
     self._step = make_train_step(config, optimizer, self.mesh)

@@ -15,6 +15,7 @@ from PIL import Image
 from hdnet_jax import weights
 from hdnet_jax.config import ModelConfig
 from hdnet_jax.data.photos import split_of
+from hdnet_jax.model import plain_convolution
 from hdnet_jax.model.hdnet import HDNet
 
 FOLDER = pathlib.Path(__file__).parents[1] / "benchmarks"
@@ -49,6 +50,19 @@ def measure(script: str, path: pathlib.Path, *arguments) -> list[dict]:
   assert len(table) == 2 + len(values["results"])
   assert not any("error" in row for row in values["results"])
   return values["results"]
+
+
+def shapes_of(network: HDNet) -> dict:
+  """Of its parameters."""
+  image, mask = np.zeros((1, 8, 8, 3)), np.zeros((1, 8, 8, 1))
+  return jax.eval_shape(network.init, jax.random.key(0), image, mask)["params"]
+
+
+@pytest.fixture
+def load(monkeypatch):
+  """A script as a module; its neighbours can be imported meanwhile."""
+  monkeypatch.syspath_prepend(str(FOLDER))
+  return importlib.import_module
 
 
 def programs() -> list[str]:
@@ -155,10 +169,8 @@ def test_input_pipeline(tmp_path, photos):
 
 def test_recolorings(tmp_path, rng):
   model = ModelConfig(width=2)
-  image, mask = np.zeros((1, 8, 8, 3)), np.zeros((1, 8, 8, 1))
-  network = HDNet(width=2)
-  shapes = jax.eval_shape(network.init, jax.random.key(0), image, mask)
-  params = jax.tree.map(lambda leaf: np.zeros(leaf.shape), shapes["params"])
+  shapes = shapes_of(HDNet(width=2))
+  params = jax.tree.map(lambda leaf: np.zeros(leaf.shape), shapes)
   weights.save(
     tmp_path / "zero.safetensors", params, model, {"image_size": "16"}
   )
@@ -183,6 +195,79 @@ def test_recolorings(tmp_path, rng):
     gain = row["harmonized_psnr"] - row["composite_psnr"]
     assert row["gain"] == pytest.approx(gain)
     assert 0 <= row["better"] <= 1
+
+
+@pytest.mark.slow
+def test_gpu(tmp_path):
+  # On whatever device there is: it has no shares on a CPU.
+  results = measure(
+    *("gpu", tmp_path, "--size", 16, "--batch", 2, "--inference", 16),
+    *("--precision", "bfloat16", "--rounds", 2, *NETWORK),
+    *("--trace", tmp_path / "trace"),
+  )
+  tasks = ["train", "photos", "inference"]
+  assert [row["task"] for row in results] == tasks
+  assert all(row["memory"] > 0 and len(row["seconds"]) == 2 for row in results)
+  traces = {path.name for path in (tmp_path / "trace").iterdir()}
+  assert traces == {f"{task}-2-16-2-bfloat16" for task in tasks[:2]}
+
+
+def test_arithmetic(tmp_path):
+  (row,) = measure("arithmetic", tmp_path, "--size", 8, "--width", 2)
+  assert row["parameters"] == sum(
+    leaf.size for leaf in jax.tree.leaves(shapes_of(HDNet(width=2)))
+  )
+  # The two gradients of a convolution cost what it does; the image has none.
+  assert 2.5 < row["step"] / (12 * row["forward"]) <= 3
+
+
+def test_operations_by_hand(load):
+  count = load("arithmetic").operations
+  x, y = (
+    jax.ShapeDtypeStruct((2, 3), "float32"),
+    jax.ShapeDtypeStruct((3, 5), "float32"),
+  )
+  assert count(lambda x, y: x @ y, x, y) == 2 * (2 * 3 * 5)
+  image = jax.ShapeDtypeStruct((1, 4, 6, 3), "float32")
+
+  def kernel(size):
+    return jax.ShapeDtypeStruct((size, size, 3, 5), "float32")
+
+  same, halve, double = (
+    getattr(plain_convolution, name) for name in ("same", "halve", "double")
+  )
+  assert count(same, image, kernel(3)) == 2 * (4 * 6 * 5) * (9 * 3)
+  assert count(halve, image, kernel(4)) == 2 * (2 * 3 * 5) * (16 * 3)
+  # Every input is multiplied by the whole kernel, whichever way one sums.
+  assert count(double, image, kernel(4)) == 2 * (4 * 6 * 3) * (16 * 5)
+
+  def three(x):
+    return jax.lax.scan(lambda x, _: (x @ x, None), x, length=3)[0]
+
+  square = jax.ShapeDtypeStruct((4, 4), "float32")
+  assert count(three, square) == 3 * 2 * 4**3
+
+
+def test_the_parts_of_a_profile(load):
+  parts = load("gpu_parts")
+  step = "jit(train_step)/"
+  events = [
+    parts.Event("conv", step + "jvp(HDNet)/y0/conv/dot", 0, 4),
+    parts.Event("wgrad", step + "transpose(jvp(HDNet))/y0/conv/dot", 6, 9),
+    parts.Event("loop", "", 8, 10),
+  ]
+  assert parts.sums(events, parts.part_of) == {
+    "y0, forward": 4,
+    "y0, backward": 3,
+    "fused": 2,
+  }
+  assert parts.sums(events, parts.kernel_of)["wgrad"] == 3
+  assert (parts.total(events), parts.idle(events)) == (10, 2)
+
+
+def test_a_folder_without_a_profile(tmp_path):
+  line = fails("gpu_parts", tmp_path)
+  assert line.startswith(f"{tmp_path} holds no profile")
 
 
 def fails(*arguments) -> str:

@@ -1,5 +1,7 @@
 """The network's convolutions as XLA has them: NHWC images, HWIO kernels."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -15,8 +17,23 @@ def halve(x: Image, kernel: Float[Array, "4 4 i o"]) -> Array:
   return convolve(x, kernel, stride=(2, 2))
 
 
+@jax.custom_vjp
 def double(x: Image, kernel: Float[Array, "4 4 i o"]) -> Array:
   return convolve(x, kernel, padding=2, dilation=2)
+
+
+def _double_backward(residuals: tuple, dy: Array) -> tuple[Array, Array]:
+  x, kernel = residuals
+  # <dy, double(x, kernel)> is <halve(dy, its transpose), x>: cuDNN has a kernel
+  # for the gradient of a strided convolution, and none for a dilated one's,
+  # which took half of a training step.
+  dx, pull = jax.vjp(functools.partial(halve, dy), transposed(kernel))
+  return dx, transposed(*pull(x))
+
+
+double.defvjp(
+  lambda x, kernel: (double(x, kernel), (x, kernel)), _double_backward
+)
 
 
 def convolve(

@@ -51,6 +51,27 @@ def test_cpu_forms_are_the_plain_ones(rng, name, size, shape, batch):
     np.testing.assert_allclose(ours, plain, rtol=0, atol=1e-4)
 
 
+@pytest.mark.parametrize("shape", SIZES)
+def test_the_plain_double_has_the_gradients_of_the_dilated_sum(rng, shape):
+  x, kernel = make(rng, *shape, 4)
+
+  def dilated(x, kernel):
+    return plain_convolution.convolve(x, kernel, padding=2, dilation=2)
+
+  y, expected = jax.vjp(dilated, x, kernel)
+  dy = rng.normal(size=y.shape).astype(np.float32)
+  _, ours = jax.vjp(plain_convolution.double, x, kernel)
+  for gradient, plain in zip(ours(dy), expected(dy), strict=True):
+    np.testing.assert_allclose(gradient, plain, rtol=0, atol=1e-4)
+
+
+def test_no_gradient_of_the_plain_double_is_of_a_dilated_input(rng):
+  x, kernel = make(rng, 3, 2, 4, 5, 4)
+  dy = np.ones((2, 6, 4, 5), np.float32)
+  pull = jax.vjp(plain_convolution.double, x, kernel)[1]
+  assert "lhs_dilation=(2, 2)" not in str(jax.make_jaxpr(pull)(dy))
+
+
 def test_gradients_keep_the_kernels_dtype():
   x, kernel = jnp.ones((2, 4, 8, 3), "bfloat16"), jnp.ones((3, 3, 3, 5))
   kernel = kernel.astype("bfloat16")
