@@ -9,6 +9,7 @@ both forms take turns.
 """
 
 import argparse
+import pathlib
 
 import common
 import jax
@@ -43,7 +44,7 @@ def main():
   parser.add_argument("--batch", type=int, default=12)
   parser.add_argument("--runs", type=int, default=5)
   parser.add_argument("--threads", type=int, help="to run on (default: all)")
-  parser.add_argument("--json", help="file for the numbers")
+  parser.add_argument("--json", type=pathlib.Path, help="file for the numbers")
   parser.set_defaults(official=None)
   args = parser.parse_args()
   machine = common.begin(parser, args)
