@@ -121,7 +121,8 @@ def test_growth(tmp_path):
   ]
   values = json.loads((tmp_path / "numbers.json").read_text())
   assert set(values["exponents"]) == set(programs())
-  assert Image.open(figure).size == (1500, 1125)
+  with Image.open(figure) as image:
+    assert image.size == (1500, 1125)
 
 
 @pytest.mark.slow
