@@ -174,7 +174,7 @@ def run(
     first = job["cases"][0]["precision"]
     if job["trace"] and case.task != "inference" and case.precision == first:
       library.trace(job["trace"], case, program)
-  except Exception as error:  # of memory, mostly: the row says which
+  except library.failures as error:  # of memory, mostly: the row says which
     row["error"] = (str(error).strip() or repr(error)).splitlines()[0][:200]
   return row
 

@@ -39,6 +39,7 @@ class JaxLibrary:
     import jax
 
     self._job = job
+    self.failures = (jax.errors.JaxRuntimeError,)
     self._first = jax.devices()[0]
     self.device = self._first.device_kind
     self._is_gpu = self._first.platform in ("gpu", "cuda", "rocm")
@@ -136,6 +137,8 @@ class JaxLibrary:
 
 class TorchLibrary:
   """The authors' code."""
+
+  failures = (RuntimeError,)  # PyTorch has none of its own for most
 
   def __init__(self, job: dict):
     import torch

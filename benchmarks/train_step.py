@@ -33,8 +33,7 @@ from hdnet_jax.training.state import make_optimizer, make_start
 from hdnet_jax.training.step import make_train_step, with_composites
 
 OFFICIAL = "authors' PyTorch"
-# Seconds before a step. With the 0.05 of the other scripts ours took 1.82 s
-# after one of PyTorch's and 1.53 s after one of its own.
+# Seconds before a step, so that threads of the one before have gone to sleep.
 PAUSE = 0.5
 
 

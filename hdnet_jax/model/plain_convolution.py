@@ -26,7 +26,7 @@ def _double_backward(residuals: tuple, dy: Array) -> tuple[Array, Array]:
   x, kernel = residuals
   # <dy, double(x, kernel)> is <halve(dy, its transpose), x>: cuDNN has a kernel
   # for the gradient of a strided convolution, and none for a dilated one's,
-  # which took half of a training step.
+  # which took half of a step of HDNet-lite.
   dx, pull = jax.vjp(functools.partial(halve, dy), transposed(kernel))
   return dx, transposed(*pull(x))
 
