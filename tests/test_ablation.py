@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hdnet_jax import ablation
+from hdnet_jax.ablation import results
+from hdnet_jax.ablation import rows as all_rows
+from hdnet_jax.ablation.run import run_rows
 from hdnet_jax.commands import ablation as command
 from hdnet_jax.config import Config, DataConfig, MeshConfig, ModelConfig
 from hdnet_jax.data.photos import split_of
@@ -177,15 +179,15 @@ def test_figure_5_has_the_papers_neighbors(row):
 @pytest.mark.parametrize("path", [PAPER, NEIGHBORS], ids=lambda path: path.stem)
 def test_rows_train_as_hdnet_does(path):
   paper = built(ROOT / "configs/hdnet.py")
-  for row in ablation.load_rows(path):
+  for row in all_rows.load_rows(path):
     run = built(path, row)
     assert dataclasses.replace(run, name="hdnet", model=paper.model) == paper
 
 
 def test_the_photos_rows_differ_in_the_model_only():
-  rows = ablation.load_rows(PHOTOS)
+  rows = all_rows.load_rows(PHOTOS)
   base = built(PHOTOS, "base")
-  assert set(ablation.load_rows(PAPER)) <= set(rows)
+  assert set(all_rows.load_rows(PAPER)) <= set(rows)
   for row, fields in rows.items():
     model = ModelConfig(width=8, **fields)
     name = f"ablation_photos_{row}"
@@ -201,19 +203,19 @@ def test_without_a_row_it_is_hdnet():
 
 @pytest.mark.parametrize("path", [PAPER, NEIGHBORS, PHOTOS])
 def test_unknown_rows_name_the_known_ones(path):
-  rows = ", ".join(ablation.load_rows(path))
+  rows = ", ".join(all_rows.load_rows(path))
   words = f"row 'nothing'; the rows are {rows}"
   with pytest.raises(KeyError, match=re.escape(words)):
     built(path, "nothing")
   with pytest.raises(UserError, match=re.escape(words)):
-    ablation.choose(ablation.load_rows(path), ["nothing"])
+    all_rows.choose(all_rows.load_rows(path), ["nothing"])
 
 
 # Arguments.
 
 
 def jobs(config_file, *overrides, rows=("base", "hdnet"), seeds=(0,)):
-  return ablation.make_jobs(
+  return all_rows.make_jobs(
     pathlib.Path("runs"), config_file, rows, seeds, overrides
   )
 
@@ -298,8 +300,8 @@ def test_unknown_options_are_refused(capsys):
 def test_another_configs_run_is_found_before_training(config_file, workdir):
   said = []
   with pytest.raises(UserError, match=r"(?s)k3 .*epochs: 6.0 -> 9.0"):
-    ablation.run_rows(
-      ablation.make_jobs(
+    run_rows(
+      all_rows.make_jobs(
         workdir, config_file, ["k3"], [0], ["--config.epochs=9.0"]
       ),
       said.append,
@@ -359,9 +361,9 @@ def test_the_text(workdir, config_file, capsys):
 
 def test_the_parameters_are_the_networks():
   # Of the paper's Table 1, within its rounding: 10.41 M.
-  full = ablation.count_parameters(ModelConfig())
+  full = results.count_parameters(ModelConfig())
   assert full == pytest.approx(10.41e6, rel=0.02)
-  assert ablation.count_parameters(ModelConfig(neighbors=9)) >= full
+  assert results.count_parameters(ModelConfig(neighbors=9)) >= full
 
 
 def test_missing_rows_are_named(workdir, config_file):
@@ -457,7 +459,7 @@ def test_what_cannot_be_compared(workdir, config_file, file, old, new, words):
 def test_a_line_that_is_being_written_is_not_read(workdir):
   with (workdir / "k3" / "metrics.jsonl").open("a") as file:
     file.write('{"step": 3')
-  assert ablation.is_finished(workdir / "k3")
+  assert results.is_finished(workdir / "k3")
 
 
 # The figure.
@@ -538,8 +540,8 @@ def arguments_of(workdir, config_file, photo_folder, *more) -> list:
 
 def test_finished_rows_are_not_trained(workdir, config_file):
   said = []
-  made = ablation.make_jobs(workdir, config_file, ["k3", "base"], [0], [])
-  assert ablation.run_rows(made, said.append) == []
+  made = all_rows.make_jobs(workdir, config_file, ["k3", "base"], [0], [])
+  assert run_rows(made, said.append) == []
   assert said == [
     f"row 1 of 2: k3, seed 0, is finished in {workdir / 'k3'}",
     f"row 2 of 2: base, seed 0, is finished in {workdir / 'base'}",

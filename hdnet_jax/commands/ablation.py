@@ -105,9 +105,9 @@ def split_overrides(
 
 
 def _run(options: argparse.Namespace) -> None:
-  from hdnet_jax import ablation
+  from hdnet_jax.ablation import rows as all_rows
 
-  rows = ablation.choose(ablation.load_rows(options.config), options.rows)
+  rows = all_rows.choose(all_rows.load_rows(options.config), options.rows)
   baseline = options.baseline or rows[0]
   seeds = list(dict.fromkeys(options.seeds))
   if baseline not in rows:
@@ -119,7 +119,7 @@ def _run(options: argparse.Namespace) -> None:
       f"--no-train reads what was trained; leave out {options.overrides[0]}"
     )
   if not options.no_train:
-    jobs = ablation.make_jobs(
+    jobs = all_rows.make_jobs(
       options.workdir, options.config, rows, seeds, options.overrides
     )
     if not _train(jobs):
@@ -129,11 +129,11 @@ def _run(options: argparse.Namespace) -> None:
 
 def _train(jobs) -> bool:
   """Trains; whether it was let come to an end."""
-  from hdnet_jax import ablation
+  from hdnet_jax.ablation.run import run_rows
   from hdnet_jax.training.loop import Stopped
 
   try:
-    ablation.run_rows(jobs, lambda line: print(line, flush=True))
+    run_rows(jobs, lambda line: print(line, flush=True))
   except Stopped as stopped:
     print(stopped)
     return False
@@ -147,17 +147,17 @@ def _draw(
   baseline: str,
   protocol: str,
 ) -> None:
-  from hdnet_jax import ablation
+  from hdnet_jax.ablation import results
   from hdnet_jax.evaluation import ablation_table
 
-  runs, missing = ablation.read_runs(workdir, rows, seeds, protocol)
+  runs, missing = results.read_runs(workdir, rows, seeds, protocol)
   if not runs:
     raise UserError(
       f"{workdir} has no finished row of {', '.join(rows)}; leave out "
       "--no-train to train them"
     )
   report = ablation_table.summarize(runs, baseline, missing, protocol)
-  paths = ablation.write(report, workdir)
+  paths = results.write(report, workdir)
   ablation_table.show(report)
   for name, path in zip(("table", "numbers", "figure"), paths, strict=True):
     print(f"{name:8s} {path}")

@@ -18,8 +18,8 @@ from PIL import Image
 from hdnet_jax.errors import UserError
 from hdnet_jax.harmonizer import Harmonizer, MaskWarning
 from hdnet_jax.inference import compose
+from hdnet_jax.inference.arrays import to_bytes
 from hdnet_jax.inference.files import Picture, read_picture, write_picture
-from hdnet_jax.inference.harmonizer import to_bytes
 from hdnet_jax.inference.masks import mask_report, read_mask
 
 SHOWN = 1600  # pixels of the longer side of what the page shows

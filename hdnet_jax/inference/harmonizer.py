@@ -15,18 +15,18 @@ from typing import Any, Literal, get_args
 import jax
 import numpy as np
 from PIL import Image
-from scipy.ndimage import distance_transform_edt
 
 from hdnet_jax import compilation
 from hdnet_jax.config import ModelConfig
 from hdnet_jax.data.records import resize_image, resize_mask
 from hdnet_jax.inference import guided
+from hdnet_jax.inference.arrays import Pair, as_pair, to_bytes
+from hdnet_jax.inference.feather import feathered
 from hdnet_jax.model.hdnet import REDUCTION, HDNet, blend
 
 Mode = Literal["guided", "direct"]
 BATCH = 8  # images that the network sees at once, where there are many
 _MOST_THREADS = 4  # each takes some 100 MB to fit the change of a 256x256 image
-Pair = tuple[np.ndarray, np.ndarray]  # a composite and its mask
 
 
 class SizedNetwork:
@@ -89,7 +89,7 @@ class SizedNetwork:
     Args:
       composite: uint8 or uint16, or float32 or float64 in 0 to 1; [H, W, 3],
         RGB as it is shown, not linear light.
-      mask: as `as_mask` takes it; the share of a pixel that changes.
+      mask: as `arrays.as_mask` takes it; the share of a pixel that changes.
       strength: 0 to 1, the share of the change that is made; 0 makes a copy.
       feather: pixels over which the change sets in, as `feathered` says.
 
@@ -107,7 +107,7 @@ class SizedNetwork:
     work is done in threads.
     """
     check_options(strength, feather)
-    pairs = [_checked(*pair) for pair in pairs]
+    pairs = [as_pair(*pair) for pair in pairs]
     if not strength:
       return [composite.copy() for composite, _ in pairs]
     insides = [mask > 0.5 for _, mask in pairs]
@@ -141,7 +141,7 @@ class SizedNetwork:
 
     Args:
       composite: as of a call.
-      mask: of `as_mask`; over 0.5 in a pixel or more.
+      mask: of `arrays.as_mask`; over 0.5 in a pixel or more.
     """
     seen = self._seen(composite, mask > 0.5)
     (output,) = self._run([seen], 1)
@@ -221,17 +221,6 @@ def chunks(items, size: int) -> Iterator[list]:
     yield chunk
 
 
-def to_bytes(image: np.ndarray) -> np.ndarray:
-  """An image of any type of `guided.peak` as uint8, rounded."""
-  if image.dtype == np.uint8:
-    return image
-  result = np.empty(image.shape, np.uint8)
-  scale = np.float32(255 / guided.peak(image.dtype))
-  for band in guided.bands(*image.shape[:2]):
-    result[band] = np.rint(image[band].astype(np.float32) * scale)
-  return result
-
-
 def reduced(
   composite: np.ndarray, mask: np.ndarray, size: int
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -263,83 +252,9 @@ def reduced(
   return small.reshape(size, size, 3), mask.reshape(size, size)
 
 
-def as_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-  """A mask as bool [H, W], or soft, as float32 [H, W] in 0 to 1.
-
-  Args:
-    mask: [H, W] or [H, W, 1]; more is more of the foreground. bool; uint8, of
-      which 255 is white if any of it is above 1, else 1; or float 0 to 1.
-    size: height and width that it must have.
-
-  Raises:
-    ValueError: for another size, type or value.
-  """
-  if mask.shape not in (size, (*size, 1)):
-    raise ValueError(f"mask is {size} for its composite, not {mask.shape}")
-  mask = mask.reshape(size)
-  if mask.dtype == np.uint8:
-    if mask.max() <= 1:
-      return mask > 0
-    return mask / np.float32(255)
-  if mask.dtype.kind == "f":
-    _check_range("mask", mask)
-    return mask.astype(np.float32, copy=False)
-  if mask.dtype != bool:
-    raise ValueError(
-      f"mask is bool, uint8, or float in 0 to 1, not {mask.dtype}"
-    )
-  return mask
-
-
-def feathered(mask: np.ndarray, feather: float) -> np.ndarray:
-  """The mask, that rises from its edge inwards over `feather` pixels.
-
-  It is multiplied by d / (feather + 1), at most 1, where d is the distance to
-  the nearest pixel of mask 0. So where it is 0 it stays so. The image's own
-  borders are no edges.
-
-  Args:
-    mask: of `as_mask`; it is returned as it is for a feather of 0.
-  """
-  if not feather:
-    return mask
-  result = mask.astype(np.float32)
-  height, width = mask.shape
-  reach = math.ceil(feather) + 1  # further away nothing matters
-  for band in guided.bands(height, width, reach):
-    first = max(band.start - reach, 0)
-    inside = mask[first : band.stop + reach] > 0
-    if inside.all() or not inside.any():
-      continue
-    distance = distance_transform_edt(inside)[band.start - first :]
-    ramp = distance[: band.stop - band.start] / (feather + 1)
-    result[band] *= np.minimum(ramp, 1)
-  return result
-
-
 def check_options(strength: float, feather: float) -> None:
   """Raises ValueError for what is out of range."""
   if not 0 <= strength <= 1:
     raise ValueError(f"strength={strength} is not in 0 to 1")
   if not 0 <= feather < math.inf:
     raise ValueError(f"feather={feather} is not a number of pixels, 0 or more")
-
-
-def _checked(composite: np.ndarray, mask: np.ndarray) -> Pair:
-  """The composite, and what `as_mask` makes of the mask."""
-  shape = composite.shape
-  if composite.ndim != 3 or shape[-1] != 3 or not composite.size:
-    raise ValueError(f"composite is [height, width, 3], not {shape}")
-  guided.peak(composite.dtype)
-  if composite.dtype.kind == "f":
-    _check_range("composite", composite)
-  return composite, as_mask(mask, shape[:2])
-
-
-def _check_range(name: str, values: np.ndarray) -> None:
-  least, most = values.min(), values.max()
-  if not (least >= 0 and most <= 1):  # NaN is neither
-    raise ValueError(
-      f"{name} of {values.dtype} is in 0 to 1, not {least:g} to {most:g}; "
-      "scale or clip it"
-    )

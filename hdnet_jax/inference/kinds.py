@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from hdnet_jax.data.records import gray
-from hdnet_jax.inference.harmonizer import as_mask, to_bytes
+from hdnet_jax.inference.arrays import as_mask, to_bytes
 
 Picture = Image.Image | np.ndarray | str | os.PathLike
 # Of a harmonized array, what the caller gets.

@@ -13,11 +13,8 @@ import numpy as np
 from hdnet_jax.errors import UserError
 from hdnet_jax.files import write_then_rename
 from hdnet_jax.inference import guided
-from hdnet_jax.inference.harmonizer import (
-  SizedNetwork,
-  check_options,
-  feathered,
-)
+from hdnet_jax.inference.feather import feathered
+from hdnet_jax.inference.harmonizer import SizedNetwork, check_options
 from hdnet_jax.video import colours, reading
 from hdnet_jax.video.frame_masks import FrameMasks
 from hdnet_jax.video.reading import Clip

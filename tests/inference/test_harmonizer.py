@@ -9,7 +9,8 @@ import pytest
 from hdnet_jax.config import ModelConfig
 from hdnet_jax.images import normalize, to_pixels
 from hdnet_jax.inference import guided
-from hdnet_jax.inference.harmonizer import SizedNetwork, feathered, reduced
+from hdnet_jax.inference.feather import feathered
+from hdnet_jax.inference.harmonizer import SizedNetwork, reduced
 from hdnet_jax.model.hdnet import HDNet, blend
 
 SIZE, MODEL = 32, ModelConfig(width=2)

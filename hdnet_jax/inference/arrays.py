@@ -1,0 +1,74 @@
+"""Arrays as callers have them: which images and masks are taken, and how."""
+
+import numpy as np
+
+from hdnet_jax.inference import guided
+
+Pair = tuple[np.ndarray, np.ndarray]  # a composite and its mask
+
+
+def as_pair(composite: np.ndarray, mask: np.ndarray) -> Pair:
+  """The composite, and what `as_mask` makes of the mask.
+
+  Args:
+    composite: uint8 or uint16, or float32 or float64 in 0 to 1; [H, W, 3].
+    mask: of the composite's height and width.
+
+  Raises:
+    ValueError: for another shape, type or value of either.
+  """
+  shape = composite.shape
+  if composite.ndim != 3 or shape[-1] != 3 or not composite.size:
+    raise ValueError(f"composite is [height, width, 3], not {shape}")
+  guided.peak(composite.dtype)
+  if composite.dtype.kind == "f":
+    _check_range("composite", composite)
+  return composite, as_mask(mask, shape[:2])
+
+
+def as_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+  """A mask as bool [H, W], or soft, as float32 [H, W] in 0 to 1.
+
+  Args:
+    mask: [H, W] or [H, W, 1]; more is more of the foreground. bool; uint8, of
+      which 255 is white if any of it is above 1, else 1; or float 0 to 1.
+    size: height and width that it must have.
+
+  Raises:
+    ValueError: for another size, type or value.
+  """
+  if mask.shape not in (size, (*size, 1)):
+    raise ValueError(f"mask is {size} for its composite, not {mask.shape}")
+  mask = mask.reshape(size)
+  if mask.dtype == np.uint8:
+    if mask.max() <= 1:
+      return mask > 0
+    return mask / np.float32(255)
+  if mask.dtype.kind == "f":
+    _check_range("mask", mask)
+    return mask.astype(np.float32, copy=False)
+  if mask.dtype != bool:
+    raise ValueError(
+      f"mask is bool, uint8, or float in 0 to 1, not {mask.dtype}"
+    )
+  return mask
+
+
+def to_bytes(image: np.ndarray) -> np.ndarray:
+  """An image of any type of `guided.peak` as uint8, rounded."""
+  if image.dtype == np.uint8:
+    return image
+  result = np.empty(image.shape, np.uint8)
+  scale = np.float32(255 / guided.peak(image.dtype))
+  for band in guided.bands(*image.shape[:2]):
+    result[band] = np.rint(image[band].astype(np.float32) * scale)
+  return result
+
+
+def _check_range(name: str, values: np.ndarray) -> None:
+  least, most = values.min(), values.max()
+  if not (least >= 0 and most <= 1):  # NaN is neither
+    raise ValueError(
+      f"{name} of {values.dtype} is in 0 to 1, not {least:g} to {most:g}; "
+      "scale or clip it"
+    )
