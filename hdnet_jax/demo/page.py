@@ -5,9 +5,11 @@ be thousands of lines of ours.
 """
 
 import functools
+import logging
 from collections.abc import Callable, Sequence
 
 import gradio as gr
+from starlette.requests import ClientDisconnect
 
 from hdnet_jax.demo import clicks, layout
 from hdnet_jax.demo.answers import answered
@@ -149,7 +151,15 @@ def launch(
     quiet=True,
     prevent_thread_lock=True,
   )
+  logging.getLogger("uvicorn.error").addFilter(_is_failure)
   return url
+
+
+def _is_failure(record: logging.LogRecord) -> bool:
+  """Not a visitor who leaves during an upload, of which uvicorn would tell."""
+  return not (
+    record.exc_info and isinstance(record.exc_info[1], ClientDisconnect)
+  )
 
 
 class _Latest(dict):

@@ -1,48 +1,18 @@
 """The page in a real browser: uploads, brush, cut-out, download, mistakes."""
 
-import importlib.util
 import pathlib
 import re
-import shutil
+import socket
+import time
 import urllib.parse
+import urllib.request
 
 import numpy as np
 import pytest
 from PIL import Image
 
-CHROMIUM = next(
-  filter(
-    None,
-    map(
-      shutil.which,
-      ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"),
-    ),
-  ),
-  None,
-)
-pytestmark = [
-  pytest.mark.skipif(
-    importlib.util.find_spec("playwright") is None,
-    reason="needs Playwright: pip install playwright",
-  ),
-  pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on the path"),
-]
-
 HEIGHT, WIDTH = 120, 160
 PATIENCE = 120_000  # milliseconds until a condition counts as missed
-
-
-@pytest.fixture(scope="module")
-def browser():
-  from playwright.sync_api import sync_playwright
-
-  with sync_playwright() as playwright:
-    # A root user's Chromium needs this; it sees our own page only.
-    browser = playwright.chromium.launch(
-      executable_path=CHROMIUM, args=["--no-sandbox"]
-    )
-    yield browser
-    browser.close()
 
 
 @pytest.fixture
@@ -165,6 +135,25 @@ def test_a_wrong_file_is_told(page, server, tmp_path):
   path.write_text("no image at all")
   upload(page, "photo", path)
   assert "letter.png is not a JPEG, PNG, WebP or TIFF" in message(page)
+  assert "Traceback" not in server.said()
+
+
+def test_a_visitor_who_leaves_during_an_upload_is_no_failure(server):
+  address = urllib.parse.urlsplit(server.wait())
+  with socket.create_connection((address.hostname, address.port)) as visitor:
+    visitor.sendall(
+      b"POST /gradio_api/upload HTTP/1.1\r\nHost: localhost\r\n"
+      b"Content-Type: multipart/form-data; boundary=b\r\n"
+      b"Content-Length: 100000\r\n\r\n--b\r\nContent-Disposition: form-data; "
+      b'name="files"; filename="a.png"\r\n\r\nthe beginning'
+    )
+    # The upload has begun once its file is there.
+    deadline = time.monotonic() + PATIENCE / 1000
+    while not list(server.temporary.rglob("tmp*")):
+      assert time.monotonic() < deadline, "the upload did not begin"
+      time.sleep(0.1)
+  with urllib.request.urlopen(server.wait()) as answer:
+    assert answer.status == 200
   assert "Traceback" not in server.said()
 
 
