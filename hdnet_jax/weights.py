@@ -121,6 +121,15 @@ def flatten(params: Mapping, prefix: str = "") -> dict[str, Any]:
   return flat
 
 
+def parameter_shapes(model: ModelConfig) -> dict[str, tuple[int, ...]]:
+  """Path -> shape of every parameter of the network; nothing is computed."""
+  image = jax.ShapeDtypeStruct((1, 8, 8, 3), jnp.float32)
+  mask = jax.ShapeDtypeStruct((1, 8, 8, 1), jnp.float32)
+  network = HDNet(**dataclasses.asdict(model))
+  tree = jax.eval_shape(network.init, jax.random.key(0), image, mask)["params"]
+  return {name: leaf.shape for name, leaf in flatten(tree).items()}
+
+
 def _nest(flat: Mapping[str, np.ndarray]) -> dict:
   tree: dict = {}
   for path, leaf in flat.items():
@@ -208,18 +217,9 @@ def _model(path: pathlib.Path, settings: dict[str, Any]) -> ModelConfig:
   return model
 
 
-def _shapes(model: ModelConfig) -> dict[str, tuple[int, ...]]:
-  """Path -> shape of every parameter of the network; nothing is computed."""
-  image = jax.ShapeDtypeStruct((1, 8, 8, 3), jnp.float32)
-  mask = jax.ShapeDtypeStruct((1, 8, 8, 1), jnp.float32)
-  network = HDNet(**dataclasses.asdict(model))
-  tree = jax.eval_shape(network.init, jax.random.key(0), image, mask)["params"]
-  return {name: leaf.shape for name, leaf in flatten(tree).items()}
-
-
 def _faults(arrays: Mapping[str, np.ndarray], model: ModelConfig) -> str:
   """What keeps `arrays` from being the network's parameters; "" if nothing."""
-  shapes = _shapes(model)
+  shapes = parameter_shapes(model)
   kinds = {
     "missing": shapes.keys() - arrays.keys(),
     "unknown": arrays.keys() - shapes.keys(),

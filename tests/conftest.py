@@ -1,7 +1,9 @@
 """Eight fake CPU devices, a persistent compilation cache, shared inputs."""
 
+import importlib.util
 import os
 import pathlib
+import shutil
 
 CACHE = pathlib.Path(__file__).parents[1] / ".cache" / "jax"
 
@@ -57,3 +59,28 @@ def network(tmp_path_factory) -> pathlib.Path:
   path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
   weights.save(path, params, ModelConfig(width=2), {"image_size": "32"})
   return path
+
+
+@pytest.fixture(scope="module")
+def browser():
+  """A real one, Chromium, of which tests take pages."""
+  if importlib.util.find_spec("playwright") is None:
+    pytest.skip("needs Playwright: pip install playwright")
+  names = (
+    "chromium",
+    "chromium-browser",
+    "google-chrome",
+    "google-chrome-stable",
+  )
+  chromium = next(filter(None, map(shutil.which, names)), None)
+  if chromium is None:
+    pytest.skip("no Chromium on the path")
+  from playwright.sync_api import sync_playwright
+
+  with sync_playwright() as playwright:
+    # A root user's Chromium needs this; it sees our own pages only.
+    browser = playwright.chromium.launch(
+      executable_path=chromium, args=["--no-sandbox"]
+    )
+    yield browser
+    browser.close()

@@ -20,27 +20,12 @@ from hdnet_jax.inference.harmonizer import SizedNetwork
 
 EXAMPLE = pathlib.Path(__file__).parents[1] / "examples" / "web"
 INSTALLED = EXAMPLE / "node_modules"
-CHROMIUM = next(
-  filter(
-    None,
-    map(
-      shutil.which,
-      ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"),
-    ),
-  ),
-  None,
-)
 pytestmark = [
   pytest.mark.slow,
   pytest.mark.usefixtures("unoptimized"),
   pytest.mark.skipif(
-    importlib.util.find_spec("playwright") is None,
-    reason="needs Playwright: pip install playwright",
-  ),
-  pytest.mark.skipif(
     importlib.util.find_spec("onnx") is None, reason="needs the extra [onnx]"
   ),
-  pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on the path"),
   pytest.mark.skipif(
     not (INSTALLED / "onnxruntime-web").is_dir(),
     reason="needs ONNX Runtime Web: npm install --prefix examples/web",
@@ -97,19 +82,6 @@ def served(folder: pathlib.Path):
     finally:
       server.shutdown()
       thread.join()
-
-
-@pytest.fixture(scope="module")
-def browser():
-  from playwright.sync_api import sync_playwright
-
-  with sync_playwright() as playwright:
-    # A root user's Chromium needs this; it sees our own page only.
-    browser = playwright.chromium.launch(
-      executable_path=CHROMIUM, args=["--no-sandbox"]
-    )
-    yield browser
-    browser.close()
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+import math
 import pathlib
 import statistics
 from collections.abc import Sequence
@@ -125,17 +126,9 @@ def _read_images(path: pathlib.Path, protocol: str) -> list[Row]:
 @functools.cache
 def count_parameters(model: ModelConfig) -> int:
   """The numbers in a model's parameters; nothing is computed."""
-  import jax
+  from hdnet_jax.weights import parameter_shapes
 
-  from hdnet_jax.training.state import make_model
-
-  # They do not depend on the image's size.
-  image = jax.ShapeDtypeStruct((1, 8, 8, 3), "float32")
-  mask = jax.ShapeDtypeStruct((1, 8, 8, 1), "float32")
-  shapes = jax.eval_shape(
-    make_model(model).init, jax.random.key(0), image, mask
-  )
-  return sum(leaf.size for leaf in jax.tree.leaves(shapes["params"]))
+  return sum(math.prod(shape) for shape in parameter_shapes(model).values())
 
 
 def write(report: dict[str, Any], workdir: pathlib.Path) -> list[pathlib.Path]:

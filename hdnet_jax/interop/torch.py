@@ -11,12 +11,10 @@ import pickle
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from hdnet_jax.config import ModelConfig
-from hdnet_jax.model.hdnet import HDNet
+from hdnet_jax.weights import parameter_shapes
 
 
 class Layout(NamedTuple):
@@ -283,24 +281,6 @@ def write_state_dict(
     name: torch.from_numpy(array.copy()) for name, array in state_dict.items()
   }
   torch.save(tensors, path)
-
-
-def parameter_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
-  """Path -> shape of every parameter of the model of `config`."""
-  model = HDNet(
-    config.width,
-    config.local_dynamics,
-    config.neighbors,
-    config.global_dynamics,
-    config.dtype,
-  )
-  image = jax.ShapeDtypeStruct((1, 8, 8, 3), jnp.float32)
-  mask = jax.ShapeDtypeStruct((1, 8, 8, 1), jnp.float32)
-  variables = jax.eval_shape(model.init, jax.random.key(0), image, mask)
-  leaves = jax.tree_util.tree_leaves_with_path(variables["params"])
-  return {
-    "/".join(key.key for key in path): leaf.shape for path, leaf in leaves
-  }
 
 
 def _put(tree: dict, path: str, leaf: np.ndarray) -> None:
