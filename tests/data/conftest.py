@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hdnet_jax import cli
 from hdnet_jax.data import checks, records
 from hdnet_jax.data.iharmony4 import SUBSETS
 
@@ -106,3 +107,32 @@ def published(tmp_path) -> pathlib.Path:
   root.mkdir()
   write_published(root)
   return root
+
+
+def run(*arguments, status: int = 0) -> None:
+  if status == 0:
+    cli.main([str(argument) for argument in arguments])
+    return
+  with pytest.raises(SystemExit) as stopped:
+    cli.main([str(argument) for argument in arguments])
+  assert stopped.value.code == status
+
+
+def prepare_set(root, *arguments, status: int = 0) -> None:
+  run(
+    *("prepare", "iharmony4", "--root", root, "--workers", 1, *arguments),
+    status=status,
+  )
+
+
+def same_examples(prepared, raw) -> None:
+  """Both sources give the same examples in the same order."""
+  assert len(prepared) == len(raw)
+  for index in range(len(prepared)):
+    example, other = prepared[index], raw[index]
+    assert prepared.subset(index) == raw.subset(index)
+    assert prepared.name(index) == raw.name(index)
+    assert example.keys() == other.keys()
+    for part in ("composite", "real", "mask", "index"):
+      assert example[part].dtype == other[part].dtype
+      np.testing.assert_array_equal(example[part], other[part])
