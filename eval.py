@@ -8,6 +8,7 @@ Examples:
       --weights=hdnet.safetensors
   python eval.py --config=configs/hdnet.py --config.data.root=DIR \\
       --predictions=other_method/results --output=runs/other_method
+  python eval.py --config=configs/held_out.py --weights=hdnet-lite
 
 The same command continues an evaluation that was interrupted.
 """
@@ -31,7 +32,10 @@ _CHECKPOINT = flags.DEFINE_enum(
   "The last checkpoint, or the best on the validation split.",
 )
 _WEIGHTS = flags.DEFINE_string(
-  "weights", None, "A weights file (.safetensors) instead of a run."
+  "weights",
+  None,
+  "A weights file (.safetensors), or a released network, such as hdnet-lite, "
+  "instead of a run.",
 )
 _PREDICTIONS = flags.DEFINE_string(
   "predictions",

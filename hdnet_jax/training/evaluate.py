@@ -8,7 +8,7 @@ import jax
 from rich import progress
 from rich.console import Console
 
-from hdnet_jax import sharding, weights
+from hdnet_jax import released, sharding
 from hdnet_jax.config import Config, ModelConfig
 from hdnet_jax.data.pipeline import open_source
 from hdnet_jax.data.predictions import Predicted
@@ -62,14 +62,17 @@ def evaluate_weights(
   protocols: Sequence[str] = ("standard",),
   devices: Devices = None,
 ) -> list[Row]:
-  """Evaluates a weights file; the network is the file's, the data `config`'s.
+  """Evaluates weights; the network is theirs, the data `config`'s.
+
+  Args:
+    file: their file, or the name of a released network.
 
   Raises:
-    UserError: where the file cannot be used.
+    UserError: where they cannot be used.
   """
   mesh = _make_mesh(config, devices)
   source = _open(config, protocols)
-  params, model, _ = weights.load(file)
+  params, model, _ = released.find(file)
   params = jax.device_put(params, sharding.replicated(mesh))
   evaluator = _make_evaluator(config, model, mesh, protocols)
   facts = {

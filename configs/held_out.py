@@ -1,0 +1,21 @@
+"""What the released weights were not trained on, for eval.py.
+
+    python eval.py --config=configs/held_out.py --weights=hdnet-lite
+
+The photos inside scikit-image, cut into objects; each is recoloured by
+`distribution`, the family that `release_lite.py` leaves out.
+"""
+
+from hdnet_jax import config
+
+
+def get_config():
+  return config.flags_of(
+    config.Config(
+      name="held_out",
+      model=config.ModelConfig(width=8),
+      data=config.DataConfig(
+        source="embedded", held_out_recolorings=("distribution",)
+      ),
+    )
+  )

@@ -1,0 +1,33 @@
+"""The weights that the package brings along do what their card says."""
+
+import dataclasses
+import importlib.util
+import pathlib
+
+import jax
+import numpy as np
+
+from hdnet_jax.config import Config
+from hdnet_jax.training.evaluate import evaluate_weights
+
+CONFIG = pathlib.Path(__file__).parents[1] / "configs" / "held_out.py"
+
+
+def test_they_mend_what_they_were_not_trained_on(tmp_path):
+  spec = importlib.util.spec_from_file_location("held_out", CONFIG)
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  config = Config.from_dict(module.get_config().to_dict())
+  assert config.data.held_out_recolorings == ("distribution",)
+  # Smaller than they were trained at, for time.
+  data = dataclasses.replace(
+    config.data, image_size=64, test_split="validation"
+  )
+  config = dataclasses.replace(config, data=data)
+  rows = evaluate_weights(
+    config, pathlib.Path("hdnet-lite"), tmp_path, devices=jax.devices()[:1]
+  )
+  gain = [row["harmonized_psnr"] - row["composite_psnr"] for row in rows]
+  assert len(gain) >= 20
+  assert np.mean(gain) > 3
+  assert np.mean(np.array(gain) > 0) > 0.7
