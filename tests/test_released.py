@@ -19,7 +19,7 @@ def test_they_mend_what_they_were_not_trained_on(tmp_path):
   spec.loader.exec_module(module)
   config = Config.from_dict(module.get_config().to_dict())
   assert config.data.held_out_recolorings == ("distribution",)
-  # Smaller than they were trained at, for time: it costs them half the gain.
+  # Smaller than they were trained at, for time.
   data = dataclasses.replace(
     config.data, image_size=64, test_split="validation"
   )
