@@ -16,7 +16,7 @@ def get_config():
     config.Config(
       name="release_lite",
       model=config.ModelConfig(width=8),
-      epochs=34,
+      epochs=60.75,
       data=config.DataConfig(
         source="photos",
         recolorings=(
@@ -34,9 +34,9 @@ def get_config():
         crop=0.5,
       ),
       optimizer=config.OptimizerConfig(
-        learning_rate=3e-3, boundaries=(16, 25, 32.5), decay=0.4
+        learning_rate=3e-3, boundaries=(16, 40, 56), decay=0.4
       ),
-      training=config.TrainingConfig(half_size_epochs=30, ema_decay=0.998),
+      training=config.TrainingConfig(half_size_epochs=54, ema_decay=0.998),
       eval_every=1000,
       save_every=250,
     )

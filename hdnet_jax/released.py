@@ -16,7 +16,7 @@ IMAGE_SIZE = 256  # that networks are trained at where nothing tells
 # each the sha256. weights/README.md is their model card.
 RELEASED: Mapping[str, str] = {
   "hdnet-lite": (
-    "ea332b13e35430f19c3a2a2e775c45d6e43e1f5c650b2bdf8ea49fd576b2cf8f"
+    "083fef417aa235d1baed4ecdb578b400518b50dd200f56c8656cf4a56696fed9"
   ),
 }
 
