@@ -71,7 +71,7 @@ PARTS = {
   ),
   "command_line": (("errors", "config"), ("absl", "ml_collections")),
   "ablation": (
-    (*BASE, "command_line", "evaluation", "training"),
+    (*BASE, "weights", "command_line", "evaluation", "training"),
     ("absl", "jax", "ml_collections"),
   ),
   "released": ((*BASE, "weights", "training"), ()),
@@ -79,7 +79,8 @@ PARTS = {
   "video": (("errors", "files", "inference"), ("av", "numpy", "PIL")),
   "demo": (
     ("errors", "harmonizer", "inference"),
-    ("gradio", "numpy", "PIL", "skimage"),
+    # Starlette is Gradio's server, and its errors are Gradio's.
+    ("gradio", "numpy", "PIL", "skimage", "starlette"),
   ),
   "commands": (
     (

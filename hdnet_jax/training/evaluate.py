@@ -8,7 +8,7 @@ import jax
 from rich import progress
 from rich.console import Console
 
-from hdnet_jax import released, sharding
+from hdnet_jax import sharding
 from hdnet_jax.config import Config, ModelConfig
 from hdnet_jax.data.pipeline import open_source
 from hdnet_jax.data.predictions import Predicted
@@ -57,7 +57,9 @@ def evaluate_checkpoint(
 
 def evaluate_weights(
   config: Config,
-  file: pathlib.Path,
+  params: Mapping[str, Any],
+  model: ModelConfig,
+  name: str,
   output: pathlib.Path,
   protocols: Sequence[str] = ("standard",),
   devices: Devices = None,
@@ -65,19 +67,17 @@ def evaluate_weights(
   """Evaluates weights; the network is theirs, the data `config`'s.
 
   Args:
-    file: their file, or the name of a released network.
-
-  Raises:
-    UserError: where they cannot be used.
+    params: the weights, as `hdnet_jax.released.find` gives them.
+    model: their network.
+    name: what the report calls them.
   """
   mesh = _make_mesh(config, devices)
   source = _open(config, protocols)
-  params, model, _ = released.find(file)
   params = jax.device_put(params, sharding.replicated(mesh))
   evaluator = _make_evaluator(config, model, mesh, protocols)
   facts = {
     "split": config.data.test_split,
-    "file": file.name,
+    "file": name,
     "method": published.method_of(model),
   }
   return _report(evaluator, params, source, config, output, facts)

@@ -222,9 +222,12 @@ def test_evaluating_a_weights_file(config, finished, tmp_path):
   params, _, _ = restore_params(finished, "last")
   file = tmp_path / "tiny.safetensors"
   weights.save(file, params, config.model)
+  params, model, _ = weights.load(file)
   rows = evaluate_weights(
     config,
-    file,
+    params,
+    model,
+    file.name,
     tmp_path / "out",
     ("paper", "standard"),
     devices=jax.devices()[:1],
