@@ -147,6 +147,8 @@ def make_session(
 ) -> onnxruntime.InferenceSession:
   options = onnxruntime.SessionOptions()
   options.intra_op_num_threads = threads or 0
+  # Else its threads turn on while another session is timed.
+  options.add_session_config_entry("session.intra_op.allow_spinning", "0")
   return onnxruntime.InferenceSession(
     data, options, providers=["CPUExecutionProvider"]
   )
