@@ -24,7 +24,6 @@ from common import describe_machine, limit_threads, make_parser
 from PIL import Image
 
 EXAMPLE = pathlib.Path(__file__).parents[1] / "examples" / "web"
-WEIGHTS = EXAMPLE.parents[1] / "hdnet_jax/pretrained/hdnet-lite.safetensors"
 SAID = re.compile(r"([\d.]+) s, of which the network ([\d.]+) s")
 
 
@@ -37,7 +36,7 @@ def main():
     metavar="WxH",
     help="of the photos (default: 512x384 1852x1274 4000x3000)",
   )
-  parser.add_argument("--weights", type=pathlib.Path, default=WEIGHTS)
+  parser.add_argument("--weights", default="hdnet-lite")
   parser.add_argument("--runs", type=int, default=5, help="(default: 5)")
   parser.add_argument("--threads", type=int, help="to run on (default: all)")
   args = parser.parse_args()
@@ -62,7 +61,7 @@ def measure(folder: pathlib.Path, args: argparse.Namespace) -> None:
   left_out = shutil.ignore_patterns("node_modules", "*.onnx")
   shutil.copytree(EXAMPLE, web, ignore=left_out)
   (web / "node_modules").symlink_to(EXAMPLE / "node_modules")
-  cli.main(["export", str(args.weights), str(web / "hdnet.onnx"), "--uint8"])
+  cli.main(["export", args.weights, str(web / "hdnet.onnx"), "--uint8"])
   with (
     http.server.ThreadingHTTPServer(
       ("127.0.0.1", 0), functools.partial(Quiet, directory=web)

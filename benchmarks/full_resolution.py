@@ -28,12 +28,12 @@ from skimage import data
 
 from hdnet_jax.data.photos import EmbeddedPhotos, segment_masks
 from hdnet_jax.data.records import resize_image
-from hdnet_jax.harmonizer import Harmonizer
 from hdnet_jax.inference import guided
 from hdnet_jax.inference.files import read_picture
 from hdnet_jax.inference.harmonizer import SizedNetwork, reduced
 from hdnet_jax.inference.masks import read_mask
 from hdnet_jax.recolor import make_composites
+from hdnet_jax.trained import find
 
 COLUMNS = ("composite", "small", "guided", "upsampled")
 
@@ -52,13 +52,10 @@ def main():
   parser.add_argument("--json", type=pathlib.Path, help="file for the numbers")
   parser.add_argument("--figure", type=pathlib.Path, help="picture of crops")
   args = parser.parse_args()
-  harmonizer = Harmonizer.from_pretrained(
-    args.weights, image_size=args.image_size
-  )
-  direct = (
-    Harmonizer.from_pretrained(args.weights, mode="direct")
-    if args.direct
-    else None
+  params, model, trained_at = find(args.weights)
+  # What is below is about what guided does; the network alone is enough.
+  network = SizedNetwork(
+    params, model, args.image_size or trained_at, mode="direct"
   )
   if bool(args.images) != bool(args.masks):
     parser.error("give --images and --masks, or neither")
@@ -66,15 +63,15 @@ def main():
   composites = recolor(items, args.seed)
   rows, crops = [], []
   for (name, real, mask), composite in zip(items, composites, strict=True):
-    row, pictures = measure(harmonizer._network, composite, real, mask)
-    if direct:
-      row["network"]["direct"] = psnr(direct(composite, mask), real)
+    row, pictures = measure(network, composite, real, mask)
+    if args.direct:
+      row["network"]["direct"] = psnr(network(composite, mask), real)
     size = f"{real.shape[1]}x{real.shape[0]}"
     rows.append({"name": name, "size": size, **row})
     crops.append(pictures)
     print(f"{name:32s} {size:>10s} {show(row['network'])}", flush=True)
   averages = average(rows)
-  print_table(averages, harmonizer.image_size, len(rows))
+  print_table(averages, network.image_size, len(rows))
   if args.json:
     values = {"averages": averages, "images": rows}
     args.json.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
@@ -139,9 +136,8 @@ def measure(
   small, inside = reduced(composite, mask, size)
   truth = np.asarray(resize_image(Image.fromarray(real), size))
   inside = inside.reshape(size, size) > 0
-  seen = small.astype(np.float32) / 127.5 - 1, inside
   outputs = {
-    "network": network._run([seen], 1)[0] * 127.5 + 127.5,
+    "network": 255 * network(small.astype(np.float32) / 255, inside),
     "perfect": np.where(inside[..., None], truth, small).astype(np.float32),
   }
   row, pictures = {}, {"composite": composite, "real": real, "mask": mask}

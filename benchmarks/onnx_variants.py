@@ -1,6 +1,6 @@
 """Size, latency and exactness of the ONNX files that `hdnet export` writes.
 
-    python benchmarks/onnx_variants.py --weights hdnet.safetensors
+    python benchmarks/onnx_variants.py --weights hdnet-lite
     python benchmarks/onnx_variants.py --width 8 --size 512 --dynamic
 
 A file for each --dtype of `hdnet export` runs in ONNX Runtime on the CPU, an
@@ -27,7 +27,7 @@ import numpy as np
 import onnxruntime
 from common import cpu_name
 
-from hdnet_jax import weights
+from hdnet_jax import released
 from hdnet_jax.config import ModelConfig
 from hdnet_jax.data.photos import EmbeddedPhotos
 from hdnet_jax.interop import onnx
@@ -53,7 +53,7 @@ class Result:
 
 def main():
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-  parser.add_argument("--weights", type=pathlib.Path, help="(default: random)")
+  parser.add_argument("--weights", help="(default: random)")
   parser.add_argument("--width", type=int, default=8, help="of random weights")
   parser.add_argument("--size", type=int, default=256, help="of the images")
   parser.add_argument(
@@ -65,7 +65,7 @@ def main():
   parser.add_argument("--json", type=pathlib.Path, help="file for the numbers")
   args = parser.parse_args()
   if args.weights:
-    params, model, _ = weights.load(args.weights)
+    params, model, _ = released.load(args.weights)
   else:
     model = ModelConfig(width=args.width)
     params = random_params(model)
@@ -76,7 +76,7 @@ def main():
     "date": datetime.date.today().isoformat(),
     "width": model.width,
     "size": args.size,
-    "weights": args.weights.name if args.weights else "random",
+    "weights": pathlib.Path(args.weights).name if args.weights else "random",
   }
   print("  ".join(f"{name} {value}" for name, value in machine.items()))
   results = measure(params, model, args)

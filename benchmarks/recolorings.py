@@ -21,7 +21,7 @@ import jax
 import numpy as np
 from common import add_common_flags, begin, make_parser, print_table, write_json
 
-from hdnet_jax import released, sharding
+from hdnet_jax import sharding, trained
 from hdnet_jax.config import Config, DataConfig
 from hdnet_jax.data.pipeline import open_source
 from hdnet_jax.evaluation import bootstrap, run
@@ -52,7 +52,7 @@ def main():
   add_common_flags(parser, official=False)
   args = parser.parse_args()
   machine = begin(parser, args)
-  params, model, size = released.find(args.weights)
+  params, model, size = trained.find(args.weights)
   config = Config(
     eval_batch_size=args.batch,
     model=model,

@@ -91,6 +91,9 @@ class TrainingConfig:
   # The first epochs see images of half of data.image_size, at a quarter of the
   # time: colours are learned there as well, and fine detail afterwards.
   half_size_epochs: float = 0.0
+  # A weights file, or a released network such as hdnet-lite, to start from; the
+  # network must be config.model. "" is a random start.
+  initial_weights: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,7 +17,7 @@ from hdnet_jax.inference.harmonizer import (
   chunks,
 )
 from hdnet_jax.inference.kinds import Picture, open_composite, open_mask
-from hdnet_jax.released import IMAGE_SIZE, find
+from hdnet_jax.trained import IMAGE_SIZE, find
 
 _ALMOST_ALL = 0.95  # of the image; a mask of more is reported
 

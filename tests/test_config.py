@@ -55,7 +55,7 @@ OTHER = Config(
     workers=1,
   ),
   optimizer=OptimizerConfig(0.5, 0.8, 0.9, (1.0, 2.0, 3.5), 0.25),
-  training=TrainingConfig(0.9, 2.0),
+  training=TrainingConfig(0.9, 2.0, "mine.safetensors"),
   mesh=MeshConfig(2, 4),
   distributed=True,
   hosts=HostsConfig("localhost:1234", 2, 1, 10),

@@ -59,10 +59,11 @@ PARTS = {
     # Matplotlib inside functions only, for those who look.
     ("jax", "jaxtyping", "matplotlib", "numpy", "PIL", "rich", "skimage"),
   ),
+  "released": (("config", "errors", "weights"), ()),
   "training": (
     (
       *(*BASE, *DEVICE, "data", "model", "sharding", "hosts", "weights"),
-      *("compilation", "inference", "evaluation"),
+      *("compilation", "inference", "evaluation", "released"),
     ),
     (
       *("clu", "flax", "grain", "jax", "jaxtyping", "numpy", "optax", "orbax"),
@@ -74,8 +75,9 @@ PARTS = {
     (*BASE, "weights", "command_line", "evaluation", "training"),
     ("absl", "jax", "ml_collections"),
   ),
-  "released": ((*BASE, "weights", "training"), ()),
-  "harmonizer": (("config", "inference", "released"), ("numpy", "PIL")),
+  # The training inside a function only.
+  "trained": (("config", "errors", "released", "training"), ()),
+  "harmonizer": (("config", "inference", "trained"), ("numpy", "PIL")),
   "video": (("errors", "files", "inference"), ("av", "numpy", "PIL")),
   "demo": (
     ("errors", "harmonizer", "inference"),
@@ -85,7 +87,8 @@ PARTS = {
   "commands": (
     (
       *(*BASE, "__init__", "data", "weights", "interop", "inference"),
-      *("evaluation", "training", "ablation", "released", "harmonizer"),
+      *("evaluation", "training", "ablation", "released", "trained"),
+      "harmonizer",
       *("video", "demo"),
     ),
     ("numpy", "PIL", "rich"),

@@ -7,7 +7,7 @@ import pathlib
 import jax
 import numpy as np
 
-from hdnet_jax import released
+from hdnet_jax import trained
 from hdnet_jax.config import Config
 from hdnet_jax.training.evaluate import evaluate_weights
 
@@ -25,7 +25,7 @@ def test_they_mend_what_they_were_not_trained_on(tmp_path):
     config.data, image_size=64, test_split="validation"
   )
   config = dataclasses.replace(config, data=data)
-  params, model, _ = released.find("hdnet-lite")
+  params, model, _ = trained.find("hdnet-lite")
   rows = evaluate_weights(
     config, params, model, "lite", tmp_path, devices=jax.devices()[:1]
   )

@@ -22,15 +22,15 @@ def add(commands) -> None:
     "computers, phones and in browsers, or StableHLO for JAX on CPU, CUDA and "
     "TPU. Where the mask is 0, the output is a copy.",
     epilog="""examples:
-  hdnet export hdnet.safetensors hdnet.onnx --uint8
-  hdnet export hdnet.safetensors small.onnx --size 256 --uint8 --dtype float16
-  hdnet export hdnet.safetensors hdnet.stablehlo --format stablehlo""",
+  hdnet export hdnet-lite hdnet.onnx --uint8
+  hdnet export mine.safetensors small.onnx --size 256 --uint8 --dtype float16
+  hdnet export mine.safetensors mine.stablehlo --format stablehlo""",
   )
   parser.add_argument(
     "weights",
-    type=pathlib.Path,
     metavar="WEIGHTS",
-    help="weights file, of hdnet export-weights or convert",
+    help="a released network, such as hdnet-lite, or a weights file, of hdnet "
+    "export-weights or convert",
   )
   parser.add_argument(
     "out",
@@ -95,10 +95,10 @@ def _export(options: argparse.Namespace) -> None:
   if options.format == "stablehlo" and options.dtype != "float32":
     raise UserError("--dtype is for --format onnx; leave it out")
 
-  from hdnet_jax import weights
+  from hdnet_jax import released, weights
   from hdnet_jax.files import write_then_rename
 
-  params, model, provenance = weights.load(options.weights)
+  params, model, provenance = released.load(options.weights)
   make = _onnx if options.format == "onnx" else _stablehlo
   data, words = make(options, params, model, provenance)
   write_then_rename(out, lambda name: name.write_bytes(data))

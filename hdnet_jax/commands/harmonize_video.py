@@ -80,7 +80,7 @@ def _harmonize_video(options: argparse.Namespace) -> None:
       "over time; leave it out"
     )
   from hdnet_jax.inference.harmonizer import SizedNetwork
-  from hdnet_jax.released import find
+  from hdnet_jax.trained import find
   from hdnet_jax.video import harmonize, reading, writing
   from hdnet_jax.video.frame_masks import FrameMasks
 

@@ -40,6 +40,11 @@ def _quality(metrics: dict[str, float]) -> float:
   return metrics[BEST_METRIC]
 
 
+def has_any(workdir: pathlib.Path) -> bool:
+  """Whether a run in `workdir` would be continued; nothing is opened."""
+  return any((workdir / "checkpoints").glob("[0-9]*"))
+
+
 class Checkpoints:
   """The checkpoints of one workdir, by step.
 

@@ -67,7 +67,7 @@ def evaluate_weights(
   """Evaluates weights; the network is theirs, the data `config`'s.
 
   Args:
-    params: the weights, as `hdnet_jax.released.find` gives them.
+    params: the weights, as `hdnet_jax.trained.find` gives them.
     model: their network.
     name: what the report calls them.
   """

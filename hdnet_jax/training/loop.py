@@ -23,6 +23,7 @@ from hdnet_jax.hosts import is_main, together
 from hdnet_jax.training import workdir as workdirs
 from hdnet_jax.training.checkpoint import Checkpoints
 from hdnet_jax.training.evaluate import facts_of
+from hdnet_jax.training.initial import initial_params
 from hdnet_jax.training.interrupt import StopSignals
 from hdnet_jax.training.log import RunLog, SilentLog
 from hdnet_jax.training.state import (
@@ -69,13 +70,15 @@ def train_and_evaluate(
   """
   workdir = pathlib.Path(workdir)
 
-  # Data and devices: what does not fit is found before anything is written.
+  # Data, devices and weights to start from: what does not fit is found before
+  # anything is written.
   train_source = open_source(config.data, "train")
   validation_source = open_source(config.data, config.data.validation_split)
   test_source = open_source(config.data, config.data.test_split)
   mesh = sharding.make_mesh(config.mesh, devices)
   sharding.check_divides("batch_size", config.batch_size, mesh)
   sharding.check_divides("eval_batch_size", config.eval_batch_size, mesh)
+  weights = initial_params(config, workdir)
   workdirs.claim(workdir, config)
 
   # The functions that are compiled for them.
@@ -95,6 +98,8 @@ def train_and_evaluate(
     state = checkpoints.restore_latest(like)
     if state is None:
       state = start()
+      if weights is not None:
+        state = state.starting_from(weights)
       if is_main():
         overview = parameter_overview.get_parameter_overview(state.params)
         log.info("\n%s", overview)

@@ -29,6 +29,14 @@ class TrainState:
     """The parameters that evaluation uses."""
     return self.params if self.ema is None else self.ema
 
+  def starting_from(self, params: dict) -> "TrainState":
+    """This state before its first step, with `params` (its shapes, NumPy)."""
+    place = jax.tree.map(lambda leaf: leaf.sharding, self.params)
+    params = jax.device_put(params, place)
+    # A copy: the step gives away the memory of both.
+    ema = None if self.ema is None else jax.tree.map(jnp.copy, params)
+    return self.replace(params=params, ema=ema)
+
 
 def make_model(config: ModelConfig) -> HDNet:
   return HDNet(**dataclasses.asdict(config))

@@ -85,6 +85,17 @@ def test_onnx(arguments, words, source, tmp_path, capsys):
   assert graph.graph.input[0].type.tensor_type.elem_type == kind
 
 
+def test_released_weights_by_name(tmp_path):
+  onnx = pytest.importorskip("onnx", reason="needs the extra [onnx]")
+  run("hdnet-lite", tmp_path / "x.onnx", "--size", "16")
+  graph = onnx.load(tmp_path / "x.onnx")
+  metadata = {x.key: x.value for x in graph.metadata_props}
+  assert json.loads(metadata["model"])["width"] == 8
+  assert json.loads(metadata["provenance"])["image_size"] == "256"
+  with pytest.raises(UserError, match="released are hdnet-lite"):
+    run("hdnet-small", tmp_path / "y.onnx")
+
+
 def test_stablehlo(source, tmp_path, capsys):
   out = tmp_path / "x.stablehlo"
   run(source, out, "--format", "stablehlo", "--size", "16")
