@@ -41,12 +41,14 @@ def make(folder: pathlib.Path) -> list[Sample]:
   cup, astronaut = _photo("coffee.png"), _photo("astronaut.png")
   garage = _photo("motorcycle_left.png")
   cup_mask = _outline(cup.size, _CUP)
-  cold_cup = _relit(cup, (0.5, 0.9, 1.6))
+  # Casts as pasted objects have them: much stronger ones look unlike any
+  # photo, and the released weights mend them in part only.
+  cold_cup = _relit(cup, (0.75, 0.85, 1.1))
   astronaut_mask = _outline(astronaut.size, (), _ASTRONAUT)
-  green_astronaut = _relit(astronaut, (0.6, 0.9, 0.75))
+  cold_astronaut = _relit(astronaut, (0.8, 0.9, 1.15))
   return [
     _masked(folder, "cup", cup, cold_cup, cup_mask),
-    _masked(folder, "astronaut", astronaut, green_astronaut, astronaut_mask),
+    _masked(folder, "astronaut", astronaut, cold_astronaut, astronaut_mask),
     _placed(folder, "garage", garage, cold_cup, cup_mask),
   ]
 

@@ -9,7 +9,6 @@ import pytest
 from hdnet_jax.config import ModelConfig
 from hdnet_jax.images import normalize, to_pixels
 from hdnet_jax.inference import guided
-from hdnet_jax.inference.feather import feathered
 from hdnet_jax.inference.harmonizer import SizedNetwork, reduced
 from hdnet_jax.model.hdnet import HDNet, blend
 
@@ -312,31 +311,6 @@ def test_of_0_and_1_soft_masks_are_hard(mode):
   expected = harmonizer(mode)(composite, mask)
   for other in (mask * 255, mask * 1.0, mask.astype(np.float32)):
     np.testing.assert_array_equal(harmonizer(mode)(composite, other), expected)
-
-
-def test_a_feather_rises_inwards_from_the_edge():
-  mask = np.zeros((40, 50), bool)
-  mask[10:30, 5:] = True  # to the image's border, which is no edge
-  result = feathered(mask, 3)
-  np.testing.assert_allclose(
-    result[9:15, -1], [0, 0.25, 0.5, 0.75, 1, 1], atol=1e-6
-  )
-  np.testing.assert_allclose(result[20, 4:9], [0, 0.25, 0.5, 0.75, 1])
-  assert (result[~mask] == 0).all()
-  assert feathered(mask, 0) is mask
-  np.testing.assert_array_equal(
-    feathered(mask * np.float32(0.5), 3), result / 2
-  )
-  everything = np.ones((9, 9), bool)
-  np.testing.assert_array_equal(feathered(everything, 5), everything)
-
-
-@pytest.mark.parametrize("feather", [0.5, 4, 30])
-def test_bands_of_feathers_do_not_show(feather, monkeypatch):
-  mask = soft(90, 70)
-  expected = feathered(mask, feather)
-  monkeypatch.setattr(guided, "_BAND", 700)
-  np.testing.assert_array_equal(feathered(mask, feather), expected)
 
 
 @pytest.mark.parametrize("mode", ["guided", "direct"])
