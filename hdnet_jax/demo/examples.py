@@ -103,17 +103,21 @@ def _placed(
   thing: Image.Image,
   mask: Image.Image,
 ) -> Sample:
-  """A photo, and an object from another one to go on its floor, at left."""
+  """A photo, and an object from another one to go on its floor.
+
+  In the middle, where the line between before and after is at first.
+  """
   cutout = thing.copy()
   cutout.putalpha(mask)
   cutout = cutout.crop(mask.getbbox())
   shown, pasted = _small(photo), _small(cutout, 0.4)
-  shown.paste(pasted, (10, shown.height - pasted.height - 5), pasted)
+  corner = (shown.width - pasted.width) // 2, shown.height - pasted.height - 5
+  shown.paste(pasted, corner, pasted)
   return Sample(
     photo=_saved(folder / f"{name}.png", photo),
     thumbnail=_saved(folder / f"{name}-thumbnail.png", shown),
     cutout=_saved(folder / f"{name}-cutout.png", cutout),
-    place=(18, 80, 40),
+    place=(50, 80, 40),
   )
 
 
