@@ -40,9 +40,11 @@ def _quality(metrics: dict[str, float]) -> float:
   return metrics[BEST_METRIC]
 
 
-def has_any(workdir: pathlib.Path) -> bool:
-  """Whether a run in `workdir` would be continued; nothing is opened."""
-  return any((workdir / "checkpoints").glob("[0-9]*"))
+def newest_step(workdir: pathlib.Path) -> int:
+  """From which a run in `workdir` continues, or 0; no checkpoint is opened."""
+  # While one is written, its name has more than digits.
+  names = (path.name for path in (workdir / "checkpoints").glob("*"))
+  return max((int(name) for name in names if name.isdecimal()), default=0)
 
 
 class Checkpoints:

@@ -5,7 +5,7 @@ import pathlib
 from hdnet_jax import released, weights
 from hdnet_jax.config import Config
 from hdnet_jax.errors import UserError
-from hdnet_jax.training.checkpoint import has_any
+from hdnet_jax.training.checkpoint import newest_step
 
 
 def initial_params(config: Config, workdir: pathlib.Path) -> dict | None:
@@ -19,7 +19,7 @@ def initial_params(config: Config, workdir: pathlib.Path) -> dict | None:
     UserError: where there are no such weights, or of another network.
   """
   name = config.training.initial_weights
-  if not name or has_any(workdir):
+  if not name or newest_step(workdir):
     return None
   params, model, _ = released.load(name)
   differing = [

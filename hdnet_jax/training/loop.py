@@ -2,7 +2,6 @@
 
 import dataclasses
 import logging
-import math
 import pathlib
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +25,7 @@ from hdnet_jax.training.evaluate import facts_of
 from hdnet_jax.training.initial import initial_params
 from hdnet_jax.training.interrupt import StopSignals
 from hdnet_jax.training.log import RunLog, SilentLog
+from hdnet_jax.training.plan import make_plan
 from hdnet_jax.training.state import (
   TrainState,
   abstract_state,
@@ -79,15 +79,15 @@ def train_and_evaluate(
   sharding.check_divides("batch_size", config.batch_size, mesh)
   sharding.check_divides("eval_batch_size", config.eval_batch_size, mesh)
   weights = initial_params(config, workdir)
-  workdirs.claim(workdir, config)
+  steps_per_epoch = len(train_source) / config.batch_size
+  workdirs.claim(workdir, config, steps_per_epoch)
 
   # The functions that are compiled for them.
-  steps_per_epoch = len(train_source) / config.batch_size
-  total_steps = math.ceil(config.epochs * steps_per_epoch)
+  plan = make_plan(config, steps_per_epoch)
+  total_steps = plan.total
   optimizer = make_optimizer(config.optimizer, steps_per_epoch)
-  half_size_steps = round(config.training.half_size_epochs * steps_per_epoch)
   train_step = together(
-    make_train_step(config, optimizer, mesh, half_size_steps)
+    make_train_step(config, optimizer, mesh, plan.half_size)
   )
   evaluator = Evaluator(config, network(make_model(config.model)), mesh)
 

@@ -12,6 +12,7 @@ from jax.sharding import Mesh
 from hdnet_jax.config import Config, ModelConfig, OptimizerConfig
 from hdnet_jax.model.hdnet import HDNet
 from hdnet_jax.sharding import replicated
+from hdnet_jax.training.plan import boundary_steps
 
 
 @flax.struct.dataclass
@@ -47,8 +48,7 @@ def make_schedule(
 ) -> optax.Schedule:
   """The learning rate of a step: `decay` times less at each boundary."""
   scales: dict[int, float] = {}
-  for epoch in config.boundaries:
-    step = round(epoch * steps_per_epoch)
+  for step in boundary_steps(config, steps_per_epoch):
     scales[step] = scales.get(step, 1.0) * config.decay
   return optax.piecewise_constant_schedule(config.learning_rate, scales)
 

@@ -14,6 +14,8 @@ from hdnet_jax.config import Config, differences
 from hdnet_jax.errors import UserError
 from hdnet_jax.files import write_text
 from hdnet_jax.hosts import is_main
+from hdnet_jax.training.checkpoint import newest_step
+from hdnet_jax.training.plan import make_plan, replanned
 
 
 def read_config(workdir: pathlib.Path) -> Config | None:
@@ -29,8 +31,14 @@ def read_config(workdir: pathlib.Path) -> Config | None:
     ) from None
 
 
-def claim(workdir: pathlib.Path, config: Config) -> None:
+def claim(
+  workdir: pathlib.Path, config: Config, steps_per_epoch: float | None = None
+) -> None:
   """Makes `workdir` the folder of `config`, or confirms that it is.
+
+  With `steps_per_epoch`, what the run has not come to may change: when it ends,
+  when the rate falls, and when images of full size begin. Then config.json
+  tells the new plan, and the run ends as if it had been started with it.
 
   Raises:
     UserError: where another config lives there, with the differences.
@@ -39,14 +47,34 @@ def claim(workdir: pathlib.Path, config: Config) -> None:
     raise UserError(f"{workdir} is a file; give --workdir a folder")
   old = read_config(workdir)
   if old is None:
-    if is_main():
-      write_text(
-        workdir / "config.json", json.dumps(config.to_dict(), indent=2) + "\n"
-      )
+    _write(workdir, config)
     return
-  changed = differences(old, config)
+  planned = (
+    old
+    if steps_per_epoch is None
+    else _replan(workdir, old, config, steps_per_epoch)
+  )
+  changed = differences(planned, config)
   if changed:
     raise UserError(
       f"{workdir} holds a run of another config; use another --workdir or undo"
       " these changes:\n  " + "\n  ".join(changed)
     )
+  if planned != old:
+    _write(workdir, planned)
+
+
+def _replan(
+  workdir: pathlib.Path, old: Config, new: Config, steps_per_epoch: float
+) -> Config:
+  """The old config with the new plan, if its steps so far are of both plans."""
+  step = newest_step(workdir)
+  plans = [make_plan(config, steps_per_epoch) for config in (old, new)]
+  same = plans[0].until(step) == plans[1].until(step)
+  return replanned(old, new) if same else old
+
+
+def _write(workdir: pathlib.Path, config: Config) -> None:
+  if is_main():
+    text = json.dumps(config.to_dict(), indent=2) + "\n"
+    write_text(workdir / "config.json", text)
