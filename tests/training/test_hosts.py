@@ -73,6 +73,12 @@ def one_device(program, config, folder: pathlib.Path) -> list[float]:
   return losses(workdir)
 
 
+def assert_same(found: list[float], expected: list[float]) -> None:
+  """Equal losses, but for the order of sums, which training magnifies."""
+  np.testing.assert_allclose(found[:10], expected[:10], rtol=1e-6)
+  np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
 @pytest.mark.slow
 def test_two_processes_equal_one_device(program, run_config, tmp_path, whole):
   expected = one_device(program, run_config, whole)
@@ -80,7 +86,7 @@ def test_two_processes_equal_one_device(program, run_config, tmp_path, whole):
   main, other = finish_all(
     program, start_two(program, run_config, tmp_path, workdir)
   )
-  np.testing.assert_allclose(losses(workdir), expected, rtol=1e-5)
+  assert_same(losses(workdir), expected)
   # Only the process of rank 0 says and writes what people read.
   assert "Protocol 'standard'" in main
   assert "Protocol 'standard'" not in other
@@ -140,9 +146,7 @@ def test_a_killed_process_stops_the_other_and_both_continue(
   assert len(stops) == 2
   assert stops[0] == stops[1]
   program.finish(program.start(run_config, tmp_path, workdir))
-  np.testing.assert_allclose(
-    losses(workdir), one_device(program, run_config, whole), rtol=1e-5
-  )
+  assert_same(losses(workdir), one_device(program, run_config, whole))
 
 
 @pytest.mark.slow
@@ -155,9 +159,7 @@ def test_two_processes_continue_the_run_of_one(
   process.send_signal(signal.SIGTERM)
   assert "stopped at step" in program.finish(process)
   finish_all(program, start_two(program, run_config, tmp_path, workdir))
-  np.testing.assert_allclose(
-    losses(workdir), one_device(program, run_config, whole), rtol=1e-5
-  )
+  assert_same(losses(workdir), one_device(program, run_config, whole))
 
 
 @pytest.mark.parametrize(
