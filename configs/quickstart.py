@@ -7,20 +7,27 @@ def get_config():
   return config.flags_of(
     config.Config(
       name="quickstart",
-      epochs=17,
+      epochs=24,
       batch_size=8,
       model=config.ModelConfig(width=8),
       data=config.DataConfig(
         source="embedded",
         image_size=64,
+        recolorings=(
+          "reinhard_lab",
+          "reinhard_rgb",
+          "covariance",
+          "histogram",
+          "retouch",
+          "time_of_day",
+        ),
         # Three photos train: only their structure is to be learned.
         photo_variation=1.0,
-        # Changes that the eye sees at this size.
-        recolor_strength=1.5,
       ),
       optimizer=config.OptimizerConfig(
-        learning_rate=4e-3, boundaries=(12.75, 15.75)
+        learning_rate=3e-3, boundaries=(18, 22)
       ),
+      training=config.TrainingConfig(ema_decay=0.99),
       log_every=50,
       eval_every=500,
       save_every=500,
