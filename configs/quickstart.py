@@ -24,9 +24,7 @@ def get_config():
         # Three photos train: only their structure is to be learned.
         photo_variation=1.0,
       ),
-      optimizer=config.OptimizerConfig(
-        learning_rate=3e-3, boundaries=(18, 22)
-      ),
+      optimizer=config.OptimizerConfig(learning_rate=3e-3, boundaries=(18, 22)),
       training=config.TrainingConfig(ema_decay=0.99),
       log_every=50,
       eval_every=500,
