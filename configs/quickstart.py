@@ -13,14 +13,7 @@ def get_config():
       data=config.DataConfig(
         source="embedded",
         image_size=64,
-        recolorings=(
-          "reinhard_lab",
-          "reinhard_rgb",
-          "covariance",
-          "histogram",
-          "retouch",
-          "time_of_day",
-        ),
+        recolorings=config.EVEN_RECOLORINGS,
         # Three photos train: only their structure is to be learned.
         photo_variation=1.0,
       ),

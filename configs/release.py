@@ -13,16 +13,7 @@ def get_config():
       epochs=120,
       data=config.DataConfig(
         source="photos",
-        recolorings=(
-          "reinhard_lab",
-          "reinhard_rgb",
-          "covariance",
-          "histogram",
-          "retouch",
-          "time_of_day",
-          "relight",
-          "mixed",
-        ),
+        recolorings=(*config.EVEN_RECOLORINGS, "relight", "mixed"),
         held_out_recolorings=("distribution",),
         flip=True,
         crop=0.5,

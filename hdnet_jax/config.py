@@ -45,6 +45,16 @@ Recoloring = Literal[
   "mixed",
 ]
 
+# Those of the released weights' training that change all of an object alike.
+EVEN_RECOLORINGS: tuple[Recoloring, ...] = (
+  "reinhard_lab",
+  "reinhard_rgb",
+  "covariance",
+  "histogram",
+  "retouch",
+  "time_of_day",
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
