@@ -6,13 +6,11 @@ that takes overrides from the command line (`--config.batch_size=4`), which
 """
 
 import dataclasses
-import difflib
 import math
-import types
-import typing
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from hdnet_jax import settings
 from hdnet_jax.errors import UserError
 
 
@@ -218,14 +216,14 @@ class Config:
       UserError: for an unknown name (with the nearest valid one) or a value
         of the wrong type.
     """
-    return _build(cls, values, "config")
+    return settings.build(cls, values, "config")
 
   def to_dict(self) -> dict[str, Any]:
     return dataclasses.asdict(self)
 
   def to_flat(self) -> dict[str, Any]:
     """Dotted names to values, as on the command line."""
-    return _flatten(self.to_dict())
+    return settings.flatten(self.to_dict())
 
 
 # Names that may differ between a run and its continuation: where it runs, and
@@ -265,59 +263,3 @@ def flags_of(config: Config):
   # By way of from_dict, so that an int written for a float takes overrides of
   # either kind.
   return ml_collections.ConfigDict(Config.from_dict(config.to_dict()).to_dict())
-
-
-def nearest_name(name: str, valid: list[str]) -> str:
-  """A hint for an error message: the valid name most like `name`."""
-  close = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
-  if close:
-    return f"did you mean {close[0]!r}?"
-  return "valid names: " + ", ".join(sorted(valid))
-
-
-def _build(cls: type, values: Any, path: str) -> Any:
-  if not isinstance(values, Mapping):
-    raise UserError(f"{path} is a group of settings, not {values!r}")
-  fields = typing.get_type_hints(cls)
-  for name in values:
-    if name not in fields:
-      raise UserError(
-        f"{path}.{name} does not exist; {nearest_name(name, list(fields))}"
-      )
-  return cls(
-    **{
-      name: _convert(value, fields[name], f"{path}.{name}")
-      for name, value in values.items()
-    }
-  )
-
-
-def _convert(value: Any, kind: Any, path: str) -> Any:
-  if dataclasses.is_dataclass(kind):
-    return _build(kind, value, path)
-  if isinstance(kind, types.GenericAlias):
-    (item_kind, _) = typing.get_args(kind)
-    if not isinstance(value, (tuple, list)):
-      what = "numbers" if item_kind in (int, float) else "names"
-      raise UserError(f"{path} is a list of {what}, not {value!r}")
-    return tuple(_convert(item, item_kind, path) for item in value)
-  if typing.get_origin(kind) is Literal:
-    choices = typing.get_args(kind)
-    if value not in choices:
-      raise UserError(f"{path} is one of {', '.join(choices)}, not {value!r}")
-    return value
-  if kind is float and type(value) is int:
-    return float(value)
-  if type(value) is not kind:
-    raise UserError(f"{path} is of type {kind.__name__}, not {value!r}")
-  return value
-
-
-def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-  flat = {}
-  for name, value in values.items():
-    if isinstance(value, Mapping):
-      flat |= _flatten(value, f"{prefix}{name}.")
-    else:
-      flat[prefix + name] = value
-  return flat

@@ -301,6 +301,41 @@ def test_official_without_pytorch(tmp_path, monkeypatch):
   assert isinstance(stopped.value.code, str)  # is printed; the status is 1
 
 
+def test_random_masks(tmp_path, rng):
+  root, out = tmp_path / "photos", tmp_path / "random"
+  for name, shape in (("images/a.png", (20, 30, 3)), ("masks/a.png", (20, 30))):
+    (root / name).parent.mkdir(parents=True)
+    pixels = rng.integers(0, 256, shape, dtype=np.uint8)
+    Image.fromarray(pixels).save(root / name)
+  (root / "manifest.csv").write_text("image,mask\nimages/a.png,masks/a.png\n")
+  done = start("random_masks", "--root", root, "--out", out)
+  assert done.returncode == 0, done.stderr
+  mask = np.asarray(Image.open(out / "masks/a.png"))
+  assert mask.shape == (20, 30)
+  assert set(np.unique(mask)) == {0, 255}
+  assert 0.02 < np.mean(mask > 0) < 1
+  photo = "images/a.png"
+  assert (out / photo).read_bytes() == (root / photo).read_bytes()
+  again = start("random_masks", "--root", root, "--out", out)
+  assert again.returncode != 0
+  assert "exists; name another folder" in again.stderr
+
+
+@pytest.mark.slow
+def test_browser(tmp_path, browser):
+  del browser  # skips where there is none; the script starts its own
+  if not (FOLDER.parent / "examples/web/node_modules").is_dir():
+    pytest.skip("needs ONNX Runtime Web: npm install --prefix examples/web")
+  pytest.importorskip("onnx", reason="needs the extra [onnx]")
+  done = start("browser", "--size", "64x48", "--runs", 1)
+  assert done.returncode == 0, done.stderr
+  size, *seconds = done.stdout.splitlines()[-1].split()
+  assert size == "64x48"
+  first, page, network = map(float, seconds)
+  assert 0 < network <= page
+  assert first > 0
+
+
 def test_a_file_that_cannot_be_written(tmp_path):
   path = tmp_path / "missing" / "numbers.json"
   assert "there is no folder" in fails("memory", "--json", path)

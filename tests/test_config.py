@@ -378,7 +378,7 @@ def test_flags_are_the_way_back(run):
 
 
 def test_every_setting_has_a_type_that_is_checked():
-  # `_convert` knows these; a new one needs a line there.
+  # `settings` knows these; a new one needs a line there.
   for group in (
     *(Config, ModelConfig, DataConfig, OptimizerConfig),
     *(TrainingConfig, MeshConfig, HostsConfig),

@@ -15,8 +15,9 @@ DEVICE = ("losses", "metrics", "images", "recolor")
 PARTS = {
   "__init__": ((), ()),
   "errors": ((), ()),
+  "settings": (("errors",), ()),
   # Inside a function only, for those who write config files.
-  "config": (("errors",), ("ml_collections",)),
+  "config": (("errors", "settings"), ("ml_collections",)),
   "files": ((), ()),
   "data": (
     BASE,

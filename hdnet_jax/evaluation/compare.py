@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from hdnet_jax.config import nearest_name
-from hdnet_jax.errors import UserError
+from hdnet_jax.errors import UserError, nearest_name
 from hdnet_jax.evaluation import journal
 from hdnet_jax.evaluation.bootstrap import interval
 from hdnet_jax.evaluation.tables import Row, group

@@ -18,9 +18,9 @@ import jax
 import numpy as np
 from rich.console import Console
 
-from hdnet_jax.config import Config, nearest_name
+from hdnet_jax.config import Config
 from hdnet_jax.data.records import Source
-from hdnet_jax.errors import UserError
+from hdnet_jax.errors import UserError, nearest_name
 from hdnet_jax.evaluation import tables, visuals
 from hdnet_jax.evaluation.fullres import NAME as FULLRES
 from hdnet_jax.evaluation.fullres import FullSizeEvaluator
