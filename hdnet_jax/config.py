@@ -55,6 +55,40 @@ EVEN_RECOLORINGS: tuple[Recoloring, ...] = (
 
 
 @dataclasses.dataclass(frozen=True)
+class CompositesConfig:
+  """How composites are made of photos; see `hdnet_jax.composites`.
+
+  Shares that are chosen between need not add up to 1.
+  """
+
+  moved: float = 0.4  # of the objects are moved within their photo
+  # The most pixels, of twice the image's size, by which a mask is too large or
+  # too small.
+  edge: int = 2
+  hard: float = 0.0  # of the objects have hard edges
+  jpeg: float = 0.0  # of the composites are saved as JPEG
+
+  # What the truth is: the photo as it is, its dull original, or any other
+  # development of it.
+  as_it_is: float = 0.4
+  dull: float = 0.3
+  developed: float = 0.3
+
+  # What is done to the object.
+  nothing: float = 0.08
+  expert: float = 0.2  # an expert's retouching
+  dulled: float = 0.07  # the reverse
+  light: float = 0.4  # another light and camera
+  covariance: float = 0.15  # a donor's colours, by covariance
+  reinhard: float = 0.1  # a donor's colours, by mean and deviation in Lab
+  color_map: float = 0.0  # one of `color_maps`
+  distribution: float = 0.0  # a donor's distribution of colours
+  strength: float = 1.0  # of expert, dulled and light
+  least_amount: float = 0.2  # of every change; the greatest is 1
+  color_maps: str = ""  # an .npz file of 3D look-up tables
+
+
+@dataclasses.dataclass(frozen=True)
 class DataConfig:
   """Where examples come from. Splits never share a photo."""
 
@@ -70,6 +104,8 @@ class DataConfig:
   recolorings: tuple[Recoloring, ...] = ("mixed",)
   # Those of evaluations, of any split; () is the same as in training.
   held_out_recolorings: tuple[Recoloring, ...] = ()
+  composites: CompositesConfig = CompositesConfig()
+  held_out: CompositesConfig = CompositesConfig()  # those of evaluations
   photo_variation: float = 0.0  # other light on whole training photos
   flip: bool = False  # half of the training examples, left to right
   # The least share of a training example's area that a random crop keeps; the

@@ -10,10 +10,12 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 
 import grain
+import numpy as np
 
-from hdnet_jax.config import DataConfig
+from hdnet_jax.config import CompositesConfig, DataConfig
 from hdnet_jax.data.augment import augment
 from hdnet_jax.data.iharmony4 import Iharmony4Folder
+from hdnet_jax.data.layers import make_layers
 from hdnet_jax.data.photos import EmbeddedPhotos, PhotoFolder
 from hdnet_jax.data.prepared import PreparedIharmony4
 from hdnet_jax.data.records import Example, Source
@@ -38,9 +40,9 @@ def open_source(config: DataConfig, split: str) -> Source:
   """
   size = config.image_size
   if config.source == "embedded":
-    return EmbeddedPhotos(split, size)
+    return EmbeddedPhotos(split, 2 * size)
   if config.source == "photos":
-    return PhotoFolder(config.root, split, size)
+    return PhotoFolder(config.root, split, 2 * size)
   if config.source == "folder":
     return Iharmony4Folder(config.root, split, size, config.subsets)
   if config.source == "iharmony4":
@@ -59,6 +61,7 @@ def training_batches(
   start: int = 0,
   flip: bool = False,
   crop: float = 1.0,
+  composites: CompositesConfig | None = None,
 ) -> Iterator[Example]:
   """An endless iterator over this process's rows of every batch.
 
@@ -75,11 +78,21 @@ def training_batches(
     dataset = dataset.random_map(
       lambda example, rng: augment(example, rng, flip, crop)
     )
+  if composites is not None:
+    dataset = dataset.random_map(
+      lambda example, rng: make_layers(
+        example, rng, composites.moved, composites.edge, composites.hard
+      )
+    )
   return _read(dataset, batch_size, reader, start)
 
 
 def evaluation_batches(
-  source: Source, indices: Sequence[int], batch_size: int, reader: Reader
+  source: Source,
+  indices: Sequence[int],
+  batch_size: int,
+  reader: Reader,
+  composites: CompositesConfig | None = None,
 ) -> Iterator[Example]:
   """The examples at `indices`, in order, in batches of one shape.
 
@@ -95,9 +108,19 @@ def evaluation_batches(
     index = int(indices[min(place, count - 1)])
     example = dict(source[index])
     if "composite" not in example:
-      donor = source[(index + half) % len(source)]
-      example |= {"donor_real": donor["real"], "donor_mask": donor["mask"]}
+      example = layers(example)
+      donor = layers(source[(index + half) % len(source)])
+      example |= {
+        "donor_object": donor["object"],
+        "donor_alpha": donor["alpha"],
+      }
     return example
+
+  def layers(example: Example) -> Example:
+    rng = np.random.default_rng(int(example["index"]))
+    return make_layers(
+      example, rng, composites.moved, composites.edge, composites.hard
+    )
 
   if not count:
     return iter(())

@@ -8,11 +8,12 @@ import optax
 from jax.sharding import Mesh
 
 from hdnet_jax import compilation
-from hdnet_jax.config import Config, DataConfig
+from hdnet_jax.composites.color_map import load_maps
+from hdnet_jax.composites.composites import with_composites
+from hdnet_jax.config import Config
 from hdnet_jax.images import halve, normalize
 from hdnet_jax.losses import foreground_loss
 from hdnet_jax.model.hdnet import blend
-from hdnet_jax.recolor import make_composites, vary_photos
 from hdnet_jax.sharding import replicated
 from hdnet_jax.training.state import TrainState, make_model, update_ema
 
@@ -34,13 +35,17 @@ def make_train_step(
   `half_size_steps` see the batch at half of its size.
   """
   model = make_model(config.model)
+  file = config.data.composites.color_maps
+  maps = load_maps(file) if file else None
 
   def loss_and_gradients(state: TrainState, batch: Batch):
     key = jax.random.fold_in(state.key, state.step)
-    batch = with_composites(batch, key, config.data)
+    keys = jax.random.split(key, len(batch["index"]))
+    batch = with_composites(batch, keys, config.data.composites, maps)
     composite = normalize(batch["composite"])
-    real = normalize(batch["real"])
     mask = batch["mask"].astype(jnp.float32)
+    # Nothing outside the mask is to be changed, or can be.
+    real = blend(normalize(batch["real"]), composite, mask)
 
     def mean_loss(params):
       output = model.apply({"params": params}, composite, mask)
@@ -50,7 +55,7 @@ def make_train_step(
     return jax.value_and_grad(mean_loss)(state.params)
 
   def at_half_size(state: TrainState, batch: Batch):
-    images = batch.keys() & {"composite", "real", "mask"}
+    images = batch.keys() - {"index"}
     return loss_and_gradients(
       state, {**batch, **{name: halve(batch[name]) for name in images}}
     )
@@ -88,27 +93,3 @@ def make_train_step(
     donate_argnums=0,
     compiler_options=compilation.options(),
   )
-
-
-def with_composites(batch: Batch, key: jax.Array, config: DataConfig) -> Batch:
-  """The batch with composites, uint8: given, or made with its own neighbours.
-
-  Every photo's object takes its colours from the next one of the batch.
-  """
-  if "composite" in batch:
-    return batch
-  real, mask = batch["real"], batch["mask"]
-  key_vary, key_recolor = jax.random.split(key)
-  if config.photo_variation:
-    keys = jax.random.split(key_vary, real.shape[0])
-    real = vary_photos(keys, real, config.photo_variation)
-  composite = make_composites(
-    jax.random.split(key_recolor, real.shape[0]),
-    real,
-    mask,
-    jnp.roll(real, 1, axis=0),
-    jnp.roll(mask, 1, axis=0),
-    config.recolor_strength,
-    config.recolorings,
-  )
-  return {**batch, "real": real, "composite": composite}

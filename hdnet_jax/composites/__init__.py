@@ -1,0 +1,1 @@
+"""Composites from photos, on the device: what a network is taught with."""
