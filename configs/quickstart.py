@@ -13,9 +13,8 @@ def get_config():
       data=config.DataConfig(
         source="embedded",
         image_size=64,
-        recolorings=config.EVEN_RECOLORINGS,
-        # Three photos train: only their structure is to be learned.
-        photo_variation=1.0,
+        # Few photos train: only their structure is to be learned.
+        composites=config.CompositesConfig(as_it_is=0.1, developed=0.6),
       ),
       optimizer=config.OptimizerConfig(learning_rate=3e-3, boundaries=(18, 22)),
       training=config.TrainingConfig(ema_decay=0.99),

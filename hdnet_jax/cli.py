@@ -17,12 +17,14 @@ from hdnet_jax.commands import (
   harmonize,
   harmonize_video,
   prepare,
+  scorecard,
+  show_examples,
 )
 from hdnet_jax.errors import UserError
 
 COMMANDS = (
   *(harmonize, compose, harmonize_video, demo),
-  *(prepare, compare, ablation),
+  *(prepare, show_examples, compare, scorecard, ablation),
   *(export_weights, export, convert),
 )
 
@@ -62,7 +64,9 @@ def make_parser() -> argparse.ArgumentParser:
   hdnet harmonize-video in.mp4 masks/ -o out.mp4 --weights mine.safetensors
   hdnet demo --weights mine.safetensors
   hdnet prepare iharmony4 --root data/iharmony4
+  hdnet show-examples --config configs/quickstart.py -o sheet.png
   hdnet compare runs/base runs/hdnet
+  hdnet scorecard runs/hdnet --genuine data/iharmony4 --photos data/photos
   hdnet ablation --workdir runs/ablation --config.data.root=data/iharmony4
   hdnet export-weights runs/hdnet hdnet.safetensors
   hdnet export hdnet.safetensors hdnet.onnx --uint8

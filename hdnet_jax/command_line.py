@@ -1,7 +1,10 @@
-"""What train.py and eval.py share: flags to a Config, errors to one line."""
+"""What commands share: config files and flags to a Config, errors to a line."""
 
+import importlib.util
 import logging
+import pathlib
 import sys
+import types
 from collections.abc import Callable, Sequence
 
 import absl.logging
@@ -39,6 +42,54 @@ def config_from_flags() -> Config:
       "configs/quickstart.py"
     ) from None
   return Config.from_dict(values)
+
+
+def load_module(file: pathlib.Path) -> types.ModuleType:
+  """Run a config file.
+
+  Raises:
+    UserError: where there is none.
+  """
+  spec = importlib.util.spec_from_file_location("config_file", file)
+  if spec is None or not file.is_file():
+    raise UserError(
+      f"{file} cannot be read; give --config a file such as "
+      "configs/quickstart.py"
+    )
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  return module
+
+
+def load_config(
+  file: pathlib.Path, overrides: Sequence[str], *arguments: str
+) -> Config:
+  """Read a config file, with overrides as train.py takes them.
+
+  Args:
+    overrides: such as --config.batch_size=4.
+    arguments: of the file's `get_config`.
+
+  Raises:
+    UserError: where there is no such file, or a setting does not fit.
+  """
+  command = ["hdnet", *overrides]
+  values = flags.FlagValues()
+  config = load_module(file).get_config(*arguments)
+  try:
+    holder = config_flags.DEFINE_config_dict(
+      "config",
+      config,
+      flag_values=values,
+      lock_config=True,
+      sys_argv=command,
+    )
+    values(command)
+  except flags.Error as error:
+    raise UserError(str(error)) from None
+  except UNKNOWN_SETTING as error:
+    raise UserError(say_unknown(error)) from None
+  return Config.from_dict(holder.value.to_dict())
 
 
 def check_one_of(*names: str) -> None:

@@ -11,7 +11,7 @@ PACKAGE = pathlib.Path(__file__).parents[1] / "hdnet_jax"
 # Every part of the package, in order: it may import the parts that it names,
 # which stand above it, and these libraries. A part is a module, or a folder.
 BASE = ("errors", "config", "files")
-DEVICE = ("losses", "metrics", "images", "recolor")
+DEVICE = ("losses", "metrics", "images", "composites")
 PARTS = {
   "__init__": ((), ()),
   "errors": ((), ()),
@@ -31,7 +31,7 @@ PARTS = {
   "losses": ((), ("jax", "jaxtyping")),
   "metrics": ((), ("jax", "jaxtyping", "numpy")),
   "images": ((), ("jax", "jaxtyping")),
-  "recolor": (("errors",), ("jax", "jaxtyping", "numpy")),
+  "composites": (("errors", "config"), ("jax", "jaxtyping", "numpy")),
   "sharding": (("errors", "config", "data"), ("jax", "numpy")),
   "peers": ((), ()),
   "hosts": (("errors", "config", "peers"), ("jax", "numpy")),
@@ -89,6 +89,7 @@ PARTS = {
     (
       *(*BASE, "__init__", "data", "weights", "interop", "inference"),
       *("evaluation", "training", "ablation", "released", "trained"),
+      "command_line",
       "harmonizer",
       *("video", "demo"),
     ),

@@ -1,6 +1,6 @@
 """Composites of layers: a truth, and an object that does not fit into it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import jax
@@ -8,45 +8,21 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, UInt8
 
 from hdnet_jax.composites import development
-from hdnet_jax.composites.color_map import Map, apply_map
+from hdnet_jax.composites.color_map import apply_map
+from hdnet_jax.composites.development import Settings
 from hdnet_jax.composites.distribution import distribution
 from hdnet_jax.composites.jpeg import save_as_jpeg
 from hdnet_jax.composites.pixels import Mask, Photo
 from hdnet_jax.composites.transfer import covariance, reinhard_lab
 from hdnet_jax.config import CompositesConfig
 
+
 class Layers(NamedTuple):
-  """What a composite is made of; a batch has a leading axis.
+  """What composites are made of; uint8, or float32 in [0, 1]."""
 
-  Floats are in [0, 1].
-  """
-
-  background: Photo  # without the object, where that has moved
-  object: Photo  # a photo that has it in its place
-  alpha: Mask  # how much of each pixel the object covers
-
-
-def with_composites(
-  batch: dict[str, Array],
-  keys: Array,
-  config: CompositesConfig,
-  color_maps: Array | None = None,
-) -> dict[str, Array]:
-  """Give a batch of layers what batches of composites have.
-
-  Layers become `composite`, `real` and `mask`; a batch that has composites is
-  returned.
-  """
-  if "composite" in batch:
-    return batch
-  layers = Layers(*(batch[name] for name in Layers._fields))
-  donors = None
-  if "donor_object" in batch:
-    donors = Layers(
-      batch["donor_object"], batch["donor_object"], batch["donor_alpha"]
-    )
-  made = make_composites(keys, layers, config, color_maps, donors)
-  return batch | made._asdict()
+  background: Array  # [B, H, W, 3], without the object where that has moved
+  object: Array  # [B, H, W, 3], a photo that has the object in its place
+  alpha: Array  # [B, H, W, 1], how much of each pixel the object covers
 
 
 class Composites(NamedTuple):
@@ -55,33 +31,57 @@ class Composites(NamedTuple):
   mask: UInt8[Array, "b h w 1"]  # 1 where the object covers more than half
 
 
+def with_composites(
+  batch: Mapping[str, Array],
+  keys: Array,
+  config: CompositesConfig,
+  color_maps: Array | None = None,
+) -> dict[str, Array]:
+  """Give a batch `composite`, `real` and `mask`, unless it brings them along.
+
+  Args:
+    batch: Examples, or their layers; `donor_object` and `donor_alpha` are the
+      objects that lend their colours, those of the next examples by default.
+    keys, config, color_maps: see `make_composites`.
+  """
+  if "composite" in batch:
+    return dict(batch)
+  layers = Layers(*(batch[name] for name in Layers._fields))
+  donors = None
+  if "donor_object" in batch:
+    donors = batch["donor_object"], batch["donor_alpha"]
+  made = make_composites(keys, layers, config, color_maps, donors)
+  return {**batch, **made._asdict()}
+
+
 def make_composites(
   keys: Array,
   layers: Layers,
   config: CompositesConfig,
   color_maps: UInt8[Array, "m n n n 3"] | None = None,
-  donors: Layers | None = None,
+  donors: tuple[Array, Array] | None = None,
 ) -> Composites:
   """Make one composite an example.
 
   Args:
     keys: a random key an example.
     layers: a batch of uint8.
-    color_maps: what `config.color_map` draws from.
-    donors: layers whose objects lend their colours; of one photo each, the next
-      example by default.
+    color_maps: the tables that `config.color_map` draws from.
+    donors: photos and alphas of the objects that lend their colours; by default
+      those of the next example. A batch of one takes the colours of its own
+      background.
   """
   keys = jax.vmap(lambda key: jax.random.split(key, 4))(keys)
   layers = Layers(*(layer.astype(jnp.float32) / 255 for layer in layers))
-  truth, settings = _one_by_one(
-    lambda key, layers: _truth(key, layers, config, color_maps),
-    keys[:, 0],
-    layers,
+  truth, settings = jax.vmap(lambda *of_example: _truth(*of_example, config))(
+    keys[:, 0], layers
   )
-  if donors is None:
-    donors = jax.tree.map(lambda layer: jnp.roll(layer, 1, axis=0), truth)
+  if donors is not None:
+    donors = tuple(layer.astype(jnp.float32) / 255 for layer in donors)
+  elif len(truth.alpha) > 1:
+    donors = tuple(jnp.roll(x, 1, axis=0) for x in (truth.object, truth.alpha))
   else:
-    donors = Layers(*(layer.astype(jnp.float32) / 255 for layer in donors))
+    donors = truth.background, 1 - truth.alpha
   changed = _one_by_one(
     lambda *of_example: _changed(*of_example, config, color_maps),
     keys[:, 1],
@@ -117,19 +117,16 @@ def _one_by_one(function: Callable, *examples):
   )
 
 
-def _truth(key, layers, config, color_maps):
+def _truth(
+  key: Array, layers: Layers, config: CompositesConfig
+) -> tuple[Layers, Settings]:
   """The layers as the truth has them, and the settings that made them."""
-  key_kind, key_settings, key_map = jax.random.split(key, 3)
-  settings = jax.lax.switch(
-    _draw(key_kind, (config.as_it_is, config.dull, config.developed)),
-    [
-      lambda key: development.AS_IT_IS,
-      development.draw_dull,
-      development.draw_light,
-    ],
-    key_settings,
-  )
-  settings = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), settings)
+  truths = {
+    "as_it_is": lambda key: development.AS_IT_IS,
+    "dull": development.draw_dull,
+    "developed": development.draw_light,
+  }
+  settings = _one_of(key, truths, config)
   developed = layers._replace(
     background=development.develop(settings, layers.background),
     object=development.develop(settings, layers.object),
@@ -137,9 +134,21 @@ def _truth(key, layers, config, color_maps):
   return developed, settings
 
 
-def _changed(key, photo, settings, truth, donor, config, color_maps) -> Photo:
-  """The object's layer in other colours."""
-  key_kind, key_change, key_amount = jax.random.split(key, 3)
+def _changed(
+  key: Array,
+  photo: Photo,
+  settings: Settings,
+  truth: Layers,
+  donor: tuple[Photo, Mask],
+  config: CompositesConfig,
+  color_maps: Array | None,
+) -> Photo:
+  """The object's layer in other colours.
+
+  Developments are of the photo as it is, at the truth's settings and more; all
+  other changes are of the truth.
+  """
+  key_change, key_amount = jax.random.split(key)
   low = config.least_amount
   amount = low + (1 - low) * jax.random.uniform(key_amount)
 
@@ -154,13 +163,11 @@ def _changed(key, photo, settings, truth, donor, config, color_maps) -> Photo:
   def transferred(transfer):
     return blended(
       lambda key: transfer(
-        key, truth.object, truth.alpha, donor.object, donor.alpha
+        key, truth.object, truth.alpha, *donor
       )
     )
 
   def mapped(key):
-    if color_maps is None:
-      return truth.object
     number = jax.random.randint(key, (), 0, color_maps.shape[0])
     return apply_map(color_maps[number], truth.object)
 
@@ -174,20 +181,26 @@ def _changed(key, photo, settings, truth, donor, config, color_maps) -> Photo:
     "color_map": blended(mapped),
     "distribution": transferred(distribution),
   }
-  weights = [getattr(config, name) for name in changes]
-  used = [(w, c) for w, c in zip(weights, changes.values()) if w]
-  if len(used) == 1:
-    return used[0][1](key_change)
-  kind = _draw(key_kind, [w for w, _ in used])
-  return jax.lax.switch(kind, [c for _, c in used], key_change)
+  return _one_of(key_change, changes, config)
 
 
-def _draw(key: Array, weights) -> Array:
-  """A place in `weights`, by their shares."""
-  bounds = jnp.cumsum(jnp.array(weights, jnp.float32))
-  return jnp.searchsorted(
+def _one_of(
+  key: Array, makers: Mapping[str, Callable], config: CompositesConfig
+):
+  """What one of the makers makes of a key, chosen by its share in `config`."""
+  shares = {name: getattr(config, name) for name in makers}
+  used = {name: share for name, share in shares.items() if share}
+  bounds = jnp.cumsum(jnp.array(list(used.values()), jnp.float32))
+  key, *keys = jax.random.split(key, len(used) + 1)
+  place = jnp.searchsorted(
     bounds, jax.random.uniform(key) * bounds[-1], side="right"
   )
+  # A key each: under vmap all of them are made.
+  branches = [
+    lambda key=key, make=makers[name]: make(key)
+    for key, name in zip(keys, used, strict=True)
+  ]
+  return jax.lax.switch(place, branches)
 
 
 def _over(photo: Photo, layers: Layers) -> Photo:

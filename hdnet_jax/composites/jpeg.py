@@ -31,6 +31,7 @@ _TO_YCC = np.array(
   np.float32,
 )
 _TO_RGB = np.linalg.inv(_TO_YCC).astype(np.float32)
+_MIDDLE = np.array([128, 0, 0], np.float32)  # what is stored as 0
 _FREQUENCIES = np.arange(8)[:, None]
 _DCT = np.sqrt(0.25) * np.cos(
   np.pi * _FREQUENCIES * (2 * np.arange(8) + 1) / 16
@@ -51,11 +52,12 @@ def save_as_jpeg(
     quality: 50 to 100, of the scale of the Independent JPEG Group.
   """
   h, w, _ = photo.shape
-  levels = 255 * jnp.einsum("hwc,dc->hwd", photo, _TO_YCC)
+  levels = 255 * jnp.einsum("hwc,dc->hwd", photo, _TO_YCC) - _MIDDLE
   blocks = levels.reshape(h // 8, 8, w // 8, 8, 3)
   frequencies = jnp.einsum("ui,aibjc,vj->abcuv", _DCT, blocks, _DCT)
   steps = jnp.maximum(jnp.round(_TABLES * (2 - quality / 50)), 1)
   frequencies = steps * jnp.round(frequencies / steps)
   blocks = jnp.einsum("ui,abcuv,vj->aibjc", _DCT, frequencies, _DCT)
-  rgb = jnp.einsum("hwc,dc->hwd", blocks.reshape(h, w, 3), _TO_RGB)
+  levels = blocks.reshape(h, w, 3) + _MIDDLE
+  rgb = jnp.einsum("hwc,dc->hwd", levels, _TO_RGB)
   return jnp.clip(rgb / 255, 0, 1)

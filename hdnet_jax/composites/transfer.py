@@ -46,18 +46,6 @@ def reinhard_lab(
   return where_large(changed, photo, mask, donor_mask)
 
 
-def reinhard_rgb(
-  key: Array, photo: Photo, mask: Mask, donor_photo: Photo, donor_mask: Mask
-) -> Photo:
-  """The donor's mean and deviation of each channel of RGB.
-
-  Reinhard et al. 2001, their figure 2: without decorrelated axes.
-  """
-  del key
-  changed = _rescaled(photo, mask, donor_photo, donor_mask)
-  return where_large(changed, photo, mask, donor_mask)
-
-
 def covariance(
   key: Array, photo: Photo, mask: Mask, donor_photo: Photo, donor_mask: Mask
 ) -> Photo:

@@ -17,7 +17,7 @@ from hdnet_jax.evaluation import tables, visuals
 from hdnet_jax.evaluation.protocols import PROTOCOLS, Harmonize
 from hdnet_jax.hosts import together
 from hdnet_jax.model.hdnet import HDNet, blend
-from hdnet_jax.composites.composites import with_composites
+from hdnet_jax.composites import with_composites
 from hdnet_jax.sharding import gather, put_ahead, replicated, split
 
 PICTURES = 6  # rows of a grid
@@ -65,7 +65,7 @@ def make_eval_step(
   """
 
   def eval_step(params, batch):
-    batch = _with_composites(batch, config.seed, config.data.held_out)
+    batch = _with_composites(batch, config.seed, config.data.evaluation_composites)
     composite, real, mask = batch["composite"], batch["real"], batch["mask"]
     harmonize = method(params, batch)
     images = {
@@ -217,7 +217,7 @@ class Evaluator:
       indices,
       config.eval_batch_size,
       reader,
-      config.data.held_out,
+      config.data.evaluation_composites,
     )
     for batch in put_ahead(batches, self._mesh):
       yield self._step(params, batch)

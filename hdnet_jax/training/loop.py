@@ -154,7 +154,7 @@ def _open_batches(config: Config, source: Source, start: int) -> Iterator:
     start,
     data.flip,
     data.crop,
-    data.composites if data.source in ("photos", "embedded") else None,
+    data.composites if data.makes_composites else None,
   )
 
 

@@ -9,8 +9,8 @@ from jax.sharding import Mesh
 
 from hdnet_jax import compilation
 from hdnet_jax.composites.color_map import load_maps
-from hdnet_jax.composites.composites import with_composites
-from hdnet_jax.config import Config
+from hdnet_jax.composites import with_composites
+from hdnet_jax.config import Config, DataConfig
 from hdnet_jax.images import halve, normalize
 from hdnet_jax.losses import foreground_loss
 from hdnet_jax.model.hdnet import blend
@@ -29,19 +29,18 @@ def make_train_step(
 ) -> TrainStep:
   """The jitted step `(state, batch) -> (state, measures)`.
 
-  The state is donated. Batches are Examples of uint8; those without composites
-  get them here, from the state's key and step. Measures are scalars: `loss`,
+  The state is donated. Batches are Examples of uint8, or layers, of which
+  composites are made here, from the state's key and step. Measures are scalars: `loss`,
   the mean of Eq. 1 over the batch, and `gradient_norm`. The first
   `half_size_steps` see the batch at half of its size.
   """
   model = make_model(config.model)
-  file = config.data.composites.color_maps
-  maps = load_maps(file) if file else None
+  complete = composites_of_step(config.data)
 
-  def loss_and_gradients(state: TrainState, batch: Batch):
-    key = jax.random.fold_in(state.key, state.step)
-    keys = jax.random.split(key, len(batch["index"]))
-    batch = with_composites(batch, keys, config.data.composites, maps)
+  def loss_and_gradients(
+    state: TrainState, batch: Batch, min_area: float = config.min_area
+  ):
+    batch = complete(batch, state.key, state.step)
     composite = normalize(batch["composite"])
     mask = batch["mask"].astype(jnp.float32)
     # Nothing outside the mask is to be changed, or can be.
@@ -50,14 +49,16 @@ def make_train_step(
     def mean_loss(params):
       output = model.apply({"params": params}, composite, mask)
       harmonized = blend(output, composite, mask)
-      return jnp.mean(foreground_loss(harmonized, real, mask, config.min_area))
+      return jnp.mean(foreground_loss(harmonized, real, mask, min_area))
 
     return jax.value_and_grad(mean_loss)(state.params)
 
   def at_half_size(state: TrainState, batch: Batch):
     images = batch.keys() - {"index"}
     return loss_and_gradients(
-      state, {**batch, **{name: halve(batch[name]) for name in images}}
+      state,
+      {**batch, **{name: halve(batch[name]) for name in images}},
+      config.min_area / 4,  # A_min, of a quarter of the pixels
     )
 
   def train_step(state: TrainState, batch: Batch):
@@ -93,3 +94,23 @@ def make_train_step(
     donate_argnums=0,
     compiler_options=compilation.options(),
   )
+
+
+def composites_of_step(
+  config: DataConfig,
+) -> Callable[[Batch, jax.Array, jax.Array], Batch]:
+  """Return `(batch, key, step) -> batch`, which completes the step's batch.
+
+  Batches of layers get composites; those that have some are left alone.
+
+  Args:
+    key: the state's, which steps fold into.
+  """
+  file = config.composites.color_maps
+  color_maps = load_maps(file) if file else None
+
+  def complete(batch: Batch, key: jax.Array, step: jax.Array) -> Batch:
+    keys = jax.random.split(jax.random.fold_in(key, step), len(batch["index"]))
+    return with_composites(batch, keys, config.composites, color_maps)
+
+  return complete

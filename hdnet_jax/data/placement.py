@@ -1,4 +1,4 @@
-"""Layers: a photo's object in its place, or moved within its photo.
+"""Placement: a photo's object in its place, or moved within its photo.
 
 From a photo and a mask at twice the network's size to three uint8 layers at
 the network's size:
