@@ -195,9 +195,12 @@ def _one_of(
   place = jnp.searchsorted(
     bounds, jax.random.uniform(key) * bounds[-1], side="right"
   )
-  # A key each: under vmap all of them are made.
+  # A key each, for under vmap all of them are made; as numbers, since vmap
+  # copies what goes into a switch, which JAX takes for another use of a key.
   branches = [
-    lambda key=key, make=makers[name]: make(key)
+    lambda number=jax.random.key_data(key), make=makers[name]: make(
+      jax.random.wrap_key_data(number)
+    )
     for key, name in zip(keys, used, strict=True)
   ]
   return jax.lax.switch(place, branches)

@@ -26,7 +26,7 @@ def test_is_exact_at_entries(table):
   for place in [(0, 0, 0), (4, 4, 4), (1, 2, 3), (4, 0, 2)]:
     photo = jnp.array([place]) / 4
     np.testing.assert_allclose(
-      apply_map(table, photo)[0], table[place] / 255, atol=1e-6
+      apply_map(jnp.asarray(table), photo)[0], table[place] / 255, atol=1e-6
     )
 
 

@@ -96,7 +96,7 @@ def test_a_truth_is_developed_everywhere(keys, layers):
   assert np.asarray(made.real).mean() < layers.background.mean() - 5
 
 
-def test_a_dull_truth_and_an_expert_are_about_the_photo(keys, layers):
+def test_an_expert_brings_a_dull_truth_back(keys, layers):
   config = dataclasses.replace(
     only("expert", least_amount=1.0), as_it_is=0.0, dull=1.0
   )
@@ -105,7 +105,8 @@ def test_a_dull_truth_and_an_expert_are_about_the_photo(keys, layers):
   photo = layers.object[inside].mean()
   truth = np.asarray(made.real)[inside].mean()
   composite = np.asarray(made.composite)[inside].mean()
-  assert abs(composite - photo) < abs(truth - photo) / 2
+  assert truth < photo - 5
+  assert composite > truth + 10
 
 
 def test_donors_are_the_next_example(keys, layers):
@@ -159,7 +160,8 @@ def test_jpeg_marks_composites_alone(keys, layers):
 
 def test_random_keys_are_used_once(keys, layers):
   with jax.debug_key_reuse(True):
-    make_composites(keys, layers, CompositesConfig(jpeg=0.5))
+    config = CompositesConfig(jpeg=0.5)
+    jax.jit(lambda *args: make_composites(*args, config))(keys, layers)
 
 
 def test_the_default_composites_are_about_as_hard_as_real_ones(rng, layers):
