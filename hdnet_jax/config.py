@@ -41,7 +41,7 @@ class CompositesConfig:
   # The object's place and its edge.
   moved: float = 0.4  # objects that are moved within their photo
   edge: int = 2  # most half pixels by which a mask is too large or too small
-  hard: float = 0.0  # edges without a soft transition
+  hard: float = 0.0  # moved objects whose edges have no soft transition
   jpeg: float = 0.0  # composites that are saved as JPEG
 
   # What the truth is: the photo as it is, its dull original, or any other
@@ -122,6 +122,9 @@ class OptimizerConfig:
 @dataclasses.dataclass(frozen=True)
 class TrainingConfig:
   """What is done besides following the gradient."""
+
+  # Eq. 1 as in the authors' code, or its root: see losses.foreground_loss.
+  loss: Literal["squared", "root"] = "squared"
 
   # Of the running mean of the weights, which evaluation then uses; 0 is off.
   ema_decay: float = 0.0

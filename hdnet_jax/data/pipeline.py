@@ -72,6 +72,8 @@ def training_batches(
     batch_size: of the whole batch, over all processes.
     start: number of the first batch.
     flip, crop: see `augment`.
+    composites: of a source of photos, how layers are made of them; they are
+      half as large. None gives examples as they are.
   """
   dataset = grain.MapDataset.source(source).seed(seed).shuffle().repeat()
   if flip or crop < 1:
@@ -80,9 +82,7 @@ def training_batches(
     )
   if composites is not None:
     dataset = dataset.random_map(
-      lambda example, rng: make_layers(
-        example, rng, composites.moved, composites.edge, composites.hard
-      )
+      lambda example, rng: make_layers(example, rng, composites)
     )
   return _read(dataset, batch_size, reader, start)
 
@@ -96,10 +96,14 @@ def evaluation_batches(
 ) -> Iterator[Example]:
   """The examples at `indices`, in order, in batches of one shape.
 
-  The last batch is filled up with its last example. Where the device has to
-  make the composite, batches have two more entries than Examples, `donor_real`
-  and `donor_mask`: another example, whose object lends its colours. The donor
-  depends on the example alone, not on its batch.
+  The last batch is filled up with its last example. Photos become layers, and
+  their batches have two more entries, `donor_object` and `donor_alpha`: another
+  example, whose object lends its colours. Layers and donor depend on the
+  example alone, not on its batch.
+
+  Args:
+    composites: as in `training_batches`; examples that have composites are
+      left alone.
   """
   count, half = len(indices), len(source) // 2
   padded = -(-count // batch_size) * batch_size
@@ -107,20 +111,17 @@ def evaluation_batches(
   def read(place: int) -> Example:
     index = int(indices[min(place, count - 1)])
     example = dict(source[index])
-    if "composite" not in example:
-      example = layers(example)
-      donor = layers(source[(index + half) % len(source)])
-      example |= {
-        "donor_object": donor["object"],
-        "donor_alpha": donor["alpha"],
-      }
-    return example
+    if composites is None or "composite" in example:
+      return example
+    donor = layers(source[(index + half) % len(source)])
+    return layers(example) | {
+      "donor_object": donor["object"],
+      "donor_alpha": donor["alpha"],
+    }
 
   def layers(example: Example) -> Example:
     rng = np.random.default_rng(int(example["index"]))
-    return make_layers(
-      example, rng, composites.moved, composites.edge, composites.hard
-    )
+    return make_layers(example, rng, composites)
 
   if not count:
     return iter(())

@@ -15,10 +15,12 @@ those of a picture that was composed at full size and then made smaller.
 import numpy as np
 from PIL import Image, ImageFilter
 
+from hdnet_jax.config import CompositesConfig
 from hdnet_jax.data.records import Example
 
-_ERODED = (1, 4)  # pixels off the edge of a moved object, so that its old
-# surroundings do not come along
+# Pixels off the edge of a moved object, so that its old surroundings do not
+# come along.
+_ERODED = (1, 4)
 _HOLE = 5  # pixels more than the object that are filled
 _SCALE = (0.8, 1.25)
 _TRIES = 10  # places drawn before the object is left where it is
@@ -26,37 +28,31 @@ _INSIDE = 0.7  # of a moved object's pixels that stay in the picture
 
 
 def make_layers(
-  example: Example,
-  rng: np.random.Generator,
-  moved: float,
-  edge: int,
-  hard: float = 0.0,
+  example: Example, rng: np.random.Generator, config: CompositesConfig
 ) -> Example:
   """Make an example's layers.
 
   Args:
-    example: `real` and `mask` at twice the size of the layers, and `index`.
-    moved: the share of objects that are moved.
-    edge: the most pixels, of the large size, by which the mask of an object in
-      its place is grown or shrunk.
-    hard: the share of objects whose edges are hard: alpha is 0 or 255.
+    example: `real` and `mask`, of twice the size of the layers, and `index`.
+    config: its `moved`, `edge` and `hard` say how.
   """
   photo = Image.fromarray(example["real"])
   mask = Image.fromarray(255 * example["mask"][..., 0])
-  background, layer, alpha = photo, photo, None
-  if rng.random() < moved:
-    placed = _moved(photo, mask, rng)
-    if placed is not None:
-      background, layer, alpha = placed
-  if alpha is None:
-    alpha = _grown(mask, int(rng.integers(-edge, edge + 1)))
-    background = np.asarray(background.reduce(2))
+  moved = None
+  if rng.random() < config.moved:
+    moved = _moved(photo, mask, rng)
+  if moved is None:
+    background = layer = np.asarray(photo.reduce(2))
+    alpha = _grown(mask, int(rng.integers(-config.edge, config.edge + 1)))
+  else:
+    background, layer, alpha = moved
   alpha = np.asarray(alpha.reduce(2))[..., None]
-  if rng.random() < hard:
+  # In its place an object of hard edges would give its change away.
+  if moved is not None and rng.random() < config.hard:
     alpha = np.where(alpha > 127, np.uint8(255), np.uint8(0))
   return {
     "background": background,
-    "object": np.asarray(layer.reduce(2)),
+    "object": layer,
     "alpha": alpha,
     "index": example["index"],
   }
@@ -73,36 +69,45 @@ def _grown(mask: Image.Image, pixels: int) -> Image.Image:
   return grown if grown.getbbox() else mask
 
 
-def _moved(photo, mask, rng):
-  cut = _grown(mask, -int(rng.integers(_ERODED[0], _ERODED[1] + 1)))
-  left, top, right, bottom = cut.getbbox() or (0, 0, 1, 1)
+def _moved(
+  photo: Image.Image, mask: Image.Image, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, Image.Image] | None:
+  """Background and object, reduced, and the large alpha of a moved object.
+
+  Returns:
+    None where the object is left in its place: it is a part of the scene, or
+    no place was found.
+  """
   size = photo.width
-  # What the picture cuts off on two sides is a scene's part: ground, or sky.
+  cut = _grown(mask, -int(rng.integers(_ERODED[0], _ERODED[1] + 1)))
+  left, top, right, bottom = cut.getbbox() or (0, 0, size, size)
+  # What the picture cuts off on two sides or more is ground, say, or sky.
   if (left, top).count(0) + (right, bottom).count(size) > 1:
     return None
   count = np.count_nonzero(cut)
   for _ in range(_TRIES):
     scale = np.exp(rng.uniform(*np.log(_SCALE)))
     flip = -1 if rng.random() < 0.5 else 1
-    x, y = rng.uniform(0, size, 2)
+    x, y = rng.uniform(0, size, 2)  # of the object's middle
     # From a place of the result to its place in the photo.
-    a, e = flip / scale, 1 / scale
     transform = (
-      *(a, 0, (left + right) / 2 - a * x),
-      *(0, e, (top + bottom) / 2 - e * y),
+      *(flip / scale, 0, (left + right) / 2 - flip / scale * x),
+      *(0, 1 / scale, (top + bottom) / 2 - y / scale),
     )
-    alpha = mask_at = cut.transform(
-      cut.size, Image.Transform.AFFINE, transform, Image.Resampling.BILINEAR
-    )
-    if np.asarray(mask_at).sum() >= 255 * _INSIDE * scale**2 * count:
+
+    def placed(image: Image.Image, transform=transform) -> Image.Image:
+      return image.transform(
+        image.size, Image.Transform.AFFINE, transform, Image.Resampling.BILINEAR
+      )
+
+    alpha = placed(cut)
+    if np.asarray(alpha).sum() >= 255 * _INSIDE * scale**2 * count:
       break
   else:
     return None
-  layer = photo.transform(
-    photo.size, Image.Transform.AFFINE, transform, Image.Resampling.BILINEAR
-  )
   hole = np.asarray(_grown(mask, _HOLE).reduce(2))[..., None] > 0
-  return fill(np.asarray(photo.reduce(2)), hole), layer, alpha
+  background = fill(np.asarray(photo.reduce(2)), hole)
+  return background, np.asarray(placed(photo).reduce(2)), alpha
 
 
 def fill(photo: np.ndarray, hole: np.ndarray) -> np.ndarray:

@@ -49,7 +49,10 @@ def make_train_step(
     def mean_loss(params):
       output = model.apply({"params": params}, composite, mask)
       harmonized = blend(output, composite, mask)
-      return jnp.mean(foreground_loss(harmonized, real, mask, min_area))
+      losses = foreground_loss(
+        harmonized, real, mask, min_area, config.training.loss == "root"
+      )
+      return jnp.mean(losses)
 
     return jax.value_and_grad(mean_loss)(state.params)
 

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from hdnet_jax.config import DataConfig
+from hdnet_jax.config import DataConfig, only
 from hdnet_jax.data.iharmony4 import Iharmony4Folder
 from hdnet_jax.data.photos import EmbeddedPhotos
 from hdnet_jax.data.pipeline import (
@@ -186,10 +186,11 @@ def test_evaluation_visits_every_example_once_in_order(size, threads):
 
 def test_some_examples_alone():
   source = make_source(7)
-  batches = list(evaluation_batches(source, [5, 2, 3], 2, Reader()))
+  made = only("nothing", moved=1.0)
+  batches = list(evaluation_batches(source, [5, 2, 3], 2, Reader(), made))
   assert [batch["index"].tolist() for batch in batches] == [[5, 2], [3, 3]]
-  # Their donors are those that they have among all.
-  (whole,) = evaluation_batches(source, range(7), 7, Reader())
+  # Their layers and donors are those that they have among all.
+  (whole,) = evaluation_batches(source, range(7), 7, Reader(), made)
   for batch in batches:
     for place, index in enumerate(batch["index"]):
       for name in whole:
@@ -204,13 +205,18 @@ def test_evaluation_batches_have_one_shape():
   def contract(batch):
     return {name: (array.shape, array.dtype) for name, array in batch.items()}
 
-  batches = list(evaluation_batches(make_source(7), range(7), 4, Reader()))
+  batches = list(
+    evaluation_batches(
+      make_source(7), range(7), 4, Reader(), only("nothing", moved=0.5)
+    )
+  )
   assert [contract(batch) for batch in batches] == 2 * [
     {
-      "real": ((4, 4, 4, 3), np.uint8),
-      "mask": ((4, 4, 4, 1), np.uint8),
-      "donor_real": ((4, 4, 4, 3), np.uint8),
-      "donor_mask": ((4, 4, 4, 1), np.uint8),
+      "background": ((4, 2, 2, 3), np.uint8),
+      "object": ((4, 2, 2, 3), np.uint8),
+      "alpha": ((4, 2, 2, 1), np.uint8),
+      "donor_object": ((4, 2, 2, 3), np.uint8),
+      "donor_alpha": ((4, 2, 2, 1), np.uint8),
       "index": ((4,), np.int32),
     }
   ]
