@@ -10,7 +10,7 @@ PACKAGE = pathlib.Path(__file__).parents[1] / "hdnet_jax"
 
 # Every part of the package, in order: it may import the parts that it names,
 # which stand above it, and these libraries. A part is a module, or a folder.
-BASE = ("errors", "config", "files")
+BASE = ("errors", "config", "files", "folders")
 DEVICE = ("losses", "metrics", "images", "recolor")
 PARTS = {
   "__init__": ((), ()),
@@ -19,6 +19,7 @@ PARTS = {
   # Inside a function only, for those who write config files.
   "config": (("errors", "settings"), ("ml_collections",)),
   "files": ((), ()),
+  "folders": ((), ()),
   "data": (
     BASE,
     (
@@ -47,7 +48,7 @@ PARTS = {
   # No training library: using the model needs a small install.
   "inference": (
     (
-      *("errors", "config", "files", "data", "images", "model", "weights"),
+      *(*BASE, "data", "images", "model", "weights"),
       "compilation",
     ),
     ("jax", "numpy", "PIL", "scipy"),

@@ -30,6 +30,7 @@ def add(commands) -> None:
   hdnet harmonize composite.jpg mask.png -o out.png --weights runs/quickstart
   hdnet harmonize composite.png mask.png -o out.png --strength 0.7 --compare
   hdnet harmonize --input-dir composites --mask-dir masks --output-dir out
+  hdnet harmonize --input-dir both --mask-suffix _matte --output-dir out
   curl -s URL | hdnet harmonize - mask.png -o - > out.png""",
   )
   _add_files(parser)
@@ -54,14 +55,25 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
   )
   for name, what in (
     ("--input-dir", "folder of composites, searched in depth"),
-    ("--mask-dir", "folder of their masks, named as they are"),
-    ("--output-dir", "folder to write to"),
+    (
+      "--mask-dir",
+      "folder of their masks: of a.jpg it is a.png, a_mask.png, a.jpg.png, ...;"
+      " of a_1.jpg, where it has none, a.png; or one file for all (default: "
+      "--input-dir)",
+    ),
+    ("--output-dir", "folder to write to; what it has already is skipped"),
   ):
     parser.add_argument(name, type=pathlib.Path, metavar="DIR", help=what)
   parser.add_argument(
+    "--mask-suffix",
+    metavar="END",
+    help="end of the masks' names, such as _seg; as --mask-suffix=-m where it "
+    "begins with a hyphen",
+  )
+  parser.add_argument(
     "--skip-existing",
     action="store_true",
-    help="leave out what --output-dir has already",
+    help="skip what --output-dir has, also with --force",
   )
   parser.add_argument(
     "--force", action="store_true", help="replace files that exist"
@@ -132,7 +144,10 @@ def add_weights(parser: argparse.ArgumentParser) -> None:
 
 
 def _harmonize(options: argparse.Namespace) -> None:
-  folders = (options.input_dir, options.mask_dir, options.output_dir)
+  folders = (
+    *(options.input_dir, options.mask_dir, options.output_dir),
+    options.mask_suffix,
+  )
   files = (options.composite, options.mask, options.output)
   if any(folders) and any(files):
     raise UserError(
@@ -140,10 +155,8 @@ def _harmonize(options: argparse.Namespace) -> None:
       "--output-dir; not both"
     )
   if any(folders):
-    if not all(folders):
-      raise UserError(
-        "give --input-dir, --mask-dir and --output-dir, all three"
-      )
+    if not (options.input_dir and options.output_dir):
+      raise UserError("give both --input-dir and --output-dir")
     _harmonize_folder(options)
     return
   if not (options.composite and options.mask):
@@ -206,7 +219,7 @@ def _do(task: _Task, harmonizer, options: argparse.Namespace) -> list[str]:
   picture = files.read_picture(task.composite)
   # What cannot be written is found before anything is computed.
   files.check_output(picture, task.output, options.quality, options.force)
-  comparison = task.output.with_name(f"{task.output.stem}_compare.png")
+  comparison = _comparison(task.output)
   if options.compare and comparison.exists() and not options.force:
     raise UserError(f"{comparison} exists; move it, or give --force")
   mask = masks.read_mask(
@@ -243,6 +256,11 @@ def change(harmonizer, pixels, mask, options: argparse.Namespace) -> Any:
       raise UserError(str(error)) from None
 
 
+def _comparison(output: pathlib.Path) -> pathlib.Path:
+  """Where --compare puts before beside after."""
+  return output.with_name(f"{output.stem}_compare.png")
+
+
 def _write_comparison(before, after, path: pathlib.Path) -> None:
   import numpy as np
   from PIL import Image
@@ -260,57 +278,48 @@ def _harmonize_folder(options: argparse.Namespace) -> None:
   from rich.console import Console
   from rich.progress import MofNCompleteColumn, Progress
 
-  tasks, failures = _find_tasks(options)
+  from hdnet_jax.inference.folder import plan
+
+  work = plan(
+    *(options.input_dir, options.mask_dir, options.output_dir),
+    options.mask_suffix,
+    _comparison if options.compare else None,
+  )
+  failures = work.failures
+  for note in work.notes:
+    print(note, file=sys.stderr)
   harmonizer = load(options)
+  # What is not skipped is made, also where a stopped run left one of two files.
+  making = argparse.Namespace(**{**vars(options), "force": True})
   done = skipped = 0
   console = Console(stderr=True, highlight=False, markup=False)
   columns = (*Progress.get_default_columns(), MofNCompleteColumn())
   with Progress(*columns, console=console) as bar:
-    for task in bar.track(tasks, description="harmonizing"):
-      if options.skip_existing and task.output.exists():
+    for pair in bar.track(work.pairs, description="harmonizing"):
+      if _is_done(pair.output, options):
         skipped += 1
         continue
+      task = _Task(pair.composite, pair.mask, pair.output)
       try:
-        for note in _do(task, harmonizer, options):
+        for note in _do(task, harmonizer, making):
           bar.print(f"{task.composite}: {note}")
         done += 1
       except UserError as error:
         failures.append(str(error))
   for failure in failures:
     print(f"error: {failure}", file=sys.stderr)
+  if skipped and not options.skip_existing:
+    print("what exists was skipped; --force replaces it", file=sys.stderr)
   parts = [f"{done:,} harmonized", f"{skipped:,} skipped"]
   print(", ".join([*parts, f"{len(failures):,} failed"]))
   if failures:
     raise SystemExit(2)
 
 
-def _find_tasks(options: argparse.Namespace) -> tuple[list[_Task], list[str]]:
-  """What is to be done, and what has no mask."""
-  from hdnet_jax.inference.opening import format_of
-
-  for name in ("input_dir", "mask_dir"):
-    folder = getattr(options, name)
-    if not folder.is_dir():
-      flag = name.replace("_", "-")
-      raise UserError(f"--{flag} {folder} is not a folder")
-  composites, masks = (
-    sorted(path for path in folder.rglob("*") if format_of(path))
-    for folder in (options.input_dir, options.mask_dir)
+def _is_done(output: pathlib.Path, options: argparse.Namespace) -> bool:
+  """Whether an earlier run, stopped or not, made all of it."""
+  if options.force and not options.skip_existing:
+    return False
+  return output.exists() and (
+    not options.compare or _comparison(output).exists()
   )
-  if not composites:
-    raise UserError(f"--input-dir {options.input_dir} has no image")
-  found = {
-    path.relative_to(options.mask_dir).with_suffix(""): path for path in masks
-  }
-  tasks, failures = [], []
-  for path in composites:
-    place = path.relative_to(options.input_dir)
-    mask = found.get(place.with_suffix(""))
-    if mask is None:
-      failures.append(
-        f"{path} has no mask {place.with_suffix('')}.* in {options.mask_dir}; "
-        "add one of the same name"
-      )
-      continue
-    tasks.append(_Task(path, mask, options.output_dir / place))
-  return tasks, failures

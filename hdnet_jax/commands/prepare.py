@@ -67,7 +67,8 @@ def _add_photos(kinds) -> None:
     "photos",
     help="a folder of photos with object masks",
     description="Checks images/ and masks/ and writes manifest.csv. A mask is "
-    "named as its photo, with or without _NUMBER; white is the object.",
+    "named as its photo, with or without _NUMBER, _mask or the photo's "
+    "extension (a.png, a_1.png, a_mask.png, a.jpg.png); white is the object.",
     epilog="""example:
   hdnet prepare photos --root data/photos
 then:

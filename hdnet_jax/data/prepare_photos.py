@@ -3,6 +3,9 @@
   root/images/NAME.jpg                     a photo
   root/masks/NAME.png, NAME_1.png, ...     its objects: white is foreground
 
+or as tools name masks: NAME_mask.png, NAME_1_mask.png, NAME.jpg.png; see
+`mask_names`.
+
 Pairs are those of an existing manifest, whose further columns are kept, and
 what lies in the folders besides, matched by name.
 """
@@ -10,9 +13,10 @@ what lies in the folders besides, matched by name.
 import csv
 import io
 import pathlib
+from collections.abc import Iterator
 from typing import NamedTuple
 
-from hdnet_jax.data import checks, records
+from hdnet_jax.data import checks, mask_names, records
 from hdnet_jax.data.checks import Fault
 from hdnet_jax.data.photos import read_manifest
 from hdnet_jax.data.prepare import Options
@@ -77,14 +81,16 @@ def find_pairs(root: pathlib.Path) -> tuple[list[Row], list[Fault]]:
   photos = _files(root / "images")
   images: dict[str, pathlib.Path] = {}
   for path in photos:
-    images.setdefault(_key(path, root / "images"), path)
+    place = path.relative_to(root / "images")
+    for name in (place.with_suffix("").as_posix(), place.as_posix()):
+      images.setdefault(mask_names.key(name), path)
   used = {image for image, _ in known}
   for path in _files(root / "masks"):
     mask = path.relative_to(root).as_posix()
     if mask in masks_there:
       continue
-    key = _key(path, root / "masks")
-    image = images.get(key) or images.get(key.rpartition("_")[0])
+    names = _photo_names(path.relative_to(root / "masks"))
+    image = next(filter(None, map(images.get, names)), None)
     if image is None:
       detail = "no image of its name"
       faults.append(Fault(checks.UNLISTED, mask, detail))
@@ -104,9 +110,13 @@ def find_pairs(root: pathlib.Path) -> tuple[list[Row], list[Fault]]:
   return rows, faults
 
 
-def _key(path: pathlib.Path, folder: pathlib.Path) -> str:
-  """What a photo and its mask have in common: the place, but for the format."""
-  return path.relative_to(folder).with_suffix("").as_posix()
+def _photo_names(mask: pathlib.Path) -> Iterator[str]:
+  """Keys of the photos that a mask may be of, the likeliest first."""
+  bare = mask_names.photo_key(mask.stem) or ""
+  single = mask_names.without_number(mask.stem) or ""
+  numbered = mask_names.without_number(bare), mask_names.photo_key(single)
+  for name in filter(None, (mask.stem, single, bare, *numbered)):
+    yield mask_names.key(mask.with_name(name).as_posix())
 
 
 def _files(folder: pathlib.Path) -> list[pathlib.Path]:

@@ -112,6 +112,36 @@ def test_a_folder(folder, hdnet, capsys):
   assert capsys.readouterr().out == "0 harmonized, 1 skipped, 0 failed\n"
 
 
+def test_a_stopped_folder_goes_on(folder, hdnet, capsys, monkeypatch):
+  for seed, name in enumerate(("b.png", "c.png")):
+    save_pair(folder, name, seed)
+  out = folder / "images/out"  # inside the input: never an input itself
+  flags = [
+    *("--input-dir", folder / "images", "--mask-dir", folder / "masks"),
+    *("--output-dir", out, "--compare"),
+  ]
+
+  def stop(harmonizer, pixels, mask, options):
+    if (out / "b.png").exists():
+      raise KeyboardInterrupt
+    return pixels
+
+  with monkeypatch.context() as patch:
+    patch.setattr("hdnet_jax.commands.harmonize.change", stop)
+    hdnet(*flags, status=130)
+  assert "the same command continues" in capsys.readouterr().err
+  (out / "b_compare.png").unlink()  # stopped between the two files
+  hdnet(*flags)
+  assert capsys.readouterr().out == "2 harmonized, 1 skipped, 0 failed\n"
+  hdnet(*flags)
+  said = capsys.readouterr()
+  assert said.out == "0 harmonized, 3 skipped, 0 failed\n"
+  assert "what exists was skipped; --force replaces it" in said.err
+  hdnet(*flags, "--force")
+  assert capsys.readouterr().out == "3 harmonized, 0 skipped, 0 failed\n"
+  assert len(list(out.iterdir())) == 6
+
+
 def test_streams(folder, hdnet, monkeypatch):
   pair = folder / "images/a.png", folder / "masks/a.png"
   hdnet(*pair, "-o", folder / "b.png")
@@ -135,7 +165,8 @@ def test_mistakes(folder, hdnet, capsys):
     (["-", mask], "give --output: stdin has no name"),
     (["-", "-", "-o", out], "only one of COMPOSITE and MASK can be stdin"),
     ([image, mask, "-o", out, "--input-dir", "x"], "not both"),
-    (["--input-dir", "x"], "--mask-dir and --output-dir, all three"),
+    (["--input-dir", "x"], "give both --input-dir and --output-dir"),
+    ([image, mask, "--mask-suffix", "_m"], "not both"),
     (
       ["--input-dir", "x", "--mask-dir", "y", "--output-dir", "z"],
       "--input-dir x is not a folder",

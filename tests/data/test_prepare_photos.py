@@ -61,6 +61,17 @@ def test_masks_find_their_photos(folder, capsys):
   assert len(PhotoFolder(folder, split, 16)) >= 2
 
 
+@pytest.mark.parametrize(
+  "mask", ["a_mask", "a-matte", "a.jpg", "a_3_mask", "a_mask_3", "A", "mask_a"]
+)
+def test_masks_as_tools_name_them(folder, mask):
+  (folder / "masks/d.png").rename(folder / f"masks/{mask}.png")
+  (folder / "images/d.jpg").unlink()
+  prepare(folder)
+  pairs = {row["mask"]: row["image"] for row in manifest(folder)}
+  assert pairs[f"masks/{mask}.png"] == "images/a.jpg"
+
+
 def test_an_existing_manifest_keeps_its_columns(folder):
   (folder / "manifest.csv").write_text(
     'image,mask,source,terms\nimages/d.jpg,masks/d.png,mine,"free, all"\n'

@@ -1,0 +1,67 @@
+"""Files of a folder as people have them: linked, hidden, not to be read."""
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Iterable
+
+
+@dataclasses.dataclass
+class Listing:
+  """What was found in a folder, in depth; all sorted by path.
+
+  files: regular files, and links to such.
+  hidden: those of them whose names begin with a dot, apart from `files`.
+  problems: sentences on what could not be looked at.
+  """
+
+  files: list[pathlib.Path] = dataclasses.field(default_factory=list)
+  hidden: list[pathlib.Path] = dataclasses.field(default_factory=list)
+  problems: list[str] = dataclasses.field(default_factory=list)
+
+
+def files_in(
+  folder: pathlib.Path, without: Iterable[pathlib.Path] = ()
+) -> Listing:
+  """Every file of a folder, in depth.
+
+  Linked folders are entered, but for those that hold themselves. Hidden folders
+  are not, nor what macOS keeps beside every file (._NAME).
+
+  Args:
+    folder: paths are given as this one is.
+    without: folders that are left out, under whatever name they are met.
+  """
+  listing = Listing()
+  closed = {os.path.realpath(path) for path in without}
+  _walk(folder, closed, listing)
+  listing.files.sort()
+  listing.hidden.sort()
+  return listing
+
+
+def _walk(folder: pathlib.Path, closed: set[str], listing: Listing) -> None:
+  """Adds what is in a folder; `closed` are real paths not to be entered."""
+  inner = closed | {os.path.realpath(folder)}
+  try:
+    entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+  except OSError as error:
+    listing.problems.append(
+      f"{folder} cannot be looked into ({error.strerror}); check its "
+      "permissions"
+    )
+    return
+  for entry in entries:
+    path = folder / entry.name
+    hidden = entry.name.startswith(".")
+    if entry.is_dir():
+      if not hidden and os.path.realpath(path) not in inner:
+        _walk(path, inner, listing)
+    elif entry.is_file() or not os.path.exists(path):
+      # What does not exist is a link to nothing; who reads it will say so.
+      if not hidden:
+        listing.files.append(path)
+      elif not entry.name.startswith("._"):
+        listing.hidden.append(path)
+    else:
+      listing.problems.append(f"{path} is no file; it is left out")
