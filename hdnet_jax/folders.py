@@ -3,7 +3,9 @@
 import dataclasses
 import os
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+_SHOWN = 3  # names in a note
 
 
 @dataclasses.dataclass
@@ -12,12 +14,14 @@ class Listing:
 
   files: regular files, and links to such.
   hidden: those of them whose names begin with a dot, apart from `files`.
-  problems: sentences on what could not be looked at.
+  problems: what could not be looked at, each with what is wrong with it.
   """
 
   files: list[pathlib.Path] = dataclasses.field(default_factory=list)
   hidden: list[pathlib.Path] = dataclasses.field(default_factory=list)
-  problems: list[str] = dataclasses.field(default_factory=list)
+  problems: list[tuple[pathlib.Path, str]] = dataclasses.field(
+    default_factory=list
+  )
 
 
 def files_in(
@@ -46,10 +50,8 @@ def _walk(folder: pathlib.Path, closed: set[str], listing: Listing) -> None:
   try:
     entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
   except OSError as error:
-    listing.problems.append(
-      f"{folder} cannot be looked into ({error.strerror}); check its "
-      "permissions"
-    )
+    words = f"cannot be looked into ({error.strerror}); check its permissions"
+    listing.problems.append((folder, words))
     return
   for entry in entries:
     path = folder / entry.name
@@ -64,4 +66,20 @@ def _walk(folder: pathlib.Path, closed: set[str], listing: Listing) -> None:
       elif not entry.name.startswith("._"):
         listing.hidden.append(path)
     else:
-      listing.problems.append(f"{path} is no file; it is left out")
+      listing.problems.append((path, "is no file; move it elsewhere"))
+
+
+def told(paths: Sequence[os.PathLike], what: str, words: str) -> str:
+  """A note on files: how many, and the first names.
+
+    2 masks are without a composite: a.png, b.png
+
+  Args:
+    paths: one or more.
+    what: one of them, as "mask".
+    words: what is said of them.
+  """
+  plural = "s are" if len(paths) > 1 else " is"
+  names = ", ".join(map(os.fspath, paths[:_SHOWN]))
+  more = f" and {len(paths) - _SHOWN:,} more" if len(paths) > _SHOWN else ""
+  return f"{len(paths):,} {what}{plural} {words}: {names}{more}"

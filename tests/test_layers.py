@@ -10,7 +10,7 @@ PACKAGE = pathlib.Path(__file__).parents[1] / "hdnet_jax"
 
 # Every part of the package, in order: it may import the parts that it names,
 # which stand above it, and these libraries. A part is a module, or a folder.
-BASE = ("errors", "config", "files", "folders")
+BASE = ("errors", "config", "files", "folders", "image_formats")
 DEVICE = ("losses", "metrics", "images", "recolor")
 PARTS = {
   "__init__": ((), ()),
@@ -20,6 +20,7 @@ PARTS = {
   "config": (("errors", "settings"), ("ml_collections",)),
   "files": ((), ()),
   "folders": ((), ()),
+  "image_formats": ((), ("PIL", "pillow_heif")),
   "data": (
     BASE,
     (
@@ -80,9 +81,12 @@ PARTS = {
   # The training inside a function only.
   "trained": (("config", "errors", "released", "training"), ()),
   "harmonizer": (("config", "inference", "trained"), ("numpy", "PIL")),
-  "video": (("errors", "files", "inference"), ("av", "numpy", "PIL")),
+  "video": (
+    ("errors", "files", "folders", "image_formats", "inference"),
+    ("av", "numpy", "PIL"),
+  ),
   "demo": (
-    ("errors", "harmonizer", "inference"),
+    ("errors", "harmonizer", "image_formats", "inference"),
     # Starlette is Gradio's server, and its errors are Gradio's.
     ("gradio", "numpy", "PIL", "skimage", "starlette"),
   ),
@@ -165,6 +169,7 @@ OPTIONAL = {
   "onnx": (("interop/",), False),
   "av": (("video/",), False),
   "gradio": (("demo/",), False),
+  "pillow_heif": (("image_formats.py",), True),
 }
 
 

@@ -3,6 +3,7 @@
 import argparse
 import pathlib
 import shlex
+import sys
 from collections.abc import Sequence
 
 from hdnet_jax.commands.parser import add_parser
@@ -159,6 +160,8 @@ def _prepare_photos(options: argparse.Namespace) -> None:
   from hdnet_jax.data.prepare_photos import prepare_photos
 
   checked = prepare_photos(options.root, options_of(options))
+  for note in checked.notes:
+    print(note, file=sys.stderr)
   if checked.faults:
     print(f"left out: {checks.summary(checked.faults)}")
     print(f"listed in  {options.root / 'skipped.csv'}")

@@ -23,19 +23,21 @@ from hdnet_jax.data.prepare import Options
 from hdnet_jax.data.processes import bar_of, in_processes
 from hdnet_jax.errors import UserError
 from hdnet_jax.files import write_text
+from hdnet_jax.folders import files_in, told
+from hdnet_jax.image_formats import NOT_READ, format_of
 
 Row = dict[str, str]
 
 _MEASURED = ("width", "height", "foreground_fraction")
-_IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 _CHUNK = 64  # pairs
 
 
 class Checked(NamedTuple):
-  """Good rows with their measures, and what was wrong with the others."""
+  """Good rows with their measures, what was wrong with others, and notes."""
 
   rows: list[Row]
   faults: list[Fault]
+  notes: tuple[str, ...] = ()
 
 
 def prepare_photos(root: pathlib.Path, options: Options) -> Checked:
@@ -45,7 +47,7 @@ def prepare_photos(root: pathlib.Path, options: Options) -> Checked:
     UserError: where there are no photos, or, if strict, for any fault; then
       nothing is written.
   """
-  rows, faults = find_pairs(root)
+  rows, faults, notes = find_pairs(root)
   parts = [rows[i : i + _CHUNK] for i in range(0, len(rows), _CHUNK)]
   with bar_of("checking", len(rows)) as advance:
     results = in_processes(
@@ -62,10 +64,10 @@ def prepare_photos(root: pathlib.Path, options: Options) -> Checked:
   write_text(root / "manifest.csv", _text_of(good))
   if faults:
     checks.write_csv(root / "skipped.csv", faults)
-  return Checked(good, faults)
+  return Checked(good, faults, notes)
 
 
-def find_pairs(root: pathlib.Path) -> tuple[list[Row], list[Fault]]:
+def find_pairs(root: pathlib.Path) -> Checked:
   """Pairs of photo and mask, the manifest's first; files without a partner."""
   listed = read_manifest(root) if (root / "manifest.csv").is_file() else []
   rows, faults = [], []
@@ -78,19 +80,15 @@ def find_pairs(root: pathlib.Path) -> tuple[list[Row], list[Fault]]:
     known.add(pair)
     rows.append(row)
   masks_there = {mask for _, mask in known}
-  photos = _files(root / "images")
-  images: dict[str, pathlib.Path] = {}
-  for path in photos:
-    place = path.relative_to(root / "images")
-    for name in (place.with_suffix("").as_posix(), place.as_posix()):
-      images.setdefault(mask_names.key(name), path)
+  notes: list[str] = []
+  files = _files(root, "images", faults, notes)
+  photos = _Photos(root / "images", files)
   used = {image for image, _ in known}
-  for path in _files(root / "masks"):
+  for path in _files(root, "masks", faults, notes):
     mask = path.relative_to(root).as_posix()
     if mask in masks_there:
       continue
-    names = _photo_names(path.relative_to(root / "masks"))
-    image = next(filter(None, map(images.get, names)), None)
+    image = photos.of(path.relative_to(root / "masks"))
     if image is None:
       detail = "no image of its name"
       faults.append(Fault(checks.UNLISTED, mask, detail))
@@ -98,7 +96,7 @@ def find_pairs(root: pathlib.Path) -> tuple[list[Row], list[Fault]]:
     name = image.relative_to(root).as_posix()
     used.add(name)
     rows.append({"image": name, "mask": mask})
-  for path in photos:
+  for path in files:
     name = path.relative_to(root).as_posix()
     if name not in used:
       faults.append(Fault(checks.UNLISTED, name, "no mask of its name"))
@@ -107,24 +105,54 @@ def find_pairs(root: pathlib.Path) -> tuple[list[Row], list[Fault]]:
       f"{root} has no photos; put them in {root / 'images'} and their masks, "
       f"of the same names, in {root / 'masks'}"
     )
-  return rows, faults
+  return Checked(rows, faults, tuple(notes))
+
+
+class _Photos:
+  """Photos by the names that their masks have."""
+
+  def __init__(self, folder: pathlib.Path, files: list[pathlib.Path]):
+    self._exact: dict[str, pathlib.Path] = {}
+    self._alike: dict[str, pathlib.Path] = {}
+    for path in files:
+      place = path.relative_to(folder)
+      for name in (place.with_suffix("").as_posix(), place.as_posix()):
+        self._exact.setdefault(name, path)
+        self._alike.setdefault(mask_names.key(name), path)
+
+  def of(self, mask: pathlib.Path) -> pathlib.Path | None:
+    """The photo of a mask, by its path inside its folder."""
+    for name in _photo_names(mask):
+      key = mask_names.key(name)
+      if found := self._exact.get(name) or self._alike.get(key):
+        return found
+    return None
 
 
 def _photo_names(mask: pathlib.Path) -> Iterator[str]:
-  """Keys of the photos that a mask may be of, the likeliest first."""
+  """Names of the photos that a mask may be of, the likeliest first."""
   bare = mask_names.photo_key(mask.stem) or ""
   single = mask_names.without_number(mask.stem) or ""
   numbered = mask_names.without_number(bare), mask_names.photo_key(single)
   for name in filter(None, (mask.stem, single, bare, *numbered)):
-    yield mask_names.key(mask.with_name(name).as_posix())
+    yield mask.with_name(name).as_posix()
 
 
-def _files(folder: pathlib.Path) -> list[pathlib.Path]:
-  return [
-    path
-    for path in sorted(folder.rglob("*"))
-    if path.suffix.lower() in _IMAGES and not path.name.startswith(".")
+def _files(
+  root: pathlib.Path, name: str, faults: list[Fault], notes: list[str]
+) -> list[pathlib.Path]:
+  """The images of the folder `root/name`, in depth; none where it is not."""
+  folder = root / name
+  if not folder.is_dir():
+    return []
+  listing = files_in(folder)
+  faults += [
+    Fault(records.UNREADABLE, path.relative_to(root).as_posix(), words)
+    for path, words in listing.problems
   ]
+  if others := [path for path in listing.files if not format_of(path)]:
+    notes.append(told(others, "file", NOT_READ))
+  return [path for path in listing.files if format_of(path)]
 
 
 def check_pairs(

@@ -8,12 +8,16 @@ from collections.abc import Callable, Iterable, Iterator
 
 from hdnet_jax.data import mask_names
 from hdnet_jax.errors import UserError
-from hdnet_jax.folders import Listing, files_in
-from hdnet_jax.inference.opening import format_of
+from hdnet_jax.folders import Listing, files_in, told
+from hdnet_jax.image_formats import NOT_READ, format_of, written_format_of
 
-_LOSSLESS = ("PNG", "TIFF")  # of a.jpg and a.png, the one that is a mask
+_LOSSLESS = (
+  "PNG",
+  "TIFF",
+  "BMP",
+  "GIF",
+)  # of a.jpg and a.png, the one that is a mask
 _ENDS = ("_harmonized", "_compare")  # of what is made where nothing is said
-_SHOWN = 3  # names in a note
 
 Key = tuple[str, str]  # of a folder, and of a name in it
 
@@ -76,11 +80,10 @@ def plan(
     raise UserError(f"--input-dir {composites} has no composite")
   _pair(composites, files, index, output, result)
   _keep_apart(result, beside)
-  for paths, words in (
-    (index.unused(), "without a composite"),
-    (index.shared(), "for several composites"),
-  ):
-    _tell(result, paths, "mask", words)
+  if unused := index.unused():
+    result.notes.append(told(unused, "mask", "without a composite"))
+  if shared := index.shared():
+    result.notes.append(told(shared, "mask", "for several composites"))
   return result
 
 
@@ -105,9 +108,11 @@ def _images(
   folder: pathlib.Path, without: Iterable[pathlib.Path], result: Plan
 ) -> list[pathlib.Path]:
   listing: Listing = files_in(folder, without)
-  result.failures += listing.problems
-  hidden = [path for path in listing.hidden if format_of(path)]
-  _tell(result, hidden, "hidden file", "left out")
+  result.failures += [f"{path} {words}" for path, words in listing.problems]
+  if hidden := [path for path in listing.hidden if format_of(path)]:
+    result.notes.append(told(hidden, "hidden file", "left out"))
+  if others := [path for path in listing.files if not format_of(path)]:
+    result.notes.append(told(others, "file", NOT_READ))
   return [path for path in listing.files if format_of(path)]
 
 
@@ -230,7 +235,7 @@ def _pair(
       result.failures.append(f"{path} has two masks: {error}")
       continue
     if mask is not None:
-      result.pairs.append(Pair(path, mask, output / place))
+      result.pairs.append(Pair(path, mask, output / _result_name(place)))
     elif any(
       place.stem.endswith(end)
       and place.with_name(place.stem.removesuffix(end)) in stems
@@ -242,7 +247,13 @@ def _pair(
         f"{path} has no mask {place.with_suffix('')}.*; add one, named so or "
         "with _mask, or give --mask-suffix"
       )
-  _tell(result, results, "earlier result", "left out")
+  if results:
+    result.notes.append(told(results, "earlier result", "left out"))
+
+
+def _result_name(place: pathlib.Path) -> pathlib.Path:
+  """Where a composite's result goes, inside the output folder."""
+  return place if written_format_of(place) else place.with_suffix(".png")
 
 
 def _keep_apart(
@@ -261,15 +272,3 @@ def _keep_apart(
     taken |= dict.fromkeys(outputs, pair.composite)
     kept.append(pair)
   result.pairs = kept
-
-
-def _tell(
-  result: Plan, paths: list[pathlib.Path], what: str, words: str
-) -> None:
-  """A note on files, if there are any: how many, and the first names."""
-  if not paths:
-    return
-  plural = "s are" if len(paths) > 1 else " is"
-  names = ", ".join(map(str, paths[:_SHOWN]))
-  more = f" and {len(paths) - _SHOWN:,} more" if len(paths) > _SHOWN else ""
-  result.notes.append(f"{len(paths):,} {what}{plural} {words}: {names}{more}")

@@ -117,7 +117,7 @@ def harmonize_video(
     UserError: where a file cannot be read or written, and where there is not
       one mask a frame.
   """
-  notes = []
+  notes = [*masks.notes]
 
   def write(path: pathlib.Path) -> None:
     try:

@@ -143,6 +143,23 @@ def test_bad_pairs_are_left_out(folder):
   assert {(row["kind"], row["file"]) for row in rows} == planted
 
 
+def test_every_format_is_seen_and_what_is_not_read_is_told(folder, capsys):
+  with Image.open(folder / "images/d.jpg") as image:
+    image.save(folder / "images/d.gif")
+  (folder / "images/d.jpg").unlink()
+  with Image.open(folder / "masks/d.png") as image:
+    image.save(folder / "masks/d.bmp")
+  (folder / "masks/d.png").unlink()
+  (folder / "images/e.psd").touch()
+  (folder / "images/.hidden.psd").touch()
+  prepare(folder)
+  pairs = {row["mask"]: row["image"] for row in manifest(folder)}
+  assert pairs["masks/d.bmp"] == "images/d.gif"
+  error = capsys.readouterr().err
+  assert "1 file is not in a format that is read: " in error
+  assert "images/e.psd" in error
+
+
 def test_nothing_there(tmp_path, capsys):
   prepare(tmp_path, status=1)
   assert "has no photos; put them in" in capsys.readouterr().err

@@ -127,6 +127,33 @@ def test_results_inside_the_input_are_no_input(tmp_path, place):
   assert len(found.pairs) == 2
 
 
+def test_what_is_left_out_is_told(tmp_path):
+  images = fill(
+    *(tmp_path / "in", "a.jpg", "b.psd", "README", "deep/c.dng", ".d.jpg"),
+    *("._a.jpg", ".DS_Store", ".git/e.jpg"),
+  )
+  masks = fill(tmp_path / "masks", "a.png", "a.svg")
+  found = plan(images, masks, tmp_path / "out")
+  assert pairs(found, tmp_path) == {"in/a.jpg": "masks/a.png"}
+  assert found.failures == []
+  hidden, files, file = found.notes
+  assert hidden == f"1 hidden file is left out: {images}/.d.jpg"
+  assert files.startswith("3 files are not in a format that is read: ")
+  for name in ("b.psd", "README", "deep/c.dng"):
+    assert str(images / name) in files
+  assert file.startswith("1 file is not in a format that is read")
+
+
+def test_what_is_not_written_becomes_png(tmp_path):
+  names = [f"{end}.{end}" for end in ("bmp", "gif", "avif", "heic", "tif")]
+  images = fill(tmp_path / "in", *names)
+  masks = fill(tmp_path / "masks", *(f"{name[:3]}.png" for name in names))
+  fill(tmp_path / "masks", "avif.png", "heic.png")
+  found = plan(images, masks, tmp_path / "out")
+  results = [pair.output.name for pair in found.pairs]
+  assert results == ["avif.png", "bmp.png", "gif.png", "heic.png", "tif.tif"]
+
+
 def test_no_output_replaces_an_input(tmp_path):
   images = fill(tmp_path / "images", "a.png")
   masks = fill(tmp_path / "masks", "a.png")

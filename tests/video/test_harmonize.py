@@ -236,7 +236,9 @@ def test_masks_of_a_folder_in_order_of_their_numbers(tmp_path, make_clip):
     mask.save(tmp_path / f"masks/frame_{index}.png")
   (tmp_path / "masks/.hidden.png").write_bytes(b"")
   (tmp_path / "masks/notes.txt").write_text("no mask")
-  harmonize(source, tmp_path / "masks", output, quality=0)
+  (note,) = harmonize(source, tmp_path / "masks", output, quality=0)
+  assert note.startswith("1 file is not in a format that is read")
+  assert "notes.txt" in note
   changed = (samples(source) != samples(output)).any(axis=(1, 2))
   assert np.flatnonzero(changed).tolist() == [2, 9, 10]
 
@@ -249,6 +251,25 @@ def test_masks_of_a_video(tmp_path, make_clip):
   luma = (samples(output).astype(int) - samples(source))[:, :HEIGHT]
   assert not luma[::2].any()
   np.testing.assert_allclose(luma[1::2], 0.1 * 219, atol=0.51)
+
+
+def test_a_gif_is_one_mask_or_moves(tmp_path, make_clip):
+  source, output = tmp_path / "in.mp4", tmp_path / "out.mp4"
+  make_clip(source)
+  masks = [
+    Image.fromarray(np.uint8(255 * INSIDE * (index % 2)))
+    for index in range(COUNT)
+  ]
+  masks[1].save(tmp_path / "still.gif")
+  harmonize(source, tmp_path / "still.gif", output, quality=0)
+  changed = (samples(source) != samples(output)).any(axis=(1, 2))
+  assert changed.all()
+  output.unlink()
+  # A frame like the one before would be joined with it.
+  masks[0].save(tmp_path / "moves.gif", save_all=True, append_images=masks[1:])
+  harmonize(source, tmp_path / "moves.gif", output, quality=0)
+  changed = (samples(source) != samples(output)).any(axis=(1, 2))
+  assert np.flatnonzero(changed).tolist() == list(range(1, COUNT, 2))
 
 
 def test_masks_that_do_not_fit(tmp_path, make_clip, mask):
