@@ -5,6 +5,7 @@ Formats have Pillow's names; its own "HEIF" is what files named .heic hold.
 
 import functools
 import importlib.util
+import os
 import pathlib
 
 _WRITTEN = {
@@ -83,13 +84,22 @@ def format_of_contents(start: bytes) -> str | None:
   return next(found, None)
 
 
+def format_in(path: os.PathLike) -> str | None:
+  """The same of a file; None also for one that cannot be opened."""
+  try:
+    with open(path, "rb") as file:
+      return format_of_contents(file.read(START))
+  except OSError:  # who reads it tells why
+    return None
+
+
 @functools.cache
 def readable() -> tuple[str, ...]:
   """The formats that Pillow reads here, with what is installed."""
   from PIL import features
 
   formats = ["JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF"]
-  if features.check("avif"):
+  if "avif" in features.get_supported_modules():
     formats.append("AVIF")
   if importlib.util.find_spec("pillow_heif") is not None:
     import pillow_heif

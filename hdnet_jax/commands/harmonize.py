@@ -1,19 +1,15 @@
 """`hdnet harmonize`: composites made to look right, one or a folder of them."""
 
 import argparse
-import contextlib
 import dataclasses
 import pathlib
 import sys
-import tempfile
 import warnings
-from collections.abc import Iterator
 from typing import Any
 
 from hdnet_jax.commands.parser import add_parser
+from hdnet_jax.commands.streams import STREAM, add_format, output_path, source
 from hdnet_jax.errors import UserError
-
-_STREAM = "-"  # standard input or output
 
 
 def add(commands) -> None:
@@ -30,7 +26,7 @@ def add(commands) -> None:
   hdnet harmonize composite.jpg mask.png -o out.png --weights runs/quickstart
   hdnet harmonize composite.png mask.png -o out.png --strength 0.7 --compare
   hdnet harmonize --input-dir composites --mask-dir masks --output-dir out
-  hdnet harmonize --input-dir both --mask-suffix _matte --output-dir out
+  hdnet harmonize --input-dir both --output-dir out --format png
   curl -s URL | hdnet harmonize - mask.png -o - > out.png""",
   )
   _add_files(parser)
@@ -50,9 +46,10 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
     "-o",
     "--output",
     metavar="OUT",
-    help="image to write; its extension says the format; - for stdout (PNG) "
+    help="image to write; its extension says the format; - for stdout "
     "(default: COMPOSITE's name with _harmonized.png)",
   )
+  add_format(parser)
   for name, what in (
     ("--input-dir", "folder of composites, searched in depth"),
     (
@@ -161,22 +158,23 @@ def _harmonize(options: argparse.Namespace) -> None:
     return
   if not (options.composite and options.mask):
     raise UserError("give COMPOSITE and MASK; --help has examples")
-  if options.composite == options.mask == _STREAM:
+  if options.composite == options.mask == STREAM:
     raise UserError("only one of COMPOSITE and MASK can be stdin")
-  with _output(options.output or _beside(options.composite)) as path:
-    task = _Task(_source(options.composite), _source(options.mask), path)
+  name = options.output or _beside(options.composite, options.format)
+  with output_path(name, options.format) as path:
+    task = _Task(source(options.composite), source(options.mask), path)
     for note in _do(task, load(options), options):
       print(note, file=sys.stderr)
     if not options.output:
       print(path)
 
 
-def _beside(composite: str) -> str:
+def _beside(composite: str, format: str | None) -> str:
   """Where the result goes if nothing is said: no name is lost."""
-  if composite == _STREAM:
+  if composite == STREAM:
     raise UserError("give --output: stdin has no name to derive one from")
   path = pathlib.Path(composite)
-  return str(path.with_name(f"{path.stem}_harmonized.png"))
+  return str(path.with_name(f"{path.stem}_harmonized.{format or 'png'}"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,23 +184,6 @@ class _Task:
   composite: str | pathlib.Path | bytes
   mask: str | pathlib.Path | bytes
   output: pathlib.Path
-
-
-def _source(name: str) -> str | bytes:
-  return sys.stdin.buffer.read() if name == _STREAM else name
-
-
-@contextlib.contextmanager
-def _output(name: str) -> Iterator[pathlib.Path]:
-  """The path to write to; for stdout a temporary one, which is then sent."""
-  if name != _STREAM:
-    yield pathlib.Path(name)
-    return
-  with tempfile.TemporaryDirectory() as folder:
-    path = pathlib.Path(folder) / "out.png"
-    yield path
-    sys.stdout.buffer.write(path.read_bytes())
-    sys.stdout.buffer.flush()
 
 
 def load(options: argparse.Namespace):
@@ -284,6 +265,7 @@ def _harmonize_folder(options: argparse.Namespace) -> None:
     *(options.input_dir, options.mask_dir, options.output_dir),
     options.mask_suffix,
     _comparison if options.compare else None,
+    f".{options.format}" if options.format else None,
   )
   failures = work.failures
   for note in work.notes:

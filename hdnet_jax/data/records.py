@@ -164,9 +164,6 @@ def _is_cut_off(path: pathlib.Path) -> bool:
 def _words(error: Exception, path: pathlib.Path) -> str:
   """The error in a line, without the path that stands beside it."""
   if isinstance(error, UnidentifiedImageError):
-    with path.open("rb") as file:
-      start = file.read(image_formats.START)
-    found = image_formats.format_of_contents(start)
-    return image_formats.remedy(found) or "not an image"
+    return image_formats.remedy(image_formats.format_in(path)) or "not an image"
   words = " ".join(str(error).replace(str(path), "it").split())
   return words or type(error).__name__

@@ -17,7 +17,7 @@ from PIL import Image
 
 from hdnet_jax.errors import UserError
 from hdnet_jax.harmonizer import Harmonizer, MaskWarning
-from hdnet_jax.image_formats import START, format_of_contents, suffix_of
+from hdnet_jax.image_formats import format_in, suffix_of
 from hdnet_jax.inference import compose
 from hdnet_jax.inference.arrays import to_bytes
 from hdnet_jax.inference.files import Picture, read_picture, write_picture
@@ -235,9 +235,7 @@ def _shown(picture: Picture) -> Image.Image:
 def _result_name(photo: pathlib.Path) -> str:
   """NAME-harmonized, with the extension of what the photo's contents are, or
   .png where that is not written."""
-  with photo.open("rb") as file:
-    format = format_of_contents(file.read(START))
-  return f"{photo.stem}-harmonized{suffix_of(format)}"
+  return f"{photo.stem}-harmonized{suffix_of(format_in(photo))}"
 
 
 def _on_the_page(report: str) -> str:

@@ -168,7 +168,7 @@ def check_output(
     )
   if not 1 <= quality <= 100:
     raise UserError(f"quality is {quality}; give one from 1 to 100")
-  if picture.alpha is not None and format == "JPEG":
+  if encode.has_alpha(picture) and format == "JPEG":
     raise UserError(
       f"{picture.name} has an alpha channel, which {path} cannot hold; write "
       "PNG, WebP or TIFF"

@@ -1,25 +1,22 @@
 """Folders of composites: which file is whose mask, and what comes of it."""
 
-import collections
 import dataclasses
 import os
 import pathlib
 from collections.abc import Callable, Iterable, Iterator
 
-from hdnet_jax.data import mask_names
 from hdnet_jax.errors import UserError
 from hdnet_jax.folders import Listing, files_in, told
-from hdnet_jax.image_formats import NOT_READ, format_of, written_format_of
+from hdnet_jax.image_formats import (
+  NOT_READ,
+  format_in,
+  format_of,
+  suffix_of,
+  written_format_of,
+)
+from hdnet_jax.inference.mask_files import Masks, told_apart
 
-_LOSSLESS = (
-  "PNG",
-  "TIFF",
-  "BMP",
-  "GIF",
-)  # of a.jpg and a.png, the one that is a mask
 _ENDS = ("_harmonized", "_compare")  # of what is made where nothing is said
-
-Key = tuple[str, str]  # of a folder, and of a name in it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +43,7 @@ def plan(
   output: pathlib.Path,
   mask_suffix: str | None = None,
   beside: Callable[[pathlib.Path], pathlib.Path] | None = None,
+  suffix: str | None = None,
 ) -> Plan:
   """Finds the pairs of folders; what lies in `output` is never an input.
 
@@ -54,9 +52,12 @@ def plan(
     masks: the folder of their masks, named as `mask_names` says, in folders of
       the same names; a file, which is the mask of all; or None for masks beside
       the composites.
-    output: the folder of the results, which have the composites' names.
+    output: the folder of the results, which have the composites' names, but
+      for the extension where it would not be that of their format.
     mask_suffix: the end of the masks' names, with or without an extension.
     beside: of a result, another file that is written, too.
+    suffix: the results' extension; by default that of the composite's format,
+      as its contents are, and .png where that is not written.
 
   Raises:
     UserError: where a folder is missing, has no image, or is the output.
@@ -69,16 +70,19 @@ def plan(
   others = [] if masks is None else [masks]
   images = _images(composites, [output, *([] if together else others)], result)
   if masks and masks.is_file():
-    files = [path for path in images if not path.samefile(masks)]
-    index = _Masks.of_all(masks)
+    itself = os.path.realpath(masks)
+    files = [path for path in images if os.path.realpath(path) != itself]
+    index = Masks.of_all(masks)
   elif together:
-    files, index = _told_apart(composites, images, mask_suffix)
+    files, index = told_apart(composites, images, mask_suffix)
   else:
     found = _images(masks, [output, composites], result)
-    files, index = images, _Masks(masks, found, mask_suffix)
+    files, index = images, Masks(masks, found, mask_suffix)
   if not files:
     raise UserError(f"--input-dir {composites} has no composite")
-  _pair(composites, files, index, output, result)
+  for path, mask in _paired(composites, files, index, result):
+    name = _result_name(path, suffix).relative_to(composites)
+    result.pairs.append(Pair(path, mask, output / name))
   _keep_apart(result, beside)
   if unused := index.unused():
     result.notes.append(told(unused, "mask", "without a composite"))
@@ -116,144 +120,44 @@ def _images(
   return [path for path in listing.files if format_of(path)]
 
 
-def _told_apart(
-  root: pathlib.Path, images: list[pathlib.Path], suffix: str | None
-) -> tuple[list[pathlib.Path], "_Masks"]:
-  """Composites and masks of one folder."""
-  marked = [
-    path
-    for path in images
-    if mask_names.photo_key(path.stem, suffix) is not None
-  ]
-  marks = _Masks(root, marked, suffix)
-  if suffix is not None:
-    return sorted(set(images) - set(marked)), marks
-  names = {_key(root, path, path.name): path for path in images}
-  beside: dict[Key, list[pathlib.Path]] = collections.defaultdict(list)
-  masks = set(marked)
-  for path in images:
-    if path in masks:
-      continue
-    key = _key(root, path, path.stem)
-    if key in names:  # a.jpg.png beside a.jpg
-      masks.add(path)
-    elif key not in marks.marked:
-      beside[key].append(path)
-  for paths in beside.values():
-    lossless = [path for path in paths if format_of(path) in _LOSSLESS]
-    if len(paths) == 2 and len(lossless) == 1:  # a.png beside a.jpg
-      masks.update(lossless)
-  files = [path for path in images if path not in masks]
-  return files, _Masks(root, sorted(masks), suffix)
-
-
-class _Masks:
-  """Masks by the names of the composites that they are for."""
-
-  def __init__(
-    self, root: pathlib.Path, files: list[pathlib.Path], suffix: str | None
-  ):
-    self._files = files
-    self._used: collections.Counter[pathlib.Path] = collections.Counter()
-    self._plain: dict[Key, list[pathlib.Path]] = collections.defaultdict(list)
-    self.marked: dict[Key, list[pathlib.Path]] = collections.defaultdict(list)
-    self._all: pathlib.Path | None = None
-    for path in files:
-      if suffix is None:
-        self._plain[_key(root, path, path.stem)].append(path)
-      name = mask_names.photo_key(path.stem, suffix)
-      if name is not None:
-        self.marked[_key(root, path, name)].append(path)
-
-  @classmethod
-  def of_all(cls, file: pathlib.Path) -> "_Masks":
-    """One mask for whatever there is."""
-    masks = cls(file.parent, [], None)
-    masks._all = file
-    return masks
-
-  def of(self, place: pathlib.Path) -> pathlib.Path | None:
-    """The mask of a composite, by its path inside its folder.
-
-    Raises:
-      UserError: where there are several.
-    """
-    if self._all:
-      return self._all
-    for found in self._found(place):
-      # Names that are spelled alike count before others of the same key.
-      alike = [path for path in found if path.stem.startswith(place.stem)]
-      found = alike or found
-      if len(found) > 1:
-        raise UserError(f"{found[0]} and {found[1]} are both for it; keep one")
-      self._used[found[0]] += 1
-      return found[0]
-    return None
-
-  def _found(self, place: pathlib.Path) -> Iterator[list[pathlib.Path]]:
-    """Masks that may be meant, the likeliest first."""
-    names = place.stem, place.name, mask_names.without_number(place.stem)
-    for name in filter(None, names):
-      for index in (self._plain, self.marked):
-        if found := index.get(_key_of(place, name)):
-          yield found
-    for inner in (place, *place.parents):  # mask.png beside it, or above
-      if found := self.marked.get(_key_of(inner, "")):
-        yield found
-
-  def unused(self) -> list[pathlib.Path]:
-    return [path for path in self._files if path not in self._used]
-
-  def shared(self) -> list[pathlib.Path]:
-    return [path for path in self._files if self._used[path] > 1]
-
-
-def _key(root: pathlib.Path, path: pathlib.Path, name: str) -> Key:
-  return _key_of(path.relative_to(root), name)
-
-
-def _key_of(place: pathlib.Path, name: str) -> Key:
-  return mask_names.key(place.parent.as_posix()), mask_names.key(name)
-
-
-def _pair(
-  root: pathlib.Path,
-  files: list[pathlib.Path],
-  masks: _Masks,
-  output: pathlib.Path,
-  result: Plan,
-) -> None:
-  """Adds pairs, and failures, of composites."""
-  places = {path.relative_to(root) for path in files}
-  stems = {place.with_suffix("") for place in places}
-  results = []
-  for place in sorted(places):
-    path = root / place
+def _paired(
+  root: pathlib.Path, files: list[pathlib.Path], masks: Masks, result: Plan
+) -> Iterator[tuple[pathlib.Path, pathlib.Path]]:
+  """Composites and their masks; failures go to the result."""
+  stems = {path.with_suffix("") for path in files}
+  earlier = []
+  for path in files:
+    place = path.relative_to(root)
     try:
       mask = masks.of(place)
     except UserError as error:
       result.failures.append(f"{path} has two masks: {error}")
       continue
     if mask is not None:
-      result.pairs.append(Pair(path, mask, output / _result_name(place)))
+      yield path, mask
     elif any(
-      place.stem.endswith(end)
-      and place.with_name(place.stem.removesuffix(end)) in stems
+      path.stem.endswith(end)
+      and path.with_name(path.stem.removesuffix(end)) in stems
       for end in _ENDS
     ):
-      results.append(path)
+      earlier.append(path)
     else:
       result.failures.append(
         f"{path} has no mask {place.with_suffix('')}.*; add one, named so or "
         "with _mask, or give --mask-suffix"
       )
-  if results:
-    result.notes.append(told(results, "earlier result", "left out"))
+  if earlier:
+    result.notes.append(told(earlier, "earlier result", "left out"))
 
 
-def _result_name(place: pathlib.Path) -> pathlib.Path:
-  """Where a composite's result goes, inside the output folder."""
-  return place if written_format_of(place) else place.with_suffix(".png")
+def _result_name(path: pathlib.Path, suffix: str | None) -> pathlib.Path:
+  """A composite's path, with the extension that its result has."""
+  named = written_format_of(path)
+  if suffix is None:
+    found = format_in(path) or format_of(path)
+    return path if named == found else path.with_suffix(suffix_of(found))
+  wanted = written_format_of(pathlib.PurePath(f"x{suffix}"))
+  return path if named == wanted else path.with_suffix(suffix)
 
 
 def _keep_apart(

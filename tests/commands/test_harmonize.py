@@ -154,6 +154,56 @@ def test_streams(folder, hdnet, monkeypatch):
   assert sent.getvalue() == (folder / "b.png").read_bytes()
 
 
+@pytest.mark.parametrize("format", ["png", "jpg", "webp", "tiff"])
+def test_the_format_of_what_has_no_name(folder, hdnet, format, capsysbinary):
+  pair = folder / "images/a.png", folder / "masks/a.png"
+  save_pair(folder, "deep/b.png")
+  expected = {"jpg": "JPEG"}.get(format, format.upper())
+  hdnet(*pair, "-o", "-", "--format", format)
+  sent = io.BytesIO(capsysbinary.readouterr().out)
+  hdnet(*pair, "--format", format)
+  beside = folder / f"images/a_harmonized.{format}"
+  hdnet(
+    *("--input-dir", folder / "images", "--mask-dir", folder / "masks"),
+    *("--output-dir", folder / "out", "--format", format),
+  )
+  for source in (sent, beside, folder / f"out/deep/b.{format}"):
+    with Image.open(source) as image:
+      assert (image.format, image.size) == (expected, (WIDTH, HEIGHT))
+  hdnet(*pair, "-o", folder / "a.bmp", "--format", format, status=2)
+  assert b"leave out either" in capsysbinary.readouterr().err
+  assert not (folder / "a.bmp").exists()
+
+
+def test_a_folders_results_are_of_the_format_of_the_contents(
+  folder, hdnet, capsys
+):
+  save_pair(folder, "b.png")
+  with Image.open(folder / "images/b.png") as image:
+    clear = image.convert("RGBA")
+  clear.putpixel((0, 0), (1, 2, 3, 0))
+  clear.save(folder / "images/b.jpg", "PNG")  # RGBA that is named .jpg
+  (folder / "images/b.png").unlink()
+  flags = [
+    *("--input-dir", folder / "images", "--mask-dir", folder / "masks"),
+    *("--output-dir", folder / "out"),
+  ]
+  hdnet(*flags)
+  assert capsys.readouterr().out == "2 harmonized, 0 skipped, 0 failed\n"
+  with Image.open(folder / "out/b.png") as result:
+    assert (result.format, result.mode) == ("PNG", "RGBA")
+  hdnet(*flags, "--format", "jpg", status=2)
+  said = capsys.readouterr()
+  assert said.out == "1 harmonized, 0 skipped, 1 failed\n"
+  assert "has an alpha channel, which" in said.err
+  clear.putalpha(255)
+  clear.save(folder / "images/b.jpg", "PNG")
+  hdnet(*flags, "--format", "jpg")
+  said = capsys.readouterr()
+  assert said.out == "1 harmonized, 1 skipped, 0 failed\n"
+  assert "opaque everywhere, and is left out" in said.err
+
+
 def test_mistakes(folder, hdnet, capsys):
   image, mask, out = (
     str(folder / name) for name in ("images/a.png", "masks/a.png", "out.png")
@@ -210,7 +260,7 @@ def test_an_odd_mask_is_told(folder, hdnet, capsys):
   )
 
 
-def test_compose(folder, hdnet, capsys):
+def test_compose(folder, hdnet, capsys, monkeypatch):
   cutout = np.full((10, 12, 4), 90, np.uint8)
   cutout[..., 3] = 0
   cutout[2:8, 2:10, 3] = 255
@@ -223,6 +273,19 @@ def test_compose(folder, hdnet, capsys):
   changed[12:18, 22:30] = True
   np.testing.assert_array_equal(before[~changed], after[~changed])
   assert (after[changed] != 90).any()  # it is not only pasted
+  # To and from streams.
+  for place, name in enumerate(("cutout.png", "images/a.png")):
+    words = [*files[:2], "-o", "-", "--at", "20,10"]
+    words[place] = "-"
+    stdin = io.BytesIO((folder / name).read_bytes())
+    sent = io.BytesIO()
+    with monkeypatch.context() as patch:
+      patch.setattr(sys, "stdin", types.SimpleNamespace(buffer=stdin))
+      patch.setattr(sys, "stdout", types.SimpleNamespace(buffer=sent))
+      hdnet(*words, command="compose")
+    assert sent.getvalue() == out.read_bytes()
+  hdnet("-", "-", "-o", out, command="compose", status=2)
+  assert "only one of CUTOUT and PHOTO" in capsys.readouterr().err
   hdnet(*files, "--at=10", "--force", command="compose", status=2)
   assert "--at 10 is not X,Y" in capsys.readouterr().err
   hdnet(*files, "--scale", 0, "--force", command="compose", status=2)
