@@ -10,7 +10,7 @@ _SHOWN = 3  # names in a note
 
 @dataclasses.dataclass
 class Listing:
-  """What was found in a folder, in depth; all sorted by path.
+  """What was found in a folder; files are sorted by path.
 
   files: regular files, and links to such.
   hidden: those of them whose names begin with a dot, apart from `files`.
@@ -25,9 +25,11 @@ class Listing:
 
 
 def files_in(
-  folder: pathlib.Path, without: Iterable[pathlib.Path] = ()
+  folder: pathlib.Path,
+  without: Iterable[pathlib.Path] = (),
+  deep: bool = True,
 ) -> Listing:
-  """Every file of a folder, in depth.
+  """Every file of a folder.
 
   Linked folders are entered, but for those that hold themselves. Hidden folders
   are not, nor what macOS keeps beside every file (._NAME).
@@ -35,16 +37,19 @@ def files_in(
   Args:
     folder: paths are given as this one is.
     without: folders that are left out, under whatever name they are met.
+    deep: whether the folders in it are entered.
   """
   listing = Listing()
   closed = {os.path.realpath(path) for path in without}
-  _walk(folder, closed, listing)
+  _walk(folder, closed, deep, listing)
   listing.files.sort()
   listing.hidden.sort()
   return listing
 
 
-def _walk(folder: pathlib.Path, closed: set[str], listing: Listing) -> None:
+def _walk(
+  folder: pathlib.Path, closed: set[str], deep: bool, listing: Listing
+) -> None:
   """Adds what is in a folder; `closed` are real paths not to be entered."""
   inner = closed | {os.path.realpath(folder)}
   try:
@@ -56,10 +61,10 @@ def _walk(folder: pathlib.Path, closed: set[str], listing: Listing) -> None:
   for entry in entries:
     path = folder / entry.name
     hidden = entry.name.startswith(".")
-    if entry.is_dir():
-      if not hidden and os.path.realpath(path) not in inner:
-        _walk(path, inner, listing)
-    elif entry.is_file() or not os.path.exists(path):
+    if os.path.isdir(path):
+      if deep and not hidden and os.path.realpath(path) not in inner:
+        _walk(path, inner, deep, listing)
+    elif os.path.isfile(path) or not os.path.exists(path):
       # What does not exist is a link to nothing; who reads it will say so.
       if not hidden:
         listing.files.append(path)

@@ -10,7 +10,7 @@ PACKAGE = pathlib.Path(__file__).parents[1] / "hdnet_jax"
 
 # Every part of the package, in order: it may import the parts that it names,
 # which stand above it, and these libraries. A part is a module, or a folder.
-BASE = ("errors", "config", "files", "folders", "image_formats")
+BASE = ("errors", "config", "files", "folders", "image_formats", "terminal")
 DEVICE = ("losses", "metrics", "images", "recolor")
 PARTS = {
   "__init__": ((), ()),
@@ -20,6 +20,7 @@ PARTS = {
   "config": (("errors", "settings"), ("ml_collections",)),
   "files": ((), ()),
   "folders": ((), ()),
+  "terminal": ((), ()),
   "image_formats": ((), ("PIL", "pillow_heif")),
   "data": (
     BASE,
@@ -73,7 +74,10 @@ PARTS = {
       *("rich", "tensorboardX"),
     ),
   ),
-  "command_line": (("errors", "config"), ("absl", "ml_collections")),
+  "command_line": (
+    ("errors", "config", "terminal"),
+    ("absl", "ml_collections"),
+  ),
   "ablation": (
     (*BASE, "weights", "command_line", "evaluation", "training"),
     ("absl", "jax", "ml_collections"),
@@ -99,7 +103,7 @@ PARTS = {
     ),
     ("numpy", "PIL", "rich"),
   ),
-  "cli": (("errors", "commands"), ()),
+  "cli": (("errors", "terminal", "commands"), ()),
 }
 
 

@@ -2,12 +2,12 @@
 
 import argparse
 import math
-import sys
 
 from hdnet_jax.commands.harmonize import add_changes, change, load
 from hdnet_jax.commands.parser import add_parser
 from hdnet_jax.commands.streams import STREAM, add_format, output_path, source
 from hdnet_jax.errors import UserError
+from hdnet_jax.terminal import tell
 
 
 def add(commands) -> None:
@@ -79,7 +79,7 @@ def _compose(options: argparse.Namespace) -> None:
       background, pixels, path, options.quality, force=options.force
     )
   for note in (*cutout.notes, *background.notes, *notes):
-    print(note, file=sys.stderr)
+    tell(note)
 
 
 def _place(text: str) -> tuple[int, int]:

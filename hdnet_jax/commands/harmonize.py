@@ -2,14 +2,16 @@
 
 import argparse
 import dataclasses
+import os
 import pathlib
-import sys
 import warnings
 from typing import Any
 
 from hdnet_jax.commands.parser import add_parser
 from hdnet_jax.commands.streams import STREAM, add_format, output_path, source
 from hdnet_jax.errors import UserError
+from hdnet_jax.files import with_end, write_then_rename
+from hdnet_jax.terminal import line, tell
 
 
 def add(commands) -> None:
@@ -164,7 +166,7 @@ def _harmonize(options: argparse.Namespace) -> None:
   with output_path(name, options.format) as path:
     task = _Task(source(options.composite), source(options.mask), path)
     for note in _do(task, load(options), options):
-      print(note, file=sys.stderr)
+      tell(note)
     if not options.output:
       print(path)
 
@@ -173,8 +175,8 @@ def _beside(composite: str, format: str | None) -> str:
   """Where the result goes if nothing is said: no name is lost."""
   if composite == STREAM:
     raise UserError("give --output: stdin has no name to derive one from")
-  path = pathlib.Path(composite)
-  return str(path.with_name(f"{path.stem}_harmonized.{format or 'png'}"))
+  end = f"_harmonized.{format or 'png'}"
+  return str(with_end(pathlib.Path(composite), end))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -201,8 +203,8 @@ def _do(task: _Task, harmonizer, options: argparse.Namespace) -> list[str]:
   # What cannot be written is found before anything is computed.
   files.check_output(picture, task.output, options.quality, options.force)
   comparison = _comparison(task.output)
-  if options.compare and comparison.exists() and not options.force:
-    raise UserError(f"{comparison} exists; move it, or give --force")
+  if options.compare:
+    files.check_free(comparison, options.force)
   mask = masks.read_mask(
     task.mask, picture.size, options.resize_mask, options.invert_mask
   )
@@ -239,14 +241,12 @@ def change(harmonizer, pixels, mask, options: argparse.Namespace) -> Any:
 
 def _comparison(output: pathlib.Path) -> pathlib.Path:
   """Where --compare puts before beside after."""
-  return output.with_name(f"{output.stem}_compare.png")
+  return with_end(output, "_compare.png")
 
 
 def _write_comparison(before, after, path: pathlib.Path) -> None:
   import numpy as np
   from PIL import Image
-
-  from hdnet_jax.files import write_then_rename
 
   both = np.concatenate([before, after], axis=1)
   if both.dtype == np.uint16:
@@ -269,12 +269,12 @@ def _harmonize_folder(options: argparse.Namespace) -> None:
   )
   failures = work.failures
   for note in work.notes:
-    print(note, file=sys.stderr)
+    tell(note)
   harmonizer = load(options)
   # What is not skipped is made, also where a stopped run left one of two files.
   making = argparse.Namespace(**{**vars(options), "force": True})
   done = skipped = 0
-  console = Console(stderr=True, highlight=False, markup=False)
+  console = Console(stderr=True, highlight=False, markup=False, emoji=False)
   columns = (*Progress.get_default_columns(), MofNCompleteColumn())
   with Progress(*columns, console=console) as bar:
     for pair in bar.track(work.pairs, description="harmonizing"):
@@ -284,14 +284,14 @@ def _harmonize_folder(options: argparse.Namespace) -> None:
       task = _Task(pair.composite, pair.mask, pair.output)
       try:
         for note in _do(task, harmonizer, making):
-          bar.print(f"{task.composite}: {note}")
+          bar.print(line(f"{task.composite}: {note}"))
         done += 1
       except UserError as error:
         failures.append(str(error))
   for failure in failures:
-    print(f"error: {failure}", file=sys.stderr)
+    tell(f"error: {failure}")
   if skipped and not options.skip_existing:
-    print("what exists was skipped; --force replaces it", file=sys.stderr)
+    tell("what exists was skipped; --force replaces it")
   parts = [f"{done:,} harmonized", f"{skipped:,} skipped"]
   print(", ".join([*parts, f"{len(failures):,} failed"]))
   if failures:
@@ -302,6 +302,6 @@ def _is_done(output: pathlib.Path, options: argparse.Namespace) -> bool:
   """Whether an earlier run, stopped or not, made all of it."""
   if options.force and not options.skip_existing:
     return False
-  return output.exists() and (
-    not options.compare or _comparison(output).exists()
+  return os.path.exists(output) and (
+    not options.compare or os.path.exists(_comparison(output))
   )

@@ -8,6 +8,7 @@ import sys
 from hdnet_jax.commands.harmonize import add_changes
 from hdnet_jax.commands.parser import add_parser
 from hdnet_jax.errors import UserError
+from hdnet_jax.terminal import tell
 
 
 def add(commands) -> None:
@@ -106,7 +107,7 @@ def _harmonize_video(options: argparse.Namespace) -> None:
     print("stopped; nothing was written", file=sys.stderr)
     raise SystemExit(130) from None
   for note in notes:
-    print(note, file=sys.stderr)
+    tell(note)
 
 
 def _show(clip, masks, harmonizer, options: argparse.Namespace) -> list[str]:
@@ -116,7 +117,7 @@ def _show(clip, masks, harmonizer, options: argparse.Namespace) -> list[str]:
 
   from hdnet_jax.video.harmonize import harmonize_video
 
-  console = Console(stderr=True, highlight=False, markup=False)
+  console = Console(stderr=True, highlight=False, markup=False, emoji=False)
   columns = (*Progress.get_default_columns(), MofNCompleteColumn())
   with Progress(*columns, console=console) as bar:
     task = bar.add_task("harmonizing", total=clip.frames)

@@ -3,11 +3,11 @@
 import argparse
 import pathlib
 import shlex
-import sys
 from collections.abc import Sequence
 
 from hdnet_jax.commands.parser import add_parser
 from hdnet_jax.errors import UserError
+from hdnet_jax.terminal import tell
 
 
 def add(commands) -> None:
@@ -161,7 +161,7 @@ def _prepare_photos(options: argparse.Namespace) -> None:
 
   checked = prepare_photos(options.root, options_of(options))
   for note in checked.notes:
-    print(note, file=sys.stderr)
+    tell(note)
   if checked.faults:
     print(f"left out: {checks.summary(checked.faults)}")
     print(f"listed in  {options.root / 'skipped.csv'}")

@@ -150,6 +150,8 @@ def _files(
     Fault(records.UNREADABLE, path.relative_to(root).as_posix(), words)
     for path, words in listing.problems
   ]
+  if hidden := [path for path in listing.hidden if format_of(path)]:
+    notes.append(told(hidden, "hidden file", "left out"))
   if others := [path for path in listing.files if not format_of(path)]:
     notes.append(told(others, "file", NOT_READ))
   return [path for path in listing.files if format_of(path)]

@@ -178,16 +178,19 @@ def check_output(
       f"{path} cannot hold a side of {max(picture.size)} pixels "
       f"({LARGEST_SIDE[format]} at most); write PNG or TIFF"
     )
-  _check_free(path, force)
+  check_free(path, force)
 
 
-def _check_free(path: pathlib.Path, force: bool) -> None:
+def check_free(path: pathlib.Path, force: bool) -> None:
+  """Raises UserError for a folder, a file that exists, and no possible name."""
   if "\0" in str(path):
     raise UserError(f"{path} has a null character; choose another path")
   try:
     folder, exists = path.is_dir(), os.path.lexists(path)
   except OSError as error:
-    raise UserError(f"{path} cannot be written ({error.strerror})") from None
+    raise UserError(
+      f"{path} cannot be written ({error.strerror}); choose another path"
+    ) from None
   if folder:
     raise UserError(f"{path} is a folder; name a file")
   if exists and not force:

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from hdnet_jax.errors import UserError
-from hdnet_jax.folders import told
+from hdnet_jax.folders import files_in, told
 from hdnet_jax.image_formats import NAMES, NOT_READ, format_of
 from hdnet_jax.inference.masks import read_mask
 from hdnet_jax.video import colours, reading
@@ -126,11 +126,10 @@ def _is_image(path: pathlib.Path) -> bool:
 
 def _images(folder: pathlib.Path, notes: list[str]) -> list[pathlib.Path]:
   """Its images in order; frame_9 comes before frame_10."""
-  files = [
-    path
-    for path in folder.iterdir()
-    if not (path.name.startswith(".") or path.is_dir())
-  ]
+  listing = files_in(folder, deep=False)
+  files = listing.files
+  if hidden := [path for path in listing.hidden if format_of(path)]:
+    notes.append(told(hidden, "hidden file", "left out"))
   if others := sorted(path for path in files if not format_of(path)):
     notes.append(told(others, "file", NOT_READ))
   found = [path for path in files if format_of(path)]

@@ -46,9 +46,17 @@ def check_output(path: pathlib.Path, quality: int | None, force: bool) -> None:
   _, most = _QUALITIES[encoder]
   if quality is not None and not 0 <= quality <= most:
     raise UserError(f"quality is {quality} and must be 0 to {most}")
+  try:
+    path.lstat()
+  except FileNotFoundError:
+    return
+  except OSError as error:
+    raise UserError(
+      f"{path} cannot be written ({error.strerror}); choose another path"
+    ) from None
   if path.is_dir():
     raise UserError(f"{path} is a folder; name a video file")
-  if path.exists() and not force:
+  if not force:
     raise UserError(f"{path} exists; give another path, or --force")
 
 

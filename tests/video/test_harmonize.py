@@ -1,6 +1,7 @@
 """Videos harmonized: what is kept of them, and what changes."""
 
 import gc
+import os
 import pathlib
 from fractions import Fraction
 
@@ -236,7 +237,8 @@ def test_masks_of_a_folder_in_order_of_their_numbers(tmp_path, make_clip):
     mask.save(tmp_path / f"masks/frame_{index}.png")
   (tmp_path / "masks/.hidden.png").write_bytes(b"")
   (tmp_path / "masks/notes.txt").write_text("no mask")
-  (note,) = harmonize(source, tmp_path / "masks", output, quality=0)
+  hidden, note = harmonize(source, tmp_path / "masks", output, quality=0)
+  assert hidden.startswith("1 hidden file is left out: ")
   assert note.startswith("1 file is not in a format that is read")
   assert "notes.txt" in note
   changed = (samples(source) != samples(output)).any(axis=(1, 2))
@@ -251,6 +253,23 @@ def test_masks_of_a_video(tmp_path, make_clip):
   luma = (samples(output).astype(int) - samples(source))[:, :HEIGHT]
   assert not luma[::2].any()
   np.testing.assert_allclose(luma[1::2], 0.1 * 219, atol=0.51)
+
+
+@pytest.mark.parametrize(
+  "name", [b"caf\xe9", b"a" * 249, b"new\nline", b"%03d", b"http:x"]
+)
+def test_every_name_is_taken(tmp_path, make_clip, mask, name):
+  source = tmp_path / "in.mp4"
+  make_clip(source)
+  name = os.fsdecode(name)
+  video = source.rename(tmp_path / f"{name}.mp4")
+  (tmp_path / "masks").mkdir()
+  (tmp_path / "linked").symlink_to(tmp_path / "masks")
+  for index in range(COUNT):
+    (tmp_path / f"masks/{name[:240]}{index}.png").symlink_to(mask)
+  output = tmp_path / f"{name}.mkv"
+  assert harmonize(video, tmp_path / "linked", output) == []
+  assert len(frames(output)) == COUNT
 
 
 def test_a_gif_is_one_mask_or_moves(tmp_path, make_clip):
@@ -401,6 +420,7 @@ def test_outputs_that_cannot_be(tmp_path):
     ("out.mp4", 52, "quality is 52 and must be 0 to 51"),
     ("out.webm", -1, "quality is -1 and must be 0 to 63"),
     ("there.mp4", None, "exists; give another path, or --force"),
+    ("a" * 252 + ".mp4", None, "File name too long"),
   ):
     with pytest.raises(UserError, match=words):
       writing.check_output(tmp_path / name, quality, force=False)
