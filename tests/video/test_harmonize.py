@@ -51,7 +51,9 @@ def mask(tmp_path) -> pathlib.Path:
   return path
 
 
-def harmonize(source, masks, output, quality=None, watch=None, **options):
+def harmonize(
+  source, masks, output, quality=None, watch=None, chroma=None, **options
+):
   clip = reading.inspect(source)
   return harmonize_video(
     clip,
@@ -60,6 +62,7 @@ def harmonize(source, masks, output, quality=None, watch=None, **options):
     FrameHarmonizer(Brighter(), **options),
     quality,
     watch or (lambda: None),
+    chroma,
   )
 
 
@@ -194,7 +197,8 @@ def test_the_background_changes(tmp_path, make_clip, mask):
 def test_strength_0_is_a_copy(tmp_path, make_clip, mask, pixels):
   source, output = tmp_path / "in.mp4", tmp_path / "out.mp4"
   make_clip(source, pixels=pixels)
-  harmonize(source, mask, output, strength=0)
+  notes = harmonize(source, mask, output, strength=0, chroma="source")
+  assert len(notes) == 1  # that nothing is changed
   before, after = samples(source).astype(float), samples(output).astype(float)
   assert tags(output) == tags(source)
   peak = 1023 if pixels.endswith("10le") else 255
@@ -212,13 +216,74 @@ def test_odd_sizes(tmp_path, make_clip, name, pixels):
   source, output = tmp_path / "in.webm", tmp_path / name
   make_clip(source, size=(65, 49), codec="libvpx-vp9")
   Image.new("L", (65, 49), 255).save(tmp_path / "mask.png")
-  notes = harmonize(source, tmp_path / "mask.png", output)
+  notes = harmonize(source, tmp_path / "mask.png", output, chroma="source")
   assert tags(output)[:3] == (pixels, 65, 49)
   assert bool(notes) == (pixels == "yuv444p")  # what is not kept is told
   # In time units of MP4's own.
   np.testing.assert_allclose(
     [float(time) for time in times(output)], np.arange(COUNT) / 25, atol=1e-9
   )
+
+
+@pytest.mark.parametrize(
+  ("name", "codec", "pixels", "range"),
+  [
+    ("out.mp4", "libx264", "yuv444p", 1),
+    ("out.m4v", "libx264", "yuv422p", 1),
+    ("out.mov", "libx264", "yuv422p10le", 1),
+    ("out.mp4", "libx264", "yuv420p10le", 1),
+    ("out.mp4", "libx264", "yuv444p", 2),
+    ("out.mp4", "ffv1", "bgr0", 2),
+    ("out.mp4", "ffv1", "gray", 1),
+  ],
+)
+def test_every_player_shows_an_mp4(
+  tmp_path, make_clip, mask, name, codec, pixels, range
+):
+  source, output = tmp_path / "in.mkv", tmp_path / name
+  options = {} if codec == "ffv1" else {"crf": "10"}
+  make_clip(
+    source, codec=codec, pixels=pixels, color_range=range, options=options
+  )
+  note, _ = harmonize(source, mask, output, quality=4, strength=0)
+  assert note.endswith("--chroma source keeps them.")
+  with av.open(str(output)) as video:
+    stream = video.streams.video[0]
+    assert stream.pix_fmt in ("yuv420p", "yuvj420p")
+    assert stream.profile == "High"
+  before, after = (
+    np.stack([frame.to_ndarray(format="rgb24") for frame in frames(path)])
+    for path in (source, output)
+  )
+  # Colours and their range are as they were: in another the slope is 0.86.
+  before, after = before.astype(float), after.astype(float)
+  assert np.abs((after - before).mean(axis=(0, 1, 2))).max() < 2
+  slope, _ = np.polyfit(before.ravel(), after.ravel(), 1)
+  assert slope == pytest.approx(1, abs=0.04)
+
+
+@pytest.mark.parametrize("turn", [0, 90])
+def test_odd_sides_of_an_mp4_get_a_pixel(tmp_path, make_clip, turn):
+  source, output = tmp_path / "in.mp4", tmp_path / "out.mp4"
+  size = (65, 49)
+  make_clip(source, size=size, pixels="yuv444p", turn=turn)
+  mask = np.zeros(size if turn else size[::-1], np.uint8)
+  mask[20:, 20:] = 255
+  Image.fromarray(mask).save(tmp_path / "mask.png")
+  notes = harmonize(source, tmp_path / "mask.png", output, quality=0)
+  assert any("66x50, where the input's are 65x49" in note for note in notes)
+  assert tags(output)[:3] == ("yuv420p", 66, 50)
+  before = np.stack([frame.to_ndarray()[0] for frame in frames(source)])
+  after = samples(output)[:, :50].astype(int)
+  before, after = before.astype(int), after.astype(int)
+  np.testing.assert_array_equal(after[:, :, 65], after[:, :, 64])
+  np.testing.assert_array_equal(after[:, 49], after[:, 48])
+  shown = np.rot90(mask, -1) if turn else mask
+  change = after[:, :49, :65] - before
+  assert not change[:, shown == 0].any()
+  near = np.abs(change[:, shown > 0] - 0.1 * 219) < 1
+  assert near.mean() > 0.99  # but for colours that are white after it
+  assert frames(output)[0].rotation == frames(source)[0].rotation
 
 
 def test_10_bits_where_the_encoder_has_none(tmp_path, make_clip, mask):
