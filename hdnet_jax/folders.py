@@ -70,7 +70,7 @@ def _walk(
         listing.files.append(path)
       elif not entry.name.startswith("._"):
         listing.hidden.append(path)
-    else:
+    elif not hidden:
       listing.problems.append((path, "is no file; move it elsewhere"))
 
 

@@ -163,10 +163,25 @@ def _result_name(path: pathlib.Path, suffix: str | None) -> pathlib.Path:
 def _keep_apart(
   result: Plan, beside: Callable[[pathlib.Path], pathlib.Path] | None
 ) -> None:
-  """No two composites become one file: the second is a failure."""
+  """Makes failures of all that would be written over inputs, or other results.
+
+  Args:
+    beside: as of `plan`.
+  """
+  inputs = {
+    os.path.realpath(path)
+    for pair in result.pairs
+    for path in (pair.composite, pair.mask)
+  }
   taken: dict[pathlib.Path, pathlib.Path] = {}
   kept = []
   for pair in result.pairs:
+    if os.path.realpath(pair.output) in inputs:
+      result.failures.append(
+        f"{pair.output}, of {pair.composite}, is an input; choose another "
+        "--output-dir"
+      )
+      continue
     outputs = [pair.output, *([beside(pair.output)] if beside else [])]
     if rival := next(filter(None, map(taken.get, outputs)), None):
       result.failures.append(

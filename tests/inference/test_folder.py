@@ -166,6 +166,21 @@ def test_no_output_replaces_an_input(tmp_path):
     plan(fill(tmp_path / "none", "notes.txt"), masks, tmp_path / "out")
 
 
+def test_no_output_is_an_input_under_another_name(tmp_path):
+  images = fill(tmp_path / "in", "a.png", "masks/b.png", "more/c.png")
+  masks = fill(tmp_path / "masks", "a.png", "masks/b.png", "more/c.png")
+  fill(tmp_path / "masks", "b.png")
+  (tmp_path / "more").symlink_to(images / "more")
+  (tmp_path / "masks/masks/b.png").unlink()
+  (tmp_path / "masks/masks/b.png").symlink_to(tmp_path / "masks/b.png")
+  found = plan(images, masks, tmp_path)
+  assert [pair.composite.name for pair in found.pairs] == ["a.png"]
+  assert [line.split(",")[0] for line in found.failures] == [
+    str(tmp_path / "masks/b.png"),
+    str(tmp_path / "more/c.png"),
+  ]
+
+
 def test_two_composites_never_become_one_file(tmp_path):
   images = fill(tmp_path / "in", "a.png", "a_compare.png")
   masks = fill(tmp_path / "masks", "a.png", "a_compare.png")
