@@ -21,6 +21,7 @@ from hdnet_jax.commands import (
   show_examples,
 )
 from hdnet_jax.errors import UserError
+from hdnet_jax.terminal import prepare_stdout, tell
 
 COMMANDS = (
   *(harmonize, compose, harmonize_video, demo),
@@ -31,26 +32,29 @@ COMMANDS = (
 
 def main(arguments: Sequence[str] | None = None) -> None:
   """Runs `hdnet`; a user's mistake becomes one line and status 1, or 2."""
+  prepare_stdout()
   logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax says much
   parser = make_parser()
   options = parser.parse_args(arguments)
   try:
     options.run(options)
   except UserError as error:
-    print(f"error: {error}", file=sys.stderr)
+    tell(f"error: {error}")
     raise SystemExit(getattr(options, "failure", 1)) from None
   except KeyboardInterrupt:
     print("stopped; the same command continues", file=sys.stderr)
     raise SystemExit(130) from None
   except OSError as error:
-    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+      tell(
+        f"error: the disk is full ({error}); make room, then the same command "
+        "continues"
+      )
+    elif error.errno == errno.ENAMETOOLONG:
+      tell(f"error: {error.filename} is too long a name; choose a shorter one")
+    else:
       raise
-    print(
-      f"error: the disk is full ({error}); make room, then the same command "
-      "continues",
-      file=sys.stderr,
-    )
-    raise SystemExit(1) from None
+    raise SystemExit(getattr(options, "failure", 1)) from None
 
 
 def make_parser() -> argparse.ArgumentParser:

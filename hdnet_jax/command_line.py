@@ -13,6 +13,7 @@ from ml_collections import config_flags
 
 from hdnet_jax.config import Config
 from hdnet_jax.errors import UserError
+from hdnet_jax.terminal import prepare_stdout, tell
 
 CONFIG = config_flags.DEFINE_config_file(
   "config",
@@ -128,6 +129,7 @@ def say_unknown(error: Exception) -> str:
 
 def _call(main: Callable[[], None], argv: Sequence[str]) -> None:
   _quiet_libraries()
+  prepare_stdout()
   if len(argv) > 1:
     _stop(f"unexpected argument {argv[1]!r}; settings are --config.NAME=VALUE")
   try:
@@ -147,5 +149,5 @@ def _quiet_libraries() -> None:
 
 
 def _stop(message: str) -> None:
-  print(f"error: {message}", file=sys.stderr)
+  tell(f"error: {message}")
   raise SystemExit(1)

@@ -10,7 +10,7 @@ PACKAGE = pathlib.Path(__file__).parents[1] / "hdnet_jax"
 
 # Every part of the package, in order: it may import the parts that it names,
 # which stand above it, and these libraries. A part is a module, or a folder.
-BASE = ("errors", "config", "files")
+BASE = ("errors", "config", "files", "folders", "image_formats", "terminal")
 DEVICE = ("losses", "metrics", "images", "composites")
 PARTS = {
   "__init__": ((), ()),
@@ -19,6 +19,9 @@ PARTS = {
   # Inside a function only, for those who write config files.
   "config": (("errors", "settings"), ("ml_collections",)),
   "files": ((), ()),
+  "folders": ((), ()),
+  "terminal": ((), ()),
+  "image_formats": ((), ("PIL", "pillow_heif")),
   "data": (
     BASE,
     (
@@ -47,7 +50,7 @@ PARTS = {
   # No training library: using the model needs a small install.
   "inference": (
     (
-      *("errors", "config", "files", "data", "images", "model", "weights"),
+      *(*BASE, "data", "images", "model", "weights"),
       "compilation",
     ),
     ("jax", "numpy", "PIL", "scipy"),
@@ -71,7 +74,10 @@ PARTS = {
       *("rich", "tensorboardX"),
     ),
   ),
-  "command_line": (("errors", "config"), ("absl", "ml_collections")),
+  "command_line": (
+    ("errors", "config", "terminal"),
+    ("absl", "ml_collections"),
+  ),
   "ablation": (
     (*BASE, "weights", "command_line", "evaluation", "training"),
     ("absl", "jax", "ml_collections"),
@@ -79,9 +85,12 @@ PARTS = {
   # The training inside a function only.
   "trained": (("config", "errors", "released", "training"), ()),
   "harmonizer": (("config", "inference", "trained"), ("numpy", "PIL")),
-  "video": (("errors", "files", "inference"), ("av", "numpy", "PIL")),
+  "video": (
+    ("errors", "files", "folders", "image_formats", "inference"),
+    ("av", "numpy", "PIL"),
+  ),
   "demo": (
-    ("errors", "harmonizer", "inference"),
+    ("errors", "harmonizer", "image_formats", "inference"),
     # Starlette is Gradio's server, and its errors are Gradio's.
     ("gradio", "numpy", "PIL", "skimage", "starlette"),
   ),
@@ -95,7 +104,7 @@ PARTS = {
     ),
     ("numpy", "PIL", "rich"),
   ),
-  "cli": (("errors", "commands"), ()),
+  "cli": (("errors", "terminal", "commands"), ()),
 }
 
 
@@ -165,6 +174,7 @@ OPTIONAL = {
   "onnx": (("interop/",), False),
   "av": (("video/",), False),
   "gradio": (("demo/",), False),
+  "pillow_heif": (("image_formats.py",), True),
 }
 
 

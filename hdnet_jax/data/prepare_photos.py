@@ -3,6 +3,9 @@
   root/images/NAME.jpg                     a photo
   root/masks/NAME.png, NAME_1.png, ...     its objects: white is foreground
 
+or as tools name masks: NAME_mask.png, NAME_1_mask.png, NAME.jpg.png; see
+`mask_names`.
+
 Pairs are those of an existing manifest, whose further columns are kept, and
 what lies in the folders besides, matched by name.
 """
@@ -10,28 +13,31 @@ what lies in the folders besides, matched by name.
 import csv
 import io
 import pathlib
+from collections.abc import Iterator
 from typing import NamedTuple
 
-from hdnet_jax.data import checks, records
+from hdnet_jax.data import checks, mask_names, records
 from hdnet_jax.data.checks import Fault
 from hdnet_jax.data.photos import read_manifest
 from hdnet_jax.data.prepare import Options
 from hdnet_jax.data.processes import bar_of, in_processes
 from hdnet_jax.errors import UserError
 from hdnet_jax.files import write_text
+from hdnet_jax.folders import files_in, told
+from hdnet_jax.image_formats import NOT_READ, format_of
 
 Row = dict[str, str]
 
 _MEASURED = ("width", "height", "foreground_fraction")
-_IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 _CHUNK = 64  # pairs
 
 
 class Checked(NamedTuple):
-  """Good rows with their measures, and what was wrong with the others."""
+  """Good rows with their measures, what was wrong with others, and notes."""
 
   rows: list[Row]
   faults: list[Fault]
+  notes: tuple[str, ...] = ()
 
 
 def prepare_photos(root: pathlib.Path, options: Options) -> Checked:
@@ -41,7 +47,7 @@ def prepare_photos(root: pathlib.Path, options: Options) -> Checked:
     UserError: where there are no photos, or, if strict, for any fault; then
       nothing is written.
   """
-  rows, faults = find_pairs(root)
+  rows, faults, notes = find_pairs(root)
   parts = [rows[i : i + _CHUNK] for i in range(0, len(rows), _CHUNK)]
   with bar_of("checking", len(rows)) as advance:
     results = in_processes(
@@ -58,10 +64,10 @@ def prepare_photos(root: pathlib.Path, options: Options) -> Checked:
   write_text(root / "manifest.csv", _text_of(good))
   if faults:
     checks.write_csv(root / "skipped.csv", faults)
-  return Checked(good, faults)
+  return Checked(good, faults, notes)
 
 
-def find_pairs(root: pathlib.Path) -> tuple[list[Row], list[Fault]]:
+def find_pairs(root: pathlib.Path) -> Checked:
   """Pairs of photo and mask, the manifest's first; files without a partner."""
   listed = read_manifest(root) if (root / "manifest.csv").is_file() else []
   rows, faults = [], []
@@ -74,17 +80,15 @@ def find_pairs(root: pathlib.Path) -> tuple[list[Row], list[Fault]]:
     known.add(pair)
     rows.append(row)
   masks_there = {mask for _, mask in known}
-  photos = _files(root / "images")
-  images: dict[str, pathlib.Path] = {}
-  for path in photos:
-    images.setdefault(_key(path, root / "images"), path)
+  notes: list[str] = []
+  files = _files(root, "images", faults, notes)
+  photos = _Photos(root / "images", files)
   used = {image for image, _ in known}
-  for path in _files(root / "masks"):
+  for path in _files(root, "masks", faults, notes):
     mask = path.relative_to(root).as_posix()
     if mask in masks_there:
       continue
-    key = _key(path, root / "masks")
-    image = images.get(key) or images.get(key.rpartition("_")[0])
+    image = photos.of(path.relative_to(root / "masks"))
     if image is None:
       detail = "no image of its name"
       faults.append(Fault(checks.UNLISTED, mask, detail))
@@ -92,7 +96,7 @@ def find_pairs(root: pathlib.Path) -> tuple[list[Row], list[Fault]]:
     name = image.relative_to(root).as_posix()
     used.add(name)
     rows.append({"image": name, "mask": mask})
-  for path in photos:
+  for path in files:
     name = path.relative_to(root).as_posix()
     if name not in used:
       faults.append(Fault(checks.UNLISTED, name, "no mask of its name"))
@@ -101,20 +105,56 @@ def find_pairs(root: pathlib.Path) -> tuple[list[Row], list[Fault]]:
       f"{root} has no photos; put them in {root / 'images'} and their masks, "
       f"of the same names, in {root / 'masks'}"
     )
-  return rows, faults
+  return Checked(rows, faults, tuple(notes))
 
 
-def _key(path: pathlib.Path, folder: pathlib.Path) -> str:
-  """What a photo and its mask have in common: the place, but for the format."""
-  return path.relative_to(folder).with_suffix("").as_posix()
+class _Photos:
+  """Photos by the names that their masks have."""
+
+  def __init__(self, folder: pathlib.Path, files: list[pathlib.Path]):
+    self._exact: dict[str, pathlib.Path] = {}
+    self._alike: dict[str, pathlib.Path] = {}
+    for path in files:
+      place = path.relative_to(folder)
+      for name in (place.with_suffix("").as_posix(), place.as_posix()):
+        self._exact.setdefault(name, path)
+        self._alike.setdefault(mask_names.key(name), path)
+
+  def of(self, mask: pathlib.Path) -> pathlib.Path | None:
+    """The photo of a mask, by its path inside its folder."""
+    for name in _photo_names(mask):
+      key = mask_names.key(name)
+      if found := self._exact.get(name) or self._alike.get(key):
+        return found
+    return None
 
 
-def _files(folder: pathlib.Path) -> list[pathlib.Path]:
-  return [
-    path
-    for path in sorted(folder.rglob("*"))
-    if path.suffix.lower() in _IMAGES and not path.name.startswith(".")
+def _photo_names(mask: pathlib.Path) -> Iterator[str]:
+  """Names of the photos that a mask may be of, the likeliest first."""
+  bare = mask_names.photo_key(mask.stem) or ""
+  single = mask_names.without_number(mask.stem) or ""
+  numbered = mask_names.without_number(bare), mask_names.photo_key(single)
+  for name in filter(None, (mask.stem, single, bare, *numbered)):
+    yield mask.with_name(name).as_posix()
+
+
+def _files(
+  root: pathlib.Path, name: str, faults: list[Fault], notes: list[str]
+) -> list[pathlib.Path]:
+  """The images of the folder `root/name`, in depth; none where it is not."""
+  folder = root / name
+  if not folder.is_dir():
+    return []
+  listing = files_in(folder)
+  faults += [
+    Fault(records.UNREADABLE, path.relative_to(root).as_posix(), words)
+    for path, words in listing.problems
   ]
+  if hidden := [path for path in listing.hidden if format_of(path)]:
+    notes.append(told(hidden, "hidden file", "left out"))
+  if others := [path for path in listing.files if not format_of(path)]:
+    notes.append(told(others, "file", NOT_READ))
+  return [path for path in listing.files if format_of(path)]
 
 
 def check_pairs(

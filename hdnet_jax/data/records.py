@@ -20,6 +20,7 @@ from typing import Protocol
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from hdnet_jax import image_formats
 from hdnet_jax.errors import UserError
 
 Example = dict[str, np.ndarray]
@@ -105,6 +106,7 @@ def open_image(path: pathlib.Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
     BadImage: for what is missing, no image, cut off, or of more than
       `max_pixels` pixels, which is found before they are decoded.
   """
+  image_formats.readable()  # registers readers that Pillow has not itself
   try:
     with Image.open(path) as image:
       if image.width * image.height > max_pixels:
@@ -162,6 +164,6 @@ def _is_cut_off(path: pathlib.Path) -> bool:
 def _words(error: Exception, path: pathlib.Path) -> str:
   """The error in a line, without the path that stands beside it."""
   if isinstance(error, UnidentifiedImageError):
-    return "not an image"
+    return image_formats.remedy(image_formats.format_in(path)) or "not an image"
   words = " ".join(str(error).replace(str(path), "it").split())
   return words or type(error).__name__
