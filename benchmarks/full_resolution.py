@@ -26,14 +26,14 @@ import numpy as np
 from PIL import Image, ImageDraw
 from skimage import data
 
+from hdnet_jax.composites import Layers, make_composites
+from hdnet_jax.config import only
 from hdnet_jax.data.photos import EmbeddedPhotos, segment_masks
 from hdnet_jax.data.records import resize_image
 from hdnet_jax.inference import guided
 from hdnet_jax.inference.files import read_picture
 from hdnet_jax.inference.harmonizer import SizedNetwork, reduced
 from hdnet_jax.inference.masks import read_mask
-from hdnet_jax.composites import Layers, make_composites
-from hdnet_jax.config import only
 from hdnet_jax.trained import find
 
 COLUMNS = ("composite", "small", "guided", "upsampled")
@@ -116,9 +116,9 @@ def recolor(items, seed: int) -> list[np.ndarray]:
 
   config = only("covariance", least_amount=0.4)
   make = jax.jit(
-    lambda keys, layers, donors: make_composites(
-      keys, layers, config, donors=donors
-    ).composite
+    lambda keys, layers, donors: (
+      make_composites(keys, layers, config, donors=donors).composite
+    )
   )
   composites = []
   for index, (_, real, mask) in enumerate(items):

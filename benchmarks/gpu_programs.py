@@ -72,6 +72,7 @@ class JaxLibrary:
 
     from hdnet_jax import sharding
     from hdnet_jax.config import Config, DataConfig
+
     config = Config(
       batch_size=case.batch,
       model=self._model(case),

@@ -79,6 +79,10 @@ def only(change: str, **others: Any) -> CompositesConfig:
   )
 
 
+# By a change that training does not use; half of the moved edges are hard.
+UNSEEN = only("distribution", moved=0.5, hard=0.5)
+
+
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
   """Where examples come from. Splits never share a photo."""
@@ -91,10 +95,8 @@ class DataConfig:
   validation_split: str = "validation"  # chooses the best checkpoint
   test_split: str = "test"  # what the final table is about
   composites: CompositesConfig = CompositesConfig()  # that photos are made into
-  # Those of validation and test: by a change that training does not use.
-  evaluation_composites: CompositesConfig = only(
-    "distribution", moved=0.5, hard=0.5
-  )
+  # Those of validation and test.
+  evaluation_composites: CompositesConfig = UNSEEN
   flip: bool = False  # half of the training examples, left to right
   # The least share of a training example's area that a random crop keeps; the
   # crop is resized to image_size. 1 is no crop.

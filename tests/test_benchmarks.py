@@ -12,9 +12,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hdnet_jax import weights
-from hdnet_jax.config import ModelConfig
-from hdnet_jax.data.photos import split_of
 from hdnet_jax.model import plain_convolution
 from hdnet_jax.model.hdnet import HDNet
 

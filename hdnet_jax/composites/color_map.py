@@ -11,9 +11,7 @@ from hdnet_jax.errors import UserError
 Map = UInt8[Array, "n n n 3"]
 
 
-def apply_map(
-  table: Map, photo: Float[Array, "*s 3"]
-) -> Float[Array, "*s 3"]:
+def apply_map(table: Map, photo: Float[Array, "*s 3"]) -> Float[Array, "*s 3"]:
   """Look every pixel up, between entries by trilinear interpolation.
 
   Args:

@@ -1,5 +1,6 @@
 """Composites of layers: a truth, and an object that does not fit into it."""
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -161,11 +162,7 @@ def _changed(
     return lambda key: truth.object + amount * (change(key) - truth.object)
 
   def transferred(transfer):
-    return blended(
-      lambda key: transfer(
-        key, truth.object, truth.alpha, *donor
-      )
-    )
+    return blended(lambda key: transfer(key, truth.object, truth.alpha, *donor))
 
   def mapped(key):
     number = jax.random.randint(key, (), 0, color_maps.shape[0])
@@ -197,13 +194,16 @@ def _one_of(
   )
   # A key each, for under vmap all of them are made; as numbers, since vmap
   # copies what goes into a switch, which JAX takes for another use of a key.
+  numbers = [jax.random.key_data(key) for key in keys]
   branches = [
-    lambda number=jax.random.key_data(key), make=makers[name]: make(
-      jax.random.wrap_key_data(number)
-    )
-    for key, name in zip(keys, used, strict=True)
+    functools.partial(_make, makers[name], number)
+    for name, number in zip(used, numbers, strict=True)
   ]
   return jax.lax.switch(place, branches)
+
+
+def _make(maker: Callable, number: Array):
+  return maker(jax.random.wrap_key_data(number))
 
 
 def _over(photo: Photo, layers: Layers) -> Photo:

@@ -143,12 +143,11 @@ def _fill(values: np.ndarray, known: np.ndarray) -> np.ndarray:
 def _doubled(x: np.ndarray) -> np.ndarray:
   """Twice as large, by bilinear interpolation."""
   for axis in (0, 1):
-    before = np.concatenate(
-      [np.take(x, [0], axis), np.delete(x, -1, axis)], axis
-    )
-    after = np.concatenate([np.delete(x, 0, axis), np.take(x, [-1], axis)], axis)
-    pair = np.stack([0.75 * x + 0.25 * before, 0.75 * x + 0.25 * after], axis + 1)
+    first, last = np.take(x, [0], axis), np.take(x, [-1], axis)
+    before = np.concatenate([first, np.delete(x, -1, axis)], axis)
+    after = np.concatenate([np.delete(x, 0, axis), last], axis)
+    pair = [0.75 * x + 0.25 * before, 0.75 * x + 0.25 * after]
     shape = list(x.shape)
     shape[axis] *= 2
-    x = pair.reshape(shape)
+    x = np.stack(pair, axis + 1).reshape(shape)
   return x

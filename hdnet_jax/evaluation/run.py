@@ -10,6 +10,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from hdnet_jax import compilation, metrics
+from hdnet_jax.composites import with_composites
 from hdnet_jax.config import CompositesConfig, Config
 from hdnet_jax.data.pipeline import Reader, evaluation_batches
 from hdnet_jax.data.records import Source
@@ -17,7 +18,6 @@ from hdnet_jax.evaluation import tables, visuals
 from hdnet_jax.evaluation.protocols import PROTOCOLS, Harmonize
 from hdnet_jax.hosts import together
 from hdnet_jax.model.hdnet import HDNet, blend
-from hdnet_jax.composites import with_composites
 from hdnet_jax.sharding import gather, put_ahead, replicated, split
 
 PICTURES = 6  # rows of a grid
@@ -65,7 +65,9 @@ def make_eval_step(
   """
 
   def eval_step(params, batch):
-    batch = _with_composites(batch, config.seed, config.data.evaluation_composites)
+    batch = _with_composites(
+      batch, config.seed, config.data.evaluation_composites
+    )
     composite, real, mask = batch["composite"], batch["real"], batch["mask"]
     harmonize = method(params, batch)
     images = {

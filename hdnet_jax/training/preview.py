@@ -7,8 +7,8 @@ import numpy as np
 
 from hdnet_jax.config import Config
 from hdnet_jax.data.pipeline import Reader, open_source, training_batches
-from hdnet_jax.training.step import composites_of_step
 from hdnet_jax.training.state import random_key
+from hdnet_jax.training.step import composites_of_step
 
 
 def first_examples(config: Config) -> Iterator[dict[str, np.ndarray]]:

@@ -8,8 +8,8 @@ import optax
 from jax.sharding import Mesh
 
 from hdnet_jax import compilation
-from hdnet_jax.composites.color_map import load_maps
 from hdnet_jax.composites import with_composites
+from hdnet_jax.composites.color_map import load_maps
 from hdnet_jax.config import Config, DataConfig
 from hdnet_jax.images import halve, normalize
 from hdnet_jax.losses import foreground_loss
@@ -30,8 +30,8 @@ def make_train_step(
   """The jitted step `(state, batch) -> (state, measures)`.
 
   The state is donated. Batches are Examples of uint8, or layers, of which
-  composites are made here, from the state's key and step. Measures are scalars: `loss`,
-  the mean of Eq. 1 over the batch, and `gradient_norm`. The first
+  composites are made here, from the state's key and step. Measures are scalars:
+  `loss`, the mean of Eq. 1 over the batch, and `gradient_norm`. The first
   `half_size_steps` see the batch at half of its size.
   """
   model = make_model(config.model)

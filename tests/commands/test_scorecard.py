@@ -9,6 +9,7 @@ from hdnet_jax import weights
 from hdnet_jax.cli import main
 from hdnet_jax.config import ModelConfig
 from hdnet_jax.data.photos import split_of
+from hdnet_jax.evaluation.scorecard import PHOTOS
 from hdnet_jax.model.hdnet import HDNet
 
 SIZE = 32
@@ -45,15 +46,13 @@ def photos(tmp_path, rng):
 
 def test_a_table_and_its_numbers(network, photos, tmp_path, capsys):
   numbers = tmp_path / "card.json"
-  main(
-    ["scorecard", str(network), "--photos", str(photos), "--batch", "2"]
-    + ["--json", str(numbers)]
-  )
+  command = ["scorecard", network, "--photos", photos, "--json", numbers]
+  main([*map(str, command), "--batch", "2"])
   text = capsys.readouterr().out
   report = json.loads(numbers.read_text())
   assert report["size"] == SIZE
   moved, in_place, untouched = report["rows"]
-  for row, name in zip(report["rows"], ("moved", "in place", "untouched")):
+  for row, name in zip(report["rows"], PHOTOS, strict=True):
     assert row["row"] == name
     assert name in text
     assert row["count"] == 2

@@ -80,8 +80,7 @@ def test_edges_are_a_mixture(keys, layers):
   hard = layers._replace(alpha=np.where(layers.alpha > 0, np.uint8(255), 0))
   config = only("expert")
   soft, full = (
-    np.asarray(compiled(config)(keys, x).composite, int)
-    for x in (layers, hard)
+    np.asarray(compiled(config)(keys, x).composite, int) for x in (layers, hard)
   )
   photo = layers.background.astype(int)
   edge = np.s_[:, 3, 4:13]

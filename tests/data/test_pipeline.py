@@ -253,7 +253,9 @@ def test_an_example_alone_is_its_own_donor():
 
 def test_given_composites_need_no_donors():
   source = make_source(3, composites=True)
-  for batch in evaluation_batches(source, range(3), 2, Reader(), only("nothing")):
+  for batch in evaluation_batches(
+    source, range(3), 2, Reader(), only("nothing")
+  ):
     assert set(batch) == {"composite", "real", "mask", "index"}
 
 
