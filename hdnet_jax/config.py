@@ -103,6 +103,10 @@ class DataConfig:
   crop: float = 1.0
   threads: int = 4  # that read and decode ahead, in each worker
   workers: int = 0  # processes that read ahead; 0 is the training process
+  # "device" reads all training examples once, into the devices' memory: of each
+  # so many variants, which are augmented and placed apart.
+  cache: Literal["none", "device"] = "none"
+  cache_variants: int = 1
 
   @property
   def makes_composites(self) -> bool:
@@ -192,6 +196,7 @@ class Config:
       "keep": self.keep,
       "data.threads": self.data.threads,
       "data.crop": self.data.crop,
+      "data.cache_variants": self.data.cache_variants,
       "mesh.spatial": self.mesh.spatial,
       "hosts.timeout": self.hosts.timeout,
       "model.width": self.model.width,

@@ -66,6 +66,8 @@ OTHER = Config(
     crop=0.5,
     threads=2,
     workers=1,
+    cache="device",
+    cache_variants=3,
   ),
   optimizer=OptimizerConfig(0.5, 0.8, 0.9, (1.0, 2.0, 3.5), 0.25),
   training=TrainingConfig("root", 0.9, 2.0, "mine.safetensors"),
