@@ -1,11 +1,12 @@
-"""The recipe of the released weights `hdnet-lite`: recoloured photos.
+"""The recipe of the released weights `hdnet-lite`: composites of layers.
 
 Set --config.data.root to a folder with images/, masks/ and manifest.csv.
 
-The objects are recoloured as iHarmony4's were: by transfers of colour from
-other objects, by an expert's retouching, by the time of day, and by a light
-that differs over the object. One family, `distribution`, is left out of the
-training: the checkpoints are compared by it, on photos that are not trained on.
+Truths are photos as they are, dull as originals, or in any other light. Objects
+are retouched as by an expert, developed otherwise, or take a donor's colours,
+by little or much; two in five are moved within their photo. The transfer
+`distribution` is left out: the checkpoints are compared by it, on photos that
+are not trained on.
 """
 
 from hdnet_jax import config
@@ -16,17 +17,32 @@ def get_config():
     config.Config(
       name="release_lite",
       model=config.ModelConfig(width=8),
-      epochs=60.75,
+      epochs=50,
       data=config.DataConfig(
         source="photos",
+        composites=config.CompositesConfig(
+          moved=0.4,
+          hard=0.3,
+          jpeg=0.2,
+          nothing=0.08,
+          expert=0.22,
+          dulled=0.06,
+          light=0.34,
+          covariance=0.2,
+          reinhard=0.1,
+          least_amount=0.15,
+          strength=1.8,
+        ),
         flip=True,
-        crop=0.5,
+        crop=0.7,
       ),
       optimizer=config.OptimizerConfig(
-        learning_rate=3e-3, boundaries=(16, 40, 56), decay=0.4
+        learning_rate=3e-3, boundaries=(16, 32, 42, 47), decay=0.4
       ),
-      training=config.TrainingConfig(half_size_epochs=54, ema_decay=0.998),
-      eval_every=1000,
+      training=config.TrainingConfig(
+        loss="root", half_size_epochs=45, ema_decay=0.998
+      ),
+      eval_every=2000,
       save_every=250,
     )
   )
