@@ -18,7 +18,7 @@ PARTS = {
   "settings": (("errors",), ()),
   # Inside a function only, for those who write config files.
   "config": (("errors", "settings"), ("ml_collections",)),
-  "files": ((), ()),
+  "files": (("errors",), ()),
   "data": (
     BASE,
     (
@@ -68,7 +68,7 @@ PARTS = {
     ),
     (
       *("clu", "flax", "grain", "jax", "jaxtyping", "numpy", "optax", "orbax"),
-      *("rich", "tensorboardX"),
+      "rich",
     ),
   ),
   "command_line": (("errors", "config"), ("absl", "ml_collections")),

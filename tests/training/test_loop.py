@@ -67,22 +67,6 @@ def test_a_run_leaves_what_it_promises(config, tmp_path, caplog):
     assert checkpoints.steps() == sorted({best, 6, 7})
 
 
-def test_events_hold_scalars_and_pictures(finished):
-  from tensorboardX.proto.event_pb2 import Event
-
-  (path,) = finished.glob("events.out.tfevents.*")
-  data, place, tags = path.read_bytes(), 0, set()
-  while place < len(data):  # length, its checksum, the record, its checksum
-    length = int.from_bytes(data[place : place + 8], "little")
-    event = Event.FromString(data[place + 12 : place + 12 + length])
-    for value in event.summary.value:
-      tags.add((value.tag, value.WhichOneof("value")))
-    place += length + 16
-  assert ("train/loss", "simple_value") in tags
-  assert ("validation/psnr", "simple_value") in tags
-  assert ("validation", "image") in tags
-
-
 def test_fifty_steps_compile_once(config, tmp_path, caplog):
   config = dataclasses.replace(
     config, epochs=40.0, eval_every=20, save_every=20
