@@ -68,7 +68,7 @@ PARTS = {
     ),
     (
       *("clu", "flax", "grain", "jax", "jaxtyping", "numpy", "optax", "orbax"),
-      "rich",
+      *("PIL", "rich"),
     ),
   ),
   "command_line": (("errors", "config"), ("absl", "ml_collections")),

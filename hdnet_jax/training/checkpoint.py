@@ -12,12 +12,9 @@ reads and writes: it decides what is there, and the others get it from there.
 import concurrent.futures
 import contextlib
 import json
-import logging
-import math
 import os
 import pathlib
 import re
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,31 +23,14 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from hdnet_jax.errors import UserError
-from hdnet_jax.files import check_room, flush, patiently
+from hdnet_jax.files import check_room, patiently
 from hdnet_jax.hosts import agree, is_main, of_main
-from hdnet_jax.training.seal import Damaged, check, seal
+from hdnet_jax.training import checkpoint_folder as folder
+from hdnet_jax.training.seal import Damaged, check
 from hdnet_jax.training.state import TrainState, blank, placed, stored
 
-log = logging.getLogger(__name__)
-
-BEST_METRIC = "psnr"  # of harmonized validation images; more is better
-# Of checkpoints between evaluations.
-_UNMEASURED = {BEST_METRIC: -math.inf}
 _OVERHEAD = 2**18  # bytes of a checkpoint besides its arrays
-_METRICS = pathlib.Path("metrics", "metrics")
-# Names of what is not there yet, or no more; the last is Orbax's own.
-_WRITING, _REMOVED, _ORBAX = ".writing", ".removed", ".orbax-checkpoint-tmp"
-
-
-def newest_step(workdir: pathlib.Path) -> int:
-  """From which a run in `workdir` continues, or 0; no checkpoint is opened."""
-  return max(_steps(workdir / "checkpoints"), default=0)
-
-
-def _steps(directory: pathlib.Path) -> list[int]:
-  # While one is written, its name has more than digits.
-  names = (path.name for path in directory.glob("*"))
-  return sorted(int(name) for name in names if name.isdecimal())
+_STRUCTURE = pathlib.Path("state", "_METADATA")
 
 
 class Checkpoints:
@@ -75,30 +55,17 @@ class Checkpoints:
       if not self.directory.is_dir():
         raise UserError(f"{self.directory} does not exist; train longer")
       return
-    self.directory.mkdir(parents=True, exist_ok=True)
-    # What a killed run left half-written or half-removed.
-    for ending in (_WRITING, _REMOVED, _ORBAX):
-      for path in self.directory.glob(f"[0-9]*{ending}*"):
-        shutil.rmtree(path)
+    folder.clear(self.directory)
 
   def steps(self) -> list[int]:
-    return of_main(lambda: _steps(self.directory))
+    return of_main(lambda: folder.steps(self.directory))
 
   def path(self, step: int) -> pathlib.Path:
     return self.directory / str(step)
 
   def best(self) -> int | None:
     """The step whose validation was best; None before the first."""
-    return of_main(lambda: patiently(self._best))
-
-  def _best(self) -> int | None:
-    steps = _steps(self.directory)
-    measured = [
-      (quality, step)
-      for step in steps
-      if (quality := _quality(self.path(step))) > -math.inf
-    ]
-    return max(measured)[1] if measured else None
+    return of_main(lambda: patiently(lambda: folder.best(self.directory)))
 
   def save(
     self, state: TrainState, metrics: dict[str, float] | None = None
@@ -115,14 +82,14 @@ class Checkpoints:
     # Copies: the next step gives the state's memory away.
     values = jax.tree.map(np.array, values)
     self._saving = self._writer.submit(
-      self._write, step, values, metrics or _UNMEASURED
+      self._write, step, values, metrics or folder.UNMEASURED
     )
 
   def _write(
     self, step: int, values: dict[str, Any], metrics: dict[str, float]
   ) -> None:
     """In the writer's thread: what is under its own name is whole."""
-    temporary = self.directory / f"{step}{_WRITING}"
+    temporary = self.directory / f"{step}{folder.WRITING}"
     # Before Orbax begins, whose many tasks all cry out where one fails.
     size = sum(leaf.nbytes for leaf in jax.tree.leaves(values))
     check_room(self.directory, size + _OVERHEAD)
@@ -135,14 +102,7 @@ class Checkpoints:
         ),
         force=True,
       )
-    seal(temporary)
-    temporary.rename(self.path(step))
-    flush(self.directory)  # before older ones go
-    steps = _steps(self.directory)
-    for old in set(steps) - {*steps[-self._keep :], self._best()}:
-      removed = self.directory / f"{old}{_REMOVED}"
-      self.path(old).rename(removed)
-      shutil.rmtree(removed)
+    folder.put(temporary, step, self._keep)
 
   def restore_latest(self, like: TrainState) -> TrainState | None:
     """The newest state that is whole; damaged ones are set aside.
@@ -169,7 +129,7 @@ class Checkpoints:
           f"{damaged[newest]}); restore one from a copy, or start anew in "
           "another --workdir"
         )
-      self._set_aside(damaged)
+      folder.set_aside(self.directory, damaged)
       return step
 
     step = of_main(read)
@@ -178,7 +138,7 @@ class Checkpoints:
   def _newest(self, like: dict) -> tuple[int | None, dict, dict[int, str]]:
     """The newest whole step, its values, and what is damaged, of all."""
     found, values, damaged = None, like, {}
-    for step in reversed(_steps(self.directory)):
+    for step in reversed(folder.steps(self.directory)):
       try:
         if found is None:
           values = self._read(step, like)
@@ -200,7 +160,7 @@ class Checkpoints:
       except Damaged as error:
         raise UserError(
           f"{self.path(step)} cannot be read ({error}); evaluate another step: "
-          f"{_steps(self.directory)}"
+          f"{folder.steps(self.directory)}"
         ) from error
 
     of_main(read)
@@ -215,32 +175,20 @@ class Checkpoints:
     """
     path = self.path(step)
     sealed = check(path)
+    if not sealed:  # an earlier version's, killed before it had sealed it
+      folder.quality(path)
+      if not (path / _STRUCTURE).is_file():
+        raise Damaged(f"its {_STRUCTURE} is missing")
     try:
       with _telling_the_system(path):
         restored = self._orbax.restore(
           path, args=ocp.args.Composite(state=ocp.args.StandardRestore(like))
         )
     except Exception as error:
-      # An earlier version's, killed before it had sealed its last one.
       if sealed or not _tells_of_damage(error):
         raise
       raise Damaged(_one_line(error)) from error
     return restored["state"]
-
-  def _set_aside(self, damaged: dict[int, str]) -> None:
-    """Moves damaged checkpoints away, so that their steps can be saved."""
-    folder = self.directory.with_name("broken_checkpoints")
-    for step, why in damaged.items():
-      folder.mkdir(exist_ok=True)
-      place = folder / str(step)
-      number = 0
-      while place.exists():
-        number += 1
-        place = folder / f"{step}.{number}"
-      self.path(step).rename(place)
-      log.warning(
-        "checkpoint %d cannot be read (%s); moved to %s", step, why, place
-      )
 
   def wait(self) -> None:
     """Returns when what was saved is on disk; every process must call this.
@@ -292,7 +240,7 @@ def _checkpointer() -> ocp.Checkpointer:
     composite_options=ocp.CompositeOptions(multiprocessing_options=alone),
     state=ocp.StandardCheckpointHandler(multiprocessing_options=alone),
     metrics=ocp.JsonCheckpointHandler(
-      _METRICS.name, multiprocessing_options=alone
+      folder.METRICS.name, multiprocessing_options=alone
     ),
   )
   return ocp.Checkpointer(handler, multiprocessing_options=alone)
@@ -317,19 +265,6 @@ def _tells_of_damage(error: Exception) -> bool:
   return isinstance(error, FileNotFoundError | json.JSONDecodeError) or (
     isinstance(error, ValueError) and any(word in str(error) for word in status)
   )
-
-
-def _quality(checkpoint: pathlib.Path) -> float:
-  """Of its validation; -inf where there was none, or it is not known."""
-  path = checkpoint / _METRICS
-  try:
-    quality = float(json.loads(path.read_bytes())[BEST_METRIC])
-  except FileNotFoundError:
-    return -math.inf
-  except (KeyError, TypeError, ValueError):
-    log.warning("%s is damaged; its checkpoint is not counted as best", path)
-    return -math.inf
-  return -math.inf if math.isnan(quality) else quality
 
 
 def _one_line(error: Exception) -> str:

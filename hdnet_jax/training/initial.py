@@ -5,7 +5,7 @@ import pathlib
 from hdnet_jax import released, weights
 from hdnet_jax.config import Config
 from hdnet_jax.errors import UserError
-from hdnet_jax.training.checkpoint import newest_step
+from hdnet_jax.training.checkpoint_folder import newest_step
 
 
 def initial_params(config: Config, workdir: pathlib.Path) -> dict | None:

@@ -14,7 +14,7 @@ from hdnet_jax.config import Config, differences
 from hdnet_jax.errors import UserError
 from hdnet_jax.files import write_text
 from hdnet_jax.hosts import is_main
-from hdnet_jax.training.checkpoint import newest_step
+from hdnet_jax.training.checkpoint_folder import newest_step
 from hdnet_jax.training.plan import make_plan, replanned
 
 
