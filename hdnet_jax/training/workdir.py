@@ -12,8 +12,8 @@ import pathlib
 
 from hdnet_jax.config import Config, differences
 from hdnet_jax.errors import UserError
-from hdnet_jax.files import write_text
-from hdnet_jax.hosts import is_main
+from hdnet_jax.files import patiently, write_text
+from hdnet_jax.hosts import of_main
 from hdnet_jax.training.checkpoint_folder import newest_step
 from hdnet_jax.training.plan import make_plan, replanned
 
@@ -23,8 +23,9 @@ def read_config(workdir: pathlib.Path) -> Config | None:
   path = workdir / "config.json"
   if not path.is_file():
     return None
+  text = patiently(lambda: path.read_text(encoding="utf-8"))
   try:
-    return Config.from_dict(json.loads(path.read_text(encoding="utf-8")))
+    return Config.from_dict(json.loads(text))
   except (json.JSONDecodeError, UserError) as error:
     raise UserError(
       f"{path} is not a config of this version ({error}); use another --workdir"
@@ -36,6 +37,8 @@ def claim(
 ) -> None:
   """Makes `workdir` the folder of `config`, or confirms that it is.
 
+  The first process alone looks and writes; every process must call this.
+
   With `steps_per_epoch`, what the run has not come to may change: when it ends,
   when the rate falls, and when images of full size begin. Then config.json
   tells the new plan, and the run ends as if it had been started with it.
@@ -43,6 +46,12 @@ def claim(
   Raises:
     UserError: where another config lives there, with the differences.
   """
+  of_main(lambda: _claim(workdir, config, steps_per_epoch))
+
+
+def _claim(
+  workdir: pathlib.Path, config: Config, steps_per_epoch: float | None
+) -> None:
   if workdir.exists() and not workdir.is_dir():
     raise UserError(f"{workdir} is a file; give --workdir a folder")
   old = read_config(workdir)
@@ -75,6 +84,5 @@ def _replan(
 
 
 def _write(workdir: pathlib.Path, config: Config) -> None:
-  if is_main():
-    text = json.dumps(config.to_dict(), indent=2) + "\n"
-    write_text(workdir / "config.json", text)
+  text = json.dumps(config.to_dict(), indent=2) + "\n"
+  write_text(workdir / "config.json", text)

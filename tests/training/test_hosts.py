@@ -2,9 +2,12 @@
 
 import dataclasses
 import json
+import os
 import pathlib
 import signal
 import socket
+import subprocess
+import sys
 import time
 
 import jax
@@ -47,6 +50,85 @@ def start_two(program, config, folder: pathlib.Path, workdir: pathlib.Path):
     )
     for rank in range(2)
   ]
+
+
+RESTORE = """
+import json, pathlib, sys
+
+import jax
+
+rank, workdir = int(sys.argv[1]), pathlib.Path(sys.argv[3])
+jax.distributed.initialize(sys.argv[2], 2, rank)
+
+from hdnet_jax import files, hosts
+from hdnet_jax.config import Config, MeshConfig
+from hdnet_jax.errors import UserError
+from hdnet_jax.sharding import make_mesh
+from hdnet_jax.training import checkpoint, state
+
+config = Config.from_dict(json.loads((workdir / "config.json").read_text()))
+optimizer = state.make_optimizer(config.optimizer, 1.0)
+like = state.abstract_state(
+  lambda: state.initial_state(config, optimizer), make_mesh(MeshConfig())
+)
+
+def restore(folder):
+  with checkpoint.Checkpoints(folder) as checkpoints:
+    restored = checkpoints.restore_latest(like)
+    # What is computed with it is the same, so that both go on.
+    kernel = float(jax.jit(abs)(restored.params["x0"]["kernel"]).sum())
+    print("restored", int(restored.step), kernel, checkpoints.steps())
+
+# Where the second process reads nothing at all.
+restore(workdir if rank == 0 else workdir / "nothing")
+
+def fail(*_):
+  raise OSError(5, "Input/output error", "sha256.json")
+
+files.PAUSES = (0.0,)
+checkpoint.check = fail
+try:
+  restore(workdir)
+except UserError as error:
+  print("refused", error)
+"""
+
+
+def test_one_process_decides_what_is_restored(finished, tmp_path):
+  """Of two, one cannot read; then neither can, and both are told."""
+  (finished / "checkpoints" / "9").mkdir()  # damaged
+  script = tmp_path / "restore.py"
+  script.write_text(RESTORE)
+  with socket.socket() as free:
+    free.bind(("127.0.0.1", 0))
+    port = free.getsockname()[1]
+  processes = [
+    subprocess.Popen(
+      [sys.executable, script, f"{rank}", f"127.0.0.1:{port}", finished],
+      env={
+        **os.environ,
+        "PYTHONPATH": str(pathlib.Path(__file__).parents[2]),
+        "JAX_NUM_CPU_DEVICES": "1",
+      },
+      stdout=subprocess.PIPE,
+      stderr=subprocess.PIPE,
+      text=True,
+    )
+    for rank in range(2)
+  ]
+  told = []
+  for process in processes:
+    output, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    lines = output.splitlines()
+    told.append([x for x in lines if x.startswith(("restored", "refused"))])
+  assert told[0] == told[1]
+  restored, refused = told[0]
+  assert restored.startswith("restored 7 ")
+  assert restored.endswith(", 7]")
+  assert refused.startswith("refused sha256.json cannot be read (Input/output")
+  assert (finished / "checkpoints" / "7").is_dir()
+  assert [x.name for x in (finished / "broken_checkpoints").iterdir()] == ["9"]
 
 
 def finish_all(program, processes) -> list[str]:

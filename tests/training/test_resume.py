@@ -1,7 +1,9 @@
 """Runs that are killed, asked to stop, or find a damaged checkpoint."""
 
 import dataclasses
+import errno
 import json
+import math
 import os
 import pathlib
 import re
@@ -10,8 +12,10 @@ import signal
 
 import jax
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 
+from hdnet_jax import files
 from hdnet_jax.errors import UserError
 from hdnet_jax.sharding import make_mesh
 from hdnet_jax.training import seal
@@ -211,6 +215,65 @@ def test_older_checkpoints_are_looked_at_too(like, finished, caplog):
   with Checkpoints(finished) as checkpoints:
     assert int(checkpoints.restore_latest(like).step) == 7
   assert (finished / "broken_checkpoints" / str(oldest)).is_dir()
+
+
+def failing(monkeypatch, error: Exception, times: float = math.inf) -> list:
+  """Lets Orbax fail at reading, and nobody sleep; gives the steps it read."""
+  asked, restore = [], ocp.Checkpointer.restore
+
+  def read(self, path, *arguments, **options):
+    asked.append(int(path.name))
+    if len(asked) <= times:
+      raise error
+    return restore(self, path, *arguments, **options)
+
+  monkeypatch.setattr(ocp.Checkpointer, "restore", read)
+  monkeypatch.setattr(files, "PAUSES", (0.0, 0.0))
+  return asked
+
+
+def test_a_file_systems_passing_error_is_waited_for(
+  like, finished, monkeypatch
+):
+  asked = failing(monkeypatch, OSError(errno.ESTALE, "Stale file handle"), 2)
+  with Checkpoints(finished) as checkpoints:
+    assert int(checkpoints.restore_latest(like).step) == 7
+  assert asked == [7, 7, 7]
+  assert not (finished / "broken_checkpoints").exists()
+
+
+@pytest.mark.parametrize(
+  "error",
+  [
+    OSError(errno.EIO, "Input/output error"),
+    PermissionError(errno.EACCES, "Permission denied"),
+    # As TensorStore tells it.
+    ValueError("UNAVAILABLE: Error reading [os_error_code='5']"),
+  ],
+)
+def test_an_error_of_the_file_system_that_stays_is_said(
+  like, finished, monkeypatch, error
+):
+  asked = failing(monkeypatch, error)
+  with (
+    Checkpoints(finished) as checkpoints,
+    pytest.raises(UserError, match=r"tried 3 times; nothing was changed"),
+  ):
+    checkpoints.restore_latest(like)
+  assert asked == [7, 7, 7]
+  assert (finished / "checkpoints" / "7").is_dir()
+  assert not (finished / "broken_checkpoints").exists()
+
+
+@pytest.mark.parametrize("error", [TypeError, KeyError, ValueError])
+def test_a_defect_of_reading_sets_nothing_aside(
+  like, finished, monkeypatch, error
+):
+  asked = failing(monkeypatch, error("params"))
+  with Checkpoints(finished) as checkpoints, pytest.raises(error):
+    checkpoints.restore_latest(like)
+  assert asked == [7]
+  assert not (finished / "broken_checkpoints").exists()
 
 
 def test_half_written_checkpoint_is_ignored(config, finished):
