@@ -19,6 +19,7 @@ PARTS = {
   # Inside a function only, for those who write config files.
   "config": (("errors", "settings"), ("ml_collections",)),
   "files": (("errors",), ()),
+  "lock": (("errors",), ()),
   "data": (
     BASE,
     (
@@ -54,7 +55,16 @@ PARTS = {
   ),
   "evaluation": (
     (
-      *(*BASE, *DEVICE, "data", "compilation", "model", "sharding", "hosts"),
+      *(
+        *BASE,
+        *DEVICE,
+        "lock",
+        "data",
+        "compilation",
+        "model",
+        "sharding",
+        "hosts",
+      ),
       "inference",
     ),
     # Matplotlib inside functions only, for those who look.
@@ -63,7 +73,16 @@ PARTS = {
   "released": (("config", "errors", "weights"), ()),
   "training": (
     (
-      *(*BASE, *DEVICE, "data", "model", "sharding", "hosts", "weights"),
+      *(
+        *BASE,
+        *DEVICE,
+        "lock",
+        "data",
+        "model",
+        "sharding",
+        "hosts",
+        "weights",
+      ),
       *("compilation", "inference", "evaluation", "released"),
     ),
     (

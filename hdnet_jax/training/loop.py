@@ -85,7 +85,7 @@ def train_and_evaluate(
   weights = initial_params(config, workdir)
   steps_per_epoch = len(sources.train) / config.batch_size
 
-  with writing(workdir):
+  with writing(workdir), workdirs.held(workdir):
     workdirs.claim(workdir, config, steps_per_epoch)
     with Checkpoints(workdir, config.keep) as checkpoints:
       return _train_in(workdir, config, sources, mesh, weights, checkpoints)

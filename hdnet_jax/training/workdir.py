@@ -5,15 +5,19 @@ metrics.jsonl    a line of numbers every `log_every` steps and evaluation
 events.out.*     the same for TensorBoard, with pictures
 checkpoints/     by step
 evaluation/      the table of the end: metrics.json, per_image.csv, grid.png
+.lock            while a run writes here: its machine and process
 """
 
+import contextlib
 import json
 import pathlib
+from collections.abc import Iterator
 
 from hdnet_jax.config import Config, differences
 from hdnet_jax.errors import UserError
 from hdnet_jax.files import patiently, write_text
 from hdnet_jax.hosts import of_main
+from hdnet_jax.lock import locked
 from hdnet_jax.training.checkpoint_folder import newest_step
 from hdnet_jax.training.plan import make_plan, replanned
 
@@ -30,6 +34,25 @@ def read_config(workdir: pathlib.Path) -> Config | None:
     raise UserError(
       f"{path} is not a config of this version ({error}); use another --workdir"
     ) from None
+
+
+@contextlib.contextmanager
+def held(workdir: pathlib.Path) -> Iterator[None]:
+  """While entered, no other run writes into `workdir`, which is made.
+
+  The first process holds it for all; every process must call this.
+
+  Raises:
+    UserError: where another run has it, or it is no folder.
+  """
+  with contextlib.ExitStack() as lock:
+
+    def hold() -> None:
+      _check(workdir)
+      lock.enter_context(locked(workdir))
+
+    of_main(hold)
+    yield
 
 
 def claim(
@@ -52,8 +75,7 @@ def claim(
 def _claim(
   workdir: pathlib.Path, config: Config, steps_per_epoch: float | None
 ) -> None:
-  if workdir.exists() and not workdir.is_dir():
-    raise UserError(f"{workdir} is a file; give --workdir a folder")
+  _check(workdir)
   old = read_config(workdir)
   if old is None:
     _write(workdir, config)
@@ -71,6 +93,11 @@ def _claim(
     )
   if planned != old:
     _write(workdir, planned)
+
+
+def _check(workdir: pathlib.Path) -> None:
+  if workdir.exists() and not workdir.is_dir():
+    raise UserError(f"{workdir} is a file; give --workdir a folder")
 
 
 def _replan(
