@@ -68,7 +68,9 @@ def _jax(params, model: ModelConfig, composite, mask) -> Program:
 
   arguments = jax.device_put((params, composite, mask), jax.devices()[0])
   start = time.perf_counter()
-  compiled = jax.jit(harmonize, compiler_options=compilation.options())
+  compiled = jax.jit(
+    harmonize, compiler_options=compilation.options(jax.devices()[0].platform)
+  )
   compiled = compiled.lower(*arguments).compile()
   seconds = time.perf_counter() - start
   return Program(

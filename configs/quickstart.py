@@ -16,7 +16,9 @@ def get_config():
         # Few photos train: only their structure is to be learned.
         composites=config.CompositesConfig(as_it_is=0.1, developed=0.6),
       ),
-      optimizer=config.OptimizerConfig(learning_rate=3e-3, boundaries=(23, 28.5)),
+      optimizer=config.OptimizerConfig(
+        learning_rate=3e-3, boundaries=(23, 28.5)
+      ),
       training=config.TrainingConfig(ema_decay=0.99),
       log_every=50,
       eval_every=500,

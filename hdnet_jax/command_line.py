@@ -146,6 +146,9 @@ def _quiet_libraries() -> None:
   absl.logging.use_absl_handler()
   absl.logging.set_verbosity(absl.logging.ERROR)
   logging.getLogger("hdnet_jax").setLevel(logging.INFO)
+  # A save of Orbax's is many tasks. It raises the error of the first; asyncio
+  # tells of the others, with a traceback each, when they are forgotten.
+  logging.getLogger("asyncio").setLevel(logging.CRITICAL)
 
 
 def _stop(message: str) -> None:

@@ -12,12 +12,16 @@ _CPU = {
 
 
 @functools.cache
-def options() -> dict[str, str]:
-  """`compiler_options` of `jax.jit` for the backend that programs run on."""
-  if jax.default_backend() != "cpu":
+def options(platform: str) -> dict[str, str]:
+  """`compiler_options` of `jax.jit` for devices of a platform, such as "cpu".
+
+  Of the devices, for a CPU may be at work where there is a GPU.
+  """
+  if platform != "cpu":
     return {}
   try:
-    jax.jit(lambda x: x, compiler_options=_CPU).lower(0).compile()
+    with jax.default_device(jax.local_devices(backend="cpu")[0]):
+      jax.jit(lambda x: x, compiler_options=_CPU).lower(0).compile()
   except jax.errors.JaxRuntimeError:
     return {}  # another jaxlib, which does not know the option
   return _CPU

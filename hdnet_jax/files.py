@@ -1,13 +1,29 @@
-"""Writing files so that a reader never sees half of one, and naming them."""
+"""Files: never half of one, their names, and words for a full disk."""
 
 import contextlib
+import errno
 import os
 import pathlib
+import time
 import zlib
-from collections.abc import Callable
-from typing import IO
+from collections.abc import Callable, Iterator
+from typing import IO, TypeVar
+
+from hdnet_jax.errors import UserError
+
+T = TypeVar("T")
 
 _LONGEST = 255  # bytes of a name
+# What the file system says where there is no room, and where none may write.
+_REMEDIES = {
+  errno.ENOSPC: "make room there",
+  errno.EDQUOT: "make room there",
+  errno.EFBIG: "let files be larger there",
+  errno.EROFS: "make it writable",
+  errno.EACCES: "make it writable",
+  errno.EPERM: "make it writable",
+}
+PAUSES = (0.5, 2.0, 8.0)  # seconds between attempts to read
 
 
 def write_then_rename(
@@ -59,3 +75,81 @@ def open_text(path: pathlib.Path, mode: str = "r") -> IO[str]:
   Bytes of a name that are no text stay what they are, written and read.
   """
   return path.open(mode, newline="", encoding="utf-8", errors="surrogateescape")
+
+
+@contextlib.contextmanager
+def writing(folder: pathlib.Path) -> Iterator[None]:
+  """Around what writes into `folder` and can be continued.
+
+  Raises:
+    UserError: where the disk is full, or the folder may not be written. Other
+      errors, and those of files elsewhere, pass as they are.
+  """
+  try:
+    yield
+  except OSError as error:
+    remedy = _REMEDIES.get(error.errno)
+    if remedy is None or not _concerns(error.filename, folder):
+      raise
+    raise UserError(
+      f"{error.filename or folder} cannot be written ({error.strerror}); "
+      f"{remedy}, and the same command continues"
+    ) from error
+
+
+def patiently(
+  read: Callable[[], T], wait: Callable[[float], object] = time.sleep
+) -> T:
+  """What `read` returns, in a few attempts: disks of a network may stall.
+
+  Raises:
+    UserError: where the last attempt, too, ends in an OSError.
+  """
+  for pause in PAUSES:
+    try:
+      return read()
+    except OSError:
+      wait(pause)
+  try:
+    return read()
+  except OSError as error:
+    raise UserError(
+      f"{error.filename or 'a file'} cannot be read ({error.strerror or error})"
+      f", tried {len(PAUSES) + 1} times; nothing was changed: the same command "
+      "continues once the file system answers"
+    ) from error
+
+
+def check_room(folder: pathlib.Path, size: int) -> None:
+  """Raises OSError where `size` bytes cannot be written into `folder`.
+
+  Not by asking how much is free: quotas and limits of a file's size count, too.
+  """
+  if not hasattr(os, "posix_fallocate"):  # macOS, Windows
+    return
+  path = folder / f".room.{os.getpid()}"
+  try:
+    with path.open("wb") as file:
+      os.posix_fallocate(file.fileno(), 0, size)
+  except OSError as error:
+    if error.errno not in (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL):
+      raise OSError(error.errno, error.strerror, str(folder)) from None
+  finally:
+    path.unlink(missing_ok=True)
+
+
+def flush(folder: pathlib.Path) -> None:
+  """Returns when the names in a folder are on the disk."""
+  descriptor = os.open(folder, os.O_RDONLY)
+  try:
+    os.fsync(descriptor)
+  finally:
+    os.close(descriptor)
+
+
+def _concerns(name: str | None, folder: pathlib.Path) -> bool:
+  """Whether a file is in the folder, or above it; writes do not tell a name."""
+  if name is None:
+    return True
+  path, folder = pathlib.Path(os.fsdecode(name)).absolute(), folder.absolute()
+  return path.is_relative_to(folder) or folder.is_relative_to(path)

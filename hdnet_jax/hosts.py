@@ -2,6 +2,7 @@
 
 import contextlib
 import faulthandler
+import json
 import os
 import secrets
 import socket
@@ -9,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import jax
 import numpy as np
@@ -78,9 +79,54 @@ def is_main() -> bool:
   return jax.process_index() == 0
 
 
-def agree(values: np.ndarray) -> np.ndarray:
-  """The first process's values, in all processes; each must call this."""
-  return np.asarray(multihost_utils.broadcast_one_to_all(values))
+def agree(values: Any) -> Any:
+  """The first process's arrays, bit by bit, in all; each must call this.
+
+  Args:
+    values: an array or a tree of them, of the same shapes in all processes.
+  """
+  if jax.process_count() == 1:
+    return jax.tree.map(np.asarray, values)
+  # As bytes: the others add zeros, which would change the sign of -0.0.
+  raw = jax.tree.map(
+    lambda x: np.frombuffer(np.asarray(x).tobytes(), np.uint8), values
+  )
+  return jax.tree.map(
+    lambda sent, x: np.frombuffer(
+      np.asarray(sent, np.uint8).tobytes(), np.asarray(x).dtype
+    ).reshape(np.shape(x)),
+    multihost_utils.broadcast_one_to_all(raw),
+    values,
+  )
+
+
+def of_main(function: Callable[[], Any]) -> Any:
+  """What `function` returns in the first process, in all; each must call this.
+
+  Only the first one calls it: what is read from a disk once is the same for
+  all, also where another one cannot read it, or reads an older state.
+
+  Args:
+    function: returns what JSON can hold.
+
+  Raises:
+    UserError: in all processes, where `function` does.
+  """
+  if jax.process_count() == 1:
+    return function()
+  answer: dict[str, Any] = {}
+  if is_main():
+    try:
+      answer = {"value": function()}
+    except UserError as error:
+      answer = {"error": str(error)}
+  text = json.dumps(answer).encode()
+  length = int(agree(np.int64(len(text))))
+  sent = np.frombuffer(text.ljust(length)[:length], np.uint8)
+  answer = json.loads(agree(sent).tobytes())
+  if "error" in answer:
+    raise UserError(answer["error"])
+  return answer["value"]
 
 
 def is_loss(error: BaseException | None) -> bool:

@@ -6,7 +6,7 @@ is one small transfer, and a metric of given pixels is the same number whatever
 batch, device or order it was computed in.
 
 Images are uint8 [B, H, W, 3], masks uint8 [B, H, W, 1] of 0/1; height and width
-are 7 to 11,000. Which images are compared is a matter of the protocol:
+are 7 or more. Which images are compared is a matter of the protocol:
 `evaluation.protocols`.
 """
 
@@ -22,13 +22,17 @@ SHIFTS = ("red", "green", "blue")
 PEAK = 255.0
 _WINDOW = 7  # pixels of SSIM's window, squared
 _AREA = _WINDOW**2
+_PART = 8192  # columns whose largest sum, 3 * 255^2 each, is an int32
 
 
 class Sums(NamedTuple):
-  """Sums over each row of an image: over its width and channels."""
+  """Sums over each row of an image: over its width and channels.
 
-  squared: Int[Array, "b h"]  # squared differences
-  foreground: Int[Array, "b h"]  # of them, those inside the mask
+  Those of squares are in parts of the width, each of which is an int32.
+  """
+
+  squared: Int[Array, "b h parts"]  # squared differences
+  foreground: Int[Array, "b h parts"]  # of them, those inside the mask
   shift: Int[Array, "b h 3"]  # differences inside the mask, by channel
   ssim: Float[Array, "b h-6"]  # local similarities, by rows of windows
 
@@ -43,8 +47,8 @@ def measure(
   difference = x - y
   squared = jnp.square(difference)
   return Sums(
-    squared=jnp.sum(squared, axis=(2, 3)),
-    foreground=jnp.sum(squared * mask, axis=(2, 3)),
+    squared=_in_parts(squared),
+    foreground=_in_parts(squared * mask),
     shift=jnp.sum(difference * mask, axis=2),
     ssim=jnp.sum(_similarity(x, y), axis=2),
   )
@@ -68,7 +72,7 @@ def values(sums: Sums, area: np.ndarray, width: int) -> dict[str, np.ndarray]:
   squared = np.asarray(sums.squared, np.float64)  # integers up to 2^53: exact
   foreground = np.asarray(sums.foreground, np.float64)
   similarity = np.asarray(sums.ssim, np.float64)
-  mse = squared.sum(axis=1) / (3 * width * squared.shape[1])
+  mse = squared.sum(axis=(1, 2)) / (3 * width * squared.shape[1])
   shift = np.asarray(sums.shift, np.float64).sum(axis=1)
   shift = shift / np.maximum(area, 1)[:, None]
   windows = similarity.shape[1] * (width - _WINDOW + 1)
@@ -77,10 +81,16 @@ def values(sums: Sums, area: np.ndarray, width: int) -> dict[str, np.ndarray]:
   return {
     "mse": mse,
     "psnr": psnr,
-    "fmse": foreground.sum(axis=1) / (3 * np.maximum(area, 1)),
+    "fmse": foreground.sum(axis=(1, 2)) / (3 * np.maximum(area, 1)),
     "ssim": similarity.sum(axis=1) / (3 * windows),
     **dict(zip(SHIFTS, shift.T, strict=True)),
   }
+
+
+def _in_parts(x: Int[Array, "b h w 3"]) -> Int[Array, "b h parts"]:
+  starts = range(0, x.shape[2], _PART)
+  parts = [jnp.sum(x[:, :, i : i + _PART], axis=(2, 3)) for i in starts]
+  return jnp.stack(parts, axis=2)
 
 
 def _similarity(

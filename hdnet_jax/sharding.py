@@ -45,11 +45,14 @@ def make_mesh(
       f"divide the {jax.local_device_count()} of a process, not "
       f"data={config.data}, spatial={config.spatial}; set mesh.data=0"
     )
-  return jax.make_mesh(
-    (data, config.spatial),
+  # Process by process, and every image within one: a process reads its own rows
+  # of a batch, p * b to (p + 1) * b, and rows that are gathered come in order.
+  # `jax.make_mesh` lays out a pod by its wires, on which rows would be mixed.
+  chosen = sorted(devices[:wanted], key=lambda device: device.process_index)
+  return Mesh(
+    np.array(chosen).reshape(data, config.spatial),
     ("data", "spatial"),
     axis_types=(AxisType.Auto, AxisType.Auto),
-    devices=devices[:wanted],
   )
 
 

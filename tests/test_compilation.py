@@ -12,8 +12,7 @@ def fresh():
 
 
 def test_the_options_of_this_backend_compile(fresh):
-  assert jax.default_backend() == "cpu"
-  options = compilation.options()
+  options = compilation.options("cpu")
   double = jax.jit(lambda x: 2 * x, compiler_options=options)
   assert double(3) == 6
   # The installed jaxlib knows it, or times in docs/performance.md are others.
@@ -22,9 +21,10 @@ def test_the_options_of_this_backend_compile(fresh):
 
 def test_an_unknown_option_is_left_out(fresh, monkeypatch):
   monkeypatch.setattr(compilation, "_CPU", {"xla_of_another_version": "1"})
-  assert compilation.options() == {}
+  assert compilation.options("cpu") == {}
 
 
-def test_other_backends_have_none(fresh, monkeypatch):
+def test_the_devices_count_and_not_the_default(fresh, monkeypatch):
   monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-  assert compilation.options() == {}
+  assert compilation.options("cpu")
+  assert compilation.options("gpu") == {}

@@ -1,7 +1,12 @@
+import errno
 import os
+import pathlib
+import resource
 
 import pytest
 
+from hdnet_jax import files
+from hdnet_jax.errors import UserError
 from hdnet_jax.files import open_text, with_end, write_text, write_then_rename
 
 
@@ -99,3 +104,86 @@ def test_a_write_that_makes_no_file_is_an_error(tmp_path):
   with pytest.raises(FileNotFoundError):
     write_then_rename(tmp_path / "a.txt", lambda temporary: None)
   assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+  ("number", "remedy"),
+  [
+    (errno.ENOSPC, "make room there"),
+    (errno.EDQUOT, "make room there"),
+    (errno.EROFS, "make it writable"),
+    (errno.EACCES, "make it writable"),
+  ],
+)
+def test_a_full_or_closed_disk_is_one_line(tmp_path, number, remedy):
+  with (
+    pytest.raises(UserError, match=f"{remedy}, and the same command") as told,
+    files.writing(tmp_path),
+  ):
+    raise OSError(number, os.strerror(number), str(tmp_path / "a/b"))
+  assert str(told.value).startswith(f"{tmp_path}/a/b cannot be written")
+  assert "\n" not in str(told.value)
+
+
+def test_other_errors_of_writing_stay_what_they_are(tmp_path):
+  for error in (
+    OSError(errno.EIO, "broken", str(tmp_path / "a")),
+    OSError(errno.EACCES, "closed", "/elsewhere/data.png"),
+    ValueError("a defect"),
+  ):
+    with pytest.raises(type(error)) as told, files.writing(tmp_path):
+      raise error
+    assert told.value is error
+
+
+def test_room_is_asked_for_by_taking_it(tmp_path):
+  files.check_room(tmp_path, 100_000)
+  old = resource.getrlimit(resource.RLIMIT_FSIZE)
+  resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, old[1]))
+  try:
+    with pytest.raises(OSError, match="File too large") as told:
+      files.check_room(tmp_path, 100_000)
+  finally:
+    resource.setrlimit(resource.RLIMIT_FSIZE, old)
+  assert told.value.filename == str(tmp_path)
+  assert names(tmp_path) == []
+
+
+def test_a_passing_error_of_reading_is_waited_for():
+  waited, answers = [], [OSError(errno.ESTALE, "stale"), OSError(), "text"]
+
+  def read():
+    answer = answers.pop(0)
+    if isinstance(answer, OSError):
+      raise answer
+    return answer
+
+  assert files.patiently(read, waited.append) == "text"
+  assert waited == list(files.PAUSES[:2])
+
+
+def test_an_error_of_reading_that_stays_is_said():
+  waited = []
+
+  def read():
+    raise OSError(errno.EIO, "Input/output error", "/data/a")
+
+  with pytest.raises(UserError, match=r"^/data/a cannot be read .* 4 times"):
+    files.patiently(read, waited.append)
+  assert waited == list(files.PAUSES)
+
+
+def test_a_defect_of_reading_is_not_waited_for():
+  def read():
+    raise KeyError("params")
+
+  with pytest.raises(KeyError):
+    files.patiently(read, lambda pause: pytest.fail("waited"))
+
+
+def test_where_nobody_may_write(tmp_path):
+  system = pathlib.Path("/sys")  # of Linux: closed to root as well
+  if not system.is_dir():
+    pytest.skip("needs Linux")
+  with pytest.raises(UserError, match="/sys"), files.writing(system / "a/b"):
+    write_text(system / "a/b/c.txt", "text")

@@ -18,7 +18,8 @@ PARTS = {
   "settings": (("errors",), ()),
   # Inside a function only, for those who write config files.
   "config": (("errors", "settings"), ("ml_collections",)),
-  "files": ((), ()),
+  "files": (("errors",), ()),
+  "lock": (("errors",), ()),
   "folders": ((), ()),
   "terminal": ((), ()),
   "image_formats": ((), ("PIL", "pillow_heif")),
@@ -57,7 +58,16 @@ PARTS = {
   ),
   "evaluation": (
     (
-      *(*BASE, *DEVICE, "data", "compilation", "model", "sharding", "hosts"),
+      *(
+        *BASE,
+        *DEVICE,
+        "lock",
+        "data",
+        "compilation",
+        "model",
+        "sharding",
+        "hosts",
+      ),
       "inference",
     ),
     # Matplotlib inside functions only, for those who look.
@@ -66,12 +76,21 @@ PARTS = {
   "released": (("config", "errors", "weights"), ()),
   "training": (
     (
-      *(*BASE, *DEVICE, "data", "model", "sharding", "hosts", "weights"),
+      *(
+        *BASE,
+        *DEVICE,
+        "lock",
+        "data",
+        "model",
+        "sharding",
+        "hosts",
+        "weights",
+      ),
       *("compilation", "inference", "evaluation", "released"),
     ),
     (
       *("clu", "flax", "grain", "jax", "jaxtyping", "numpy", "optax", "orbax"),
-      *("rich", "tensorboardX"),
+      *("PIL", "rich"),
     ),
   ),
   "command_line": (

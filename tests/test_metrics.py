@@ -164,3 +164,17 @@ def test_values_do_not_depend_on_the_batch(rng):
     alone = ours(images[place : place + 1], truths[place : place + 1])
     for name in metrics.NAMES:
       assert alone[name][0] == together[name][place], name
+
+
+@pytest.mark.parametrize("width", [8192, 8193, 11_009, 25_000])
+def test_no_width_is_too_much(width):
+  """255 everywhere, whose sum over a row of 11,009 pixels is over 2^31."""
+  image = np.full((1, 7, width, 3), 255, np.uint8)
+  image[:, :, -1] = 0
+  found = ours(image, np.zeros_like(image))
+  mse = 255**2 * (width - 1) / width
+  np.testing.assert_allclose(found["mse"], [mse], rtol=1e-12)
+  np.testing.assert_allclose(found["fmse"], [mse], rtol=1e-12)
+  np.testing.assert_allclose(
+    found["psnr"], [10 * np.log10(255**2 / mse)], atol=1e-12
+  )

@@ -55,9 +55,12 @@ def test_public_names(name):
   assert value.__name__ == name
 
 
-def test_train_and_evaluate():
-  # In a new interpreter: it imports every library of the training.
+def test_train_and_evaluate(tmp_path):
+  # In a new interpreter: it imports every library of the training. PyTorch is
+  # there, and some libraries import it where it is.
+  (tmp_path / "torch.py").touch()
   loaded = loaded_after(
+    f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
     "import hdnet_jax\n"
     "assert hdnet_jax.train_and_evaluate.__name__ == 'train_and_evaluate'"
   )

@@ -22,7 +22,7 @@ import tensorflow_datasets as tfds
 
 from hdnet_jax.data import prepare
 from hdnet_jax.data.checks import Fault
-from hdnet_jax.data.prepared import NAME, VERSION
+from hdnet_jax.data.prepared import NAME, VERSION, write_names
 from hdnet_jax.data.processes import bar_of
 
 
@@ -53,11 +53,14 @@ class Iharmony4(tfds.core.GeneratorBasedBuilder):
   ):
     """`prepared` is what to write; without, the manual folder is prepared."""
     self._prepared = prepared
+    self._names: dict[str, list[str]] = {}  # by split, as they are written
     self.on_example: Callable[[], object] = lambda: None
     super().__init__(file_format=file_format, **arguments)
 
   def download_and_prepare(self, **arguments: Any) -> None:
     super().download_and_prepare(**arguments)
+    for split, names in self._names.items():
+      write_names(pathlib.Path(self.data_path), split, names)
     # The chunks are in the data set now.
     work = self._work_dir()
     if work.exists():
@@ -93,16 +96,19 @@ class Iharmony4(tfds.core.GeneratorBasedBuilder):
         root, self._work_dir(), size, prepare.Options()
       )
     return {
-      split: self._generate_examples(chunks)
+      split: self._generate_examples(split, chunks)
       for split, chunks in prepared.chunks.items()
     }
 
-  def _generate_examples(self, chunks: list[prepare.Chunk]) -> Iterator:
-    key = 0
+  def _generate_examples(
+    self, split: str, chunks: list[prepare.Chunk]
+  ) -> Iterator:
+    key, names = 0, self._names.setdefault(split, [])
     for chunk in chunks:
       for triplet, encoded in prepare.read_chunk(chunk):
         self.on_example()
         example = {part: io.BytesIO(data) for part, data in encoded.items()}
+        names.append(triplet.name)
         yield key, {**example, "name": triplet.name, "subset": triplet.subset}
         key += 1
 

@@ -1,6 +1,7 @@
 """iHarmony4 as `hdnet prepare iharmony4` leaves it, read by TFDS and Pillow."""
 
 import io
+import json
 import pathlib
 from collections.abc import Sequence
 
@@ -16,6 +17,7 @@ from hdnet_jax.data.iharmony4 import (
 )
 from hdnet_jax.data.records import Example
 from hdnet_jax.errors import UserError
+from hdnet_jax.files import write_text
 
 NAME, VERSION = "iharmony4", "1.0.0"
 _PARTS = ("composite", "real", "mask")
@@ -49,6 +51,7 @@ class PreparedIharmony4:
     )
     ends = np.cumsum([builder.info.splits[name].num_examples for name in names])
     self._ends, self._subsets = ends, [name.split("_")[0] for name in names]
+    self._names = _read_names(folder, names, len(self._records))
 
   def __len__(self) -> int:
     return len(self._records)
@@ -64,7 +67,9 @@ class PreparedIharmony4:
     }
 
   def name(self, index: int) -> str:
-    return self._records[index]["name"].decode()
+    if self._names is None:
+      return self._records[index]["name"].decode()
+    return self._names[index]
 
   def subset(self, index: int) -> str:
     return self._subsets[int(np.searchsorted(self._ends, index, side="right"))]
@@ -75,6 +80,32 @@ class PreparedIharmony4:
   def _resized(self, image: Image.Image, resize) -> Image.Image:
     size = (self._size, self._size)
     return image if image.size == size else resize(image, self._size)
+
+
+def write_names(folder: pathlib.Path, split: str, names: list[str]) -> None:
+  """Writes what `PreparedIharmony4.name` tells of the data set in `folder`.
+
+  A record has its name too, among three images that are read with it.
+  """
+  write_text(folder / f"{split}_names.json", json.dumps(names))
+
+
+def _read_names(
+  folder: pathlib.Path, splits: Sequence[str], count: int
+) -> list[str] | None:
+  """The names of the splits' examples; None where an older set has none."""
+  paths = [folder / f"{split}_names.json" for split in splits]
+  if not all(path.is_file() for path in paths):
+    return None
+  names: list[str] = []
+  for path in paths:
+    names += json.loads(path.read_text(encoding="utf-8"))
+  if len(names) != count:
+    raise UserError(
+      f"{folder} has {count} examples and {len(names)} names; remove it and "
+      "prepare it again"
+    )
+  return names
 
 
 def find_prepared(

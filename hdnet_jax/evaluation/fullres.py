@@ -192,8 +192,8 @@ def measure(
     similarities = pool.map(similarity, _bands(height - _WINDOW + 1, width))
     of_all, of_foreground = zip(*squares, strict=True)
     return metrics.Sums(
-      squared=np.concatenate(of_all)[None],
-      foreground=np.concatenate(of_foreground)[None],
+      squared=np.concatenate(of_all)[None, :, None],
+      foreground=np.concatenate(of_foreground)[None, :, None],
       ssim=np.concatenate(list(similarities))[None],
     )
 

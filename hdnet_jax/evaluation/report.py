@@ -7,6 +7,7 @@ grid.png        the best, median and worst images, with maps of their errors
 scatter.png     fMSE before and after, by the foreground's share
 """
 
+import contextlib
 import hashlib
 import json
 import math
@@ -28,7 +29,8 @@ from hdnet_jax.evaluation.journal import Journal
 from hdnet_jax.evaluation.protocols import PROTOCOLS
 from hdnet_jax.evaluation.run import PICTURES, Evaluator
 from hdnet_jax.files import write_text, write_then_rename
-from hdnet_jax.hosts import agree, is_main
+from hdnet_jax.hosts import agree, is_main, of_main
+from hdnet_jax.lock import locked
 
 
 def check_protocols(names: Sequence[str]) -> tuple[str, ...]:
@@ -67,7 +69,26 @@ def write_report(
   Args:
     facts: what the report says besides numbers, as JSON can hold it.
     on_done: called with images done and images in all.
+
+  Raises:
+    UserError: where another process evaluates into `directory`.
   """
+  with contextlib.ExitStack() as lock:
+    of_main(lambda: lock.enter_context(locked(directory)))
+    return _write_report(
+      evaluator, params, source, config, directory, facts, on_done
+    )
+
+
+def _write_report(
+  evaluator: Evaluator | FullSizeEvaluator,
+  params: Any,
+  source: Source,
+  config: Config,
+  directory: pathlib.Path,
+  facts: Mapping[str, Any],
+  on_done: Callable[[int, int], None],
+) -> list[tables.Row]:
   facts = {
     **facts,
     "image_size": evaluator.image_size,

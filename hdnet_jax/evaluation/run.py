@@ -91,7 +91,7 @@ def make_eval_step(
     in_shardings=(place, None),  # batches are as `put` split them
     # Every process reads all sums; pictures stay where they are.
     out_shardings={"area": place, "sums": place, "pictures": split(mesh, 4)},
-    compiler_options=compilation.options(),
+    compiler_options=compilation.options(mesh.devices.flat[0].platform),
   )
 
 

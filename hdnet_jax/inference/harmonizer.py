@@ -69,7 +69,8 @@ class SizedNetwork:
     device = jax.local_devices()[0]
     self._params = jax.device_put(jax.device_get(params), device)
     self._network = jax.jit(
-      _make_network(model), compiler_options=compilation.options()
+      _make_network(model),
+      compiler_options=compilation.options(device.platform),
     )
     self._programs: dict[tuple[int, ...], jax.stages.Compiled] = {}
     self._lock = threading.Lock()

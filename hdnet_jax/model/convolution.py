@@ -4,13 +4,11 @@ A transposed convolution is stored as the correlation kernel that it applies to
 its dilated input, so every kernel of the network reads [height, width, in,
 out]; `halve` and `double` are each other's transposes.
 
-CPUs run the same sums in other forms. The choice is made when a function is
-traced.
+CPUs run the same sums in other forms.
 """
 
 import functools
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any
 
 import flax.linen as nn
@@ -19,29 +17,49 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from hdnet_jax.model import cpu_convolution, plain_convolution
+from hdnet_jax.model.platforms import by_platform
 
 Image = Float[Array, "b h w i"]
 
 
+@jax.custom_vjp
 def same(x: Image, kernel: Float[Array, "3 3 i o"]) -> Float[Array, "b h w o"]:
   """3x3, stride 1, padding 1: also a 3x3 transposed one, kernel flipped."""
-  return forms().same(x, kernel)
+  return by_platform(cpu_convolution.same, plain_convolution.same, x, kernel)
 
 
+@jax.custom_vjp
 def halve(x: Image, kernel: Float[Array, "4 4 i o"]) -> Array:
   """4x4, stride 2, padding 1: [B, H, W, I] to [B, H/2, W/2, O]."""
-  return forms().halve(x, kernel)
+  return by_platform(cpu_convolution.halve, plain_convolution.halve, x, kernel)
 
 
+@jax.custom_vjp
 def double(x: Image, kernel: Float[Array, "4 4 i o"]) -> Array:
   """4x4, stride 2, padding 1, transposed: [B, H, W, I] to [B, 2H, 2W, O]."""
-  return forms().double(x, kernel)
-
-
-def forms() -> ModuleType:
-  return (
-    cpu_convolution if jax.default_backend() == "cpu" else plain_convolution
+  return by_platform(
+    cpu_convolution.double, plain_convolution.double, x, kernel
   )
+
+
+def _differentiate(form: Callable, cpu: Callable, plain: Callable) -> None:
+  """Gives `form` its gradient, by platform as well."""
+
+  def backward(residuals: tuple, dy: Array) -> tuple[Array, Array]:
+    return by_platform(cpu, plain, residuals, dy)
+
+  form.defvjp(lambda x, kernel: (form(x, kernel), (x, kernel)), backward)
+
+
+_differentiate(
+  same, cpu_convolution.same_backward, plain_convolution.same_backward
+)
+_differentiate(
+  halve, cpu_convolution.halve_backward, plain_convolution.halve_backward
+)
+_differentiate(
+  double, cpu_convolution.double_backward, plain_convolution.double_backward
+)
 
 
 class Convolution(nn.Module):

@@ -28,7 +28,7 @@ def same(x: Image, kernel: Float[Array, "3 3 i o"]) -> Array:
   return plain_convolution.same(x, kernel)
 
 
-def _same_backward(residuals: tuple, dy: Array) -> tuple[Array, Array]:
+def same_backward(residuals: tuple, dy: Array) -> tuple[Array, Array]:
   x, kernel = residuals
   dx = plain_convolution.same(dy, transposed(kernel))
   # The one with fewer channels is copied.
@@ -43,7 +43,7 @@ def halve(x: Image, kernel: Float[Array, "4 4 i o"]) -> Array:
   return plain_convolution.halve(x, kernel)
 
 
-def _halve_backward(residuals: tuple, dy: Array) -> tuple[Array, Array]:
+def halve_backward(residuals: tuple, dy: Array) -> tuple[Array, Array]:
   x, kernel = residuals
   dx = double(dy, transposed(kernel))
   return dx, _gradient(_strides, x, dy).astype(kernel.dtype)
@@ -65,7 +65,7 @@ def double(x: Image, kernel: Float[Array, "4 4 i o"]) -> Array:
   return jnp.stack(rows, axis=2).reshape(b, 2 * h, 2 * w, o)
 
 
-def _double_backward(residuals: tuple, dy: Array) -> tuple[Array, Array]:
+def double_backward(residuals: tuple, dy: Array) -> tuple[Array, Array]:
   x, kernel = residuals
   dx = plain_convolution.halve(dy, transposed(kernel))
   # <dy, double(x, kernel)> is <halve(dy, its transpose), x>.
@@ -148,9 +148,9 @@ def _padded(x: Float[Array, "c b h w"]) -> Array:
 
 
 for _form, _backward in (
-  (same, _same_backward),
-  (halve, _halve_backward),
-  (double, _double_backward),
+  (same, same_backward),
+  (halve, halve_backward),
+  (double, double_backward),
 ):
   _form.defvjp(
     lambda x, kernel, form=_form: (form(x, kernel), (x, kernel)), _backward

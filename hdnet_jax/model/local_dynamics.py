@@ -11,6 +11,7 @@ and K neighbours a position: no N x N array exists, forward or backward. Only
 the foreground searches.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +19,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
+
+from hdnet_jax.model.platforms import by_platform
 
 QUERY_TILE = 256
 TILE_ELEMENTS = 2**20  # of the products on a CPU
@@ -52,7 +55,37 @@ def nearest(
   """
   queries, keys = jax.lax.stop_gradient((queries, keys))
   batch, count, _ = queries.shape
-  tile, group = _sizes(batch, count)
+  if not isinstance(count, int):
+    # An export for any size: it has no groups.
+    return _nearest(
+      queries, keys, wanted, allowed, neighbors, tile=QUERY_TILE, group=1
+    )
+  tile = cpu_tile = min(QUERY_TILE, count)
+  if isinstance(batch, int):
+    # The products stay in a CPU's cache.
+    most = max(QUERY_TILE // 8, TILE_ELEMENTS // (batch * count))
+    cpu_tile = min(tile, most)
+  search = functools.partial(_nearest, neighbors=neighbors, group=GROUP)
+  if cpu_tile == tile:
+    return search(queries, keys, wanted, allowed, tile=tile)
+  return by_platform(
+    functools.partial(search, tile=cpu_tile),
+    functools.partial(search, tile=tile),
+    *(queries, keys, wanted, allowed),
+  )
+
+
+def _nearest(
+  queries: Features,
+  keys: Features,
+  wanted: Bool[Array, "b n"],
+  allowed: Bool[Array, "b n"],
+  neighbors: int,
+  tile: int,
+  group: int,
+) -> tuple[Int[Array, "b n k"], Bool[Array, "b n k"]]:
+  """`nearest` by `tile` queries at a time, and keys in groups of `group`."""
+  batch, count, _ = queries.shape
   # A wanted position's place in the search.
   places = jnp.cumsum(wanted, axis=1) - 1
   rows = jnp.pad(
@@ -90,21 +123,6 @@ def nearest(
   )
   found = wanted[..., None] & (indices < count)
   return jnp.where(found, indices, 0), found
-
-
-def _sizes(batch: int, count: int) -> tuple[int, int]:
-  """Queries of a tile, and keys of a group.
-
-  An export for any size does not know `count`: it has no groups. Nor may it
-  know `batch`.
-  """
-  if not isinstance(count, int):
-    return QUERY_TILE, 1
-  tile = QUERY_TILE
-  if jax.default_backend() == "cpu" and isinstance(batch, int):
-    # The products stay in its cache.
-    tile = max(tile // 8, min(tile, TILE_ELEMENTS // (batch * count)))
-  return min(tile, count), GROUP
 
 
 def _listed(
@@ -161,8 +179,10 @@ def paper_reference(
   zero reference. Values at background positions are not used by anyone.
   """
   directions = unit(x.astype(jnp.float32))
-  # A soft mask's fringe looks for a reference too.
-  inside, background = foreground[..., 0] > 0, foreground[..., 0] < 0.5
+  # A soft mask's fringe looks for a reference too, and is none: every position
+  # of it would be the one that is most like itself.
+  inside = foreground[..., 0] > 0
+  background = ~inside
   # A tiny image has fewer positions than K asks for.
   neighbors = min(neighbors, x.shape[1])
   indices, found = nearest(

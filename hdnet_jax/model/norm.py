@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from hdnet_jax.model.platforms import by_platform
+
 EPSILON = 1e-5
 
 
@@ -34,13 +36,30 @@ def region_statistics(
   return mean, jnp.sqrt(variance + EPSILON)
 
 
+@jax.custom_vjp
 def region_sum(
   x: Float[Array, "b h w c"], region: Float[Array, "b h w 1"]
 ) -> Float[Array, "b 1 1 c"]:
-  if jax.default_backend() == "cpu":
-    # XLA vectorizes dots there, and masked sums not.
-    return jnp.einsum("bhwo,bhwc->boc", region, x)[:, None]
+  # XLA's CPU compiler vectorizes dots, and masked sums not.
+  return by_platform(_as_dots, _as_masked_sum, x, region)
+
+
+def _as_dots(x: Array, region: Array) -> Array:
+  return jnp.einsum("bhwo,bhwc->boc", region, x)[:, None]
+
+
+def _as_masked_sum(x: Array, region: Array) -> Array:
   return jnp.sum(x * region, axis=(1, 2), keepdims=True)
+
+
+def _region_sum_backward(residuals: tuple, dy: Array) -> tuple[Array, Array]:
+  x, region = residuals
+  return region * dy, jnp.sum(x * dy, axis=-1, keepdims=True)
+
+
+region_sum.defvjp(
+  lambda x, region: (region_sum(x, region), (x, region)), _region_sum_backward
+)
 
 
 class RAIN(nn.Module):

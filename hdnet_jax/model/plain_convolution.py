@@ -1,6 +1,7 @@
 """The network's convolutions as XLA has them: NHWC images, HWIO kernels."""
 
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -22,18 +23,37 @@ def double(x: Image, kernel: Float[Array, "4 4 i o"]) -> Array:
   return convolve(x, kernel, padding=2, dilation=2)
 
 
-def _double_backward(residuals: tuple, dy: Array) -> tuple[Array, Array]:
+def same_backward(residuals: tuple, dy: Array) -> tuple[Array, Array]:
+  return _transpose(same, *residuals, dy)
+
+
+def halve_backward(residuals: tuple, dy: Array) -> tuple[Array, Array]:
+  return _transpose(halve, *residuals, dy)
+
+
+def double_backward(residuals: tuple, dy: Array) -> tuple[Array, Array]:
   x, kernel = residuals
   # <dy, double(x, kernel)> is <halve(dy, its transpose), x>: cuDNN has a kernel
   # for the gradient of a strided convolution, and none for a dilated one's,
   # which took half of a step of HDNet-lite.
-  dx, pull = jax.vjp(functools.partial(halve, dy), transposed(kernel))
-  return dx, transposed(*pull(x))
+  gradient = jax.linear_transpose(
+    functools.partial(halve, dy), transposed(kernel)
+  )
+  return halve(dy, transposed(kernel)), transposed(*gradient(x))
 
 
 double.defvjp(
-  lambda x, kernel: (double(x, kernel), (x, kernel)), _double_backward
+  lambda x, kernel: (double(x, kernel), (x, kernel)), double_backward
 )
+
+
+def _transpose(
+  form: Callable[[Array, Array], Array], x: Array, kernel: Array, dy: Array
+) -> tuple[Array, Array]:
+  """The gradients of a form that is linear in either argument."""
+  (dx,) = jax.linear_transpose(lambda x: form(x, kernel), x)(dy)
+  (gradient,) = jax.linear_transpose(lambda kernel: form(x, kernel), kernel)(dy)
+  return dx, gradient
 
 
 def convolve(

@@ -2,49 +2,35 @@
 
 A checkpoint holds the state and the random key; its step is the place in the
 data, whose stream is random access. So a run continued from it is the run that
-was never interrupted, also on other devices or processes. Orbax writes in the
-background, under a temporary name until the checkpoint is whole.
+was never interrupted, also on other devices or processes. It is written in the
+background, under a temporary name until it is whole and sealed.
 
-With several processes all of them make the same calls, on one file system.
+With several processes all of them make the same calls. The first one alone
+reads and writes: it decides what is there, and the others get it from there.
 """
 
-import hashlib
+import concurrent.futures
+import contextlib
 import json
-import logging
-import math
+import os
 import pathlib
+import re
+from collections.abc import Iterator
 from typing import Any
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
-from jax.experimental import multihost_utils
-from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from hdnet_jax.errors import UserError
-from hdnet_jax.files import write_text
-from hdnet_jax.hosts import is_loss, is_main
-from hdnet_jax.training.state import TrainState
+from hdnet_jax.files import check_room, patiently
+from hdnet_jax.hosts import agree, is_main, of_main
+from hdnet_jax.training import checkpoint_folder as folder
+from hdnet_jax.training.seal import Damaged, check
+from hdnet_jax.training.state import TrainState, blank, placed, stored
 
-log = logging.getLogger(__name__)
-
-BEST_METRIC = "psnr"  # of harmonized validation images; more is better
-# Digests of a checkpoint's files.
-_SEAL = "sha256.json"
-# Of checkpoints between evaluations: Orbax warns about each without metrics.
-_UNMEASURED = {BEST_METRIC: -math.inf}
-# What Orbax and `check_seal` raise for damaged files.
-_UNREADABLE = (ValueError, OSError, KeyError, TypeError)
-
-
-def _quality(metrics: dict[str, float]) -> float:
-  return metrics[BEST_METRIC]
-
-
-def newest_step(workdir: pathlib.Path) -> int:
-  """From which a run in `workdir` continues, or 0; no checkpoint is opened."""
-  # While one is written, its name has more than digits.
-  names = (path.name for path in (workdir / "checkpoints").glob("*"))
-  return max((int(name) for name in names if name.isdecimal()), default=0)
+_OVERHEAD = 2**18  # bytes of a checkpoint besides its arrays
+_STRUCTURE = pathlib.Path("state", "_METADATA")
 
 
 class Checkpoints:
@@ -58,68 +44,68 @@ class Checkpoints:
     self, workdir: pathlib.Path, keep: int = 1, read_only: bool = False
   ):
     self.directory = pathlib.Path(workdir).absolute() / "checkpoints"
-    self._broken = self.directory.with_name("broken_checkpoints")
     self._keep, self._read_only = keep, read_only
-    if read_only and not self.directory.is_dir():
-      raise UserError(f"{self.directory} does not exist; train longer")
-    self._saving: int | None = None  # the step that is being written
-    self._manager = self._open()
+    self._orbax = _checkpointer()
+    self._writer = concurrent.futures.ThreadPoolExecutor(1, "checkpoint")
+    self._saving: concurrent.futures.Future | None = None
+    of_main(self._open)
 
-  def _open(self) -> ocp.CheckpointManager:
-    keep = preservation_policy.AnyPreservationPolicy(
-      [
-        preservation_policy.LatestN(self._keep),
-        preservation_policy.BestN(
-          get_metric_fn=_quality,
-          n=1,
-          keep_checkpoints_without_metrics=False,
-        ),
-      ]
-    )
-    return ocp.CheckpointManager(
-      self.directory,
-      options=ocp.CheckpointManagerOptions(
-        preservation_policy=keep,
-        # Orbax writes and reads metrics only where this is set.
-        best_fn=_quality,
-        best_mode="max",
-        read_only=self._read_only,
-        # What a killed run left half-written.
-        cleanup_tmp_directories=not self._read_only,
-      ),
-      item_names=("state",),
-    )
+  def _open(self) -> None:
+    if self._read_only:
+      if not self.directory.is_dir():
+        raise UserError(f"{self.directory} does not exist; train longer")
+      return
+    folder.clear(self.directory)
 
   def steps(self) -> list[int]:
-    return sorted(self._manager.all_steps())
+    return of_main(lambda: folder.steps(self.directory))
 
   def path(self, step: int) -> pathlib.Path:
     return self.directory / str(step)
 
   def best(self) -> int | None:
     """The step whose validation was best; None before the first."""
-    step = self._manager.best_step()
-    if step is None or self._manager.metrics(step) == _UNMEASURED:
-      return None
-    return step
+    return of_main(lambda: patiently(lambda: folder.best(self.directory)))
 
   def save(
     self, state: TrainState, metrics: dict[str, float] | None = None
   ) -> None:
-    """Starts writing the checkpoint of `state.step`; once is enough."""
-    step = int(state.step)
-    if step in self.steps():
-      return
+    """Starts writing the checkpoint of `state.step`; once is enough.
+
+    Raises what went wrong with the one before it.
+    """
     self.wait()
-    self._saving = step
-    self._manager.save(
-      step,
-      args=ocp.args.Composite(state=ocp.args.StandardSave(_storable(state))),
-      metrics=metrics or _UNMEASURED,
+    values = stored(state)
+    step = int(state.step)
+    if not is_main() or self.path(step).exists():
+      return
+    # Copies: the next step gives the state's memory away.
+    values = jax.tree.map(np.array, values)
+    self._saving = self._writer.submit(
+      self._write, step, values, metrics or folder.UNMEASURED
     )
 
+  def _write(
+    self, step: int, values: dict[str, Any], metrics: dict[str, float]
+  ) -> None:
+    """In the writer's thread: what is under its own name is whole."""
+    temporary = self.directory / f"{step}{folder.WRITING}"
+    # Before Orbax begins, whose many tasks all cry out where one fails.
+    size = sum(leaf.nbytes for leaf in jax.tree.leaves(values))
+    check_room(self.directory, size + _OVERHEAD)
+    with _telling_the_system(temporary):
+      self._orbax.save(
+        temporary,
+        args=ocp.args.Composite(
+          state=ocp.args.StandardSave(values),
+          metrics=ocp.args.JsonSave(metrics),
+        ),
+        force=True,
+      )
+    folder.put(temporary, step, self._keep)
+
   def restore_latest(self, like: TrainState) -> TrainState | None:
-    """The newest state that can be read.
+    """The newest state that is whole; damaged ones are set aside.
 
     Args:
       like: a state, or its shapes, with the shardings to restore to.
@@ -128,142 +114,156 @@ class Checkpoints:
       None where there is no checkpoint at all.
 
     Raises:
-      UserError: where there are checkpoints and none can be read.
+      UserError: where there are checkpoints and all are damaged, or the newest
+        whole one cannot be read at present.
     """
-    failures: dict[int, Exception] = {}
-    for step in reversed(self.steps()):
+    values = blank(like)
+
+    def read() -> int | None:
+      nonlocal values
+      step, values, damaged = patiently(lambda: self._newest(values))
+      if damaged and step is None:
+        newest = max(damaged)
+        raise UserError(
+          f"no checkpoint in {self.directory} can be read ({newest}: "
+          f"{damaged[newest]}); restore one from a copy, or start anew in "
+          "another --workdir"
+        )
+      folder.set_aside(self.directory, damaged)
+      return step
+
+    step = of_main(read)
+    return None if step is None else placed(agree(values), like)
+
+  def _newest(self, like: dict) -> tuple[int | None, dict, dict[int, str]]:
+    """The newest whole step, its values, and what is damaged, of all."""
+    found, values, damaged = None, like, {}
+    for step in reversed(folder.steps(self.directory)):
       try:
-        state = self._restore(step, like)
-      except _UNREADABLE as error:
-        failures[step] = error
-        continue
-      self._set_aside(failures)
-      return state
-    if failures:
-      raise UserError(
-        f"no checkpoint in {self.directory} can be read "
-        f"({_one_line(failures[max(failures)])}); restore one from a copy, or "
-        "start anew in another --workdir"
-      )
-    return None
+        if found is None:
+          values = self._read(step, like)
+          found = step
+        else:
+          check(self.path(step))
+      except Damaged as error:
+        damaged[step] = str(error)
+    return found, values, damaged
 
   def restore(self, step: int, like: TrainState) -> TrainState:
     """The state at `step`, or a UserError where it cannot be read."""
+    values = blank(like)
+
+    def read() -> None:
+      nonlocal values
+      try:
+        values = patiently(lambda: self._read(step, values))
+      except Damaged as error:
+        raise UserError(
+          f"{self.path(step)} cannot be read ({error}); evaluate another step: "
+          f"{folder.steps(self.directory)}"
+        ) from error
+
+    of_main(read)
+    return placed(agree(values), like)
+
+  def _read(self, step: int, like: dict) -> dict:
+    """The values of a step.
+
+    Raises:
+      Damaged: where its files are known to be.
+      OSError: where they cannot be read at present.
+    """
+    path = self.path(step)
+    sealed = check(path)
+    if not sealed:  # an earlier version's, killed before it had sealed it
+      folder.quality(path)
+      if not (path / _STRUCTURE).is_file():
+        raise Damaged(f"its {_STRUCTURE} is missing")
     try:
-      return self._restore(step, like)
-    except _UNREADABLE as error:
-      raise UserError(
-        f"{self.path(step)} cannot be read ({_one_line(error)}); evaluate "
-        f"another step: {self.steps()}"
-      ) from error
-
-  def _restore(self, step: int, like: TrainState) -> TrainState:
-    check_seal(self.path(step))
-    restored = self._manager.restore(
-      step,
-      args=ocp.args.Composite(state=ocp.args.StandardRestore(_storable(like))),
-    )
-    return _restored(restored["state"])
-
-  def _set_aside(self, failures: dict[int, Exception]) -> None:
-    """Moves unreadable checkpoints away, so that their steps can be saved."""
-    if not failures:
-      return
-    self._manager.close()
-    if is_main():
-      self._move(failures)
-    multihost_utils.sync_global_devices("broken checkpoints are set aside")
-    self._manager = self._open()
-
-  def _move(self, failures: dict[int, Exception]) -> None:
-    for step, error in failures.items():
-      self._broken.mkdir(exist_ok=True)
-      place = self._broken / str(step)
-      number = 0
-      while place.exists():
-        number += 1
-        place = self._broken / f"{step}.{number}"
-      self.path(step).rename(place)
-      log.warning(
-        "checkpoint %d cannot be read (%s); moved to %s, continuing from the "
-        "one before it",
-        step,
-        _one_line(error),
-        place,
-      )
+      with _telling_the_system(path):
+        restored = self._orbax.restore(
+          path, args=ocp.args.Composite(state=ocp.args.StandardRestore(like))
+        )
+    except Exception as error:
+      if sealed or not _tells_of_damage(error):
+        raise
+      raise Damaged(_one_line(error)) from error
+    return restored["state"]
 
   def wait(self) -> None:
-    """Returns when everything saved is on disk, and sealed."""
-    self._manager.wait_until_finished()
-    if self._saving is not None and is_main():
-      seal(self.path(self._saving))
-    self._saving = None
+    """Returns when what was saved is on disk; every process must call this.
+
+    Raises what went wrong.
+    """
+    of_main(self._finish)
+
+  def notice(self) -> None:
+    """Raises what went wrong with a save that has ended; waits for nothing."""
+    if self._saving is not None and self._saving.done():
+      self._finish()
+
+  def _finish(self) -> None:
+    saving, self._saving = self._saving, None
+    if saving is not None:
+      saving.result()
 
   def close(self) -> None:
-    self.wait()
-    self._manager.close()
+    try:
+      self.wait()
+    finally:
+      self._writer.shutdown()
 
   def __enter__(self) -> "Checkpoints":
     return self
 
   def __exit__(self, kind: Any, error: BaseException | None, *_: Any) -> None:
-    # Without a process of the run, what is pending never ends.
-    if not is_loss(error):
+    if error is None:
       self.close()
+      return
+    # Others may not come here: this process finishes what is its own.
+    try:
+      self._finish()
+    except Exception as failure:
+      error.add_note(f"and the last save failed: {_one_line(failure)}")
+    finally:
+      self._writer.shutdown()
 
 
-def seal(checkpoint: pathlib.Path) -> None:
-  """Writes down the digest of every file of a whole checkpoint."""
-  write_text(checkpoint / _SEAL, json.dumps(_digests(checkpoint)))
+def _checkpointer() -> ocp.Checkpointer:
+  """Orbax for one process: it waits for no other."""
+  alone = ocp.options.MultiprocessingOptions(
+    primary_host=jax.process_index(),
+    active_processes={jax.process_index()},
+    barrier_sync_key_prefix=f"process_{jax.process_index()}",
+  )
+  handler = ocp.CompositeCheckpointHandler(
+    composite_options=ocp.CompositeOptions(multiprocessing_options=alone),
+    state=ocp.StandardCheckpointHandler(multiprocessing_options=alone),
+    metrics=ocp.JsonCheckpointHandler(
+      folder.METRICS.name, multiprocessing_options=alone
+    ),
+  )
+  return ocp.Checkpointer(handler, multiprocessing_options=alone)
 
 
-def check_seal(checkpoint: pathlib.Path) -> None:
-  """Raises OSError where a file is not as it was sealed.
-
-  The newest checkpoint of a killed run may have no seal yet. It passes: Orbax
-  had finished writing it, and reports damage too, at length.
-  """
-  path = checkpoint / _SEAL
-  if not path.exists():
-    return
-  sealed, found = json.loads(path.read_text()), _digests(checkpoint)
-  damaged = [name for name in sealed if found.get(name) != sealed[name]]
-  if damaged:
-    raise OSError(
-      f"{len(damaged)} of its {len(sealed)} files are damaged or missing, "
-      f"{damaged[0]} among them"
-    )
+@contextlib.contextmanager
+def _telling_the_system(path: pathlib.Path) -> Iterator[None]:
+  """What TensorStore says of the file system, as the OSError that it was."""
+  try:
+    yield
+  except ValueError as error:
+    number = re.search(r"os_error_code='(\d+)'", str(error))
+    if number is None:
+      raise
+    code = int(number[1])
+    raise OSError(code, os.strerror(code), str(path)) from error
 
 
-def _digests(checkpoint: pathlib.Path) -> dict[str, str]:
-  digests = {}
-  for path in sorted(checkpoint.rglob("*")):
-    if path.is_file() and path.name != _SEAL:
-      with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-      digests[path.relative_to(checkpoint).as_posix()] = digest
-  return digests
-
-
-def _storable(state: TrainState) -> dict[str, Any]:
-  """The state as plain arrays: a typed random key by its numbers."""
-  if isinstance(state.key, jax.ShapeDtypeStruct):
-    key = jax.eval_shape(jax.random.key_data, state.key)
-    key = key.update(sharding=state.key.sharding)
-  else:
-    key = jax.random.key_data(state.key)
-  stored = {
-    "step": state.step,
-    "params": state.params,
-    "opt_state": state.opt_state,
-    "key": key,
-  }
-  return stored if state.ema is None else {**stored, "ema": state.ema}
-
-
-def _restored(stored: dict[str, Any]) -> TrainState:
-  return TrainState(
-    **{**stored, "key": jax.random.wrap_key_data(stored["key"])}
+def _tells_of_damage(error: Exception) -> bool:
+  """Whether Orbax found a file missing or cut off, and not something else."""
+  status = ("DATA_LOSS", "NOT_FOUND", "OUT_OF_RANGE", "FAILED_PRECONDITION")
+  return isinstance(error, FileNotFoundError | json.JSONDecodeError) or (
+    isinstance(error, ValueError) and any(word in str(error) for word in status)
   )
 
 

@@ -17,6 +17,7 @@ from hdnet_jax.errors import UserError
 from hdnet_jax.evaluation import fullres, published, run
 from hdnet_jax.evaluation.report import write_report
 from hdnet_jax.evaluation.tables import Row
+from hdnet_jax.files import writing
 from hdnet_jax.hosts import is_main
 from hdnet_jax.inference.harmonizer import SizedNetwork
 from hdnet_jax.training.restore import restore_params
@@ -168,11 +169,14 @@ def _report(
   facts: Mapping[str, Any],
 ) -> list[Row]:
   console = Console(stderr=True, quiet=not is_main())
-  with progress.Progress(
-    *progress.Progress.get_default_columns(),
-    progress.MofNCompleteColumn(),
-    console=console,
-  ) as bar:
+  with (
+    writing(output),
+    progress.Progress(
+      *progress.Progress.get_default_columns(),
+      progress.MofNCompleteColumn(),
+      console=console,
+    ) as bar,
+  ):
     task = bar.add_task("evaluating", total=len(source))
     return write_report(
       evaluator,

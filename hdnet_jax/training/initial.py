@@ -5,7 +5,8 @@ import pathlib
 from hdnet_jax import released, weights
 from hdnet_jax.config import Config
 from hdnet_jax.errors import UserError
-from hdnet_jax.training.checkpoint import newest_step
+from hdnet_jax.hosts import of_main
+from hdnet_jax.training.checkpoint_folder import newest_step
 
 
 def initial_params(config: Config, workdir: pathlib.Path) -> dict | None:
@@ -19,7 +20,7 @@ def initial_params(config: Config, workdir: pathlib.Path) -> dict | None:
     UserError: where there are no such weights, or of another network.
   """
   name = config.training.initial_weights
-  if not name or newest_step(workdir):
+  if not name or of_main(lambda: newest_step(workdir)):
     return None
   params, model, _ = released.load(name)
   differing = [

@@ -7,11 +7,11 @@ import time
 from typing import Any
 
 import numpy as np
-import tensorboardX
 from rich import progress
 from rich.console import Console
 
 from hdnet_jax.files import write_text
+from hdnet_jax.training.events import EventFile
 
 
 class SilentLog:
@@ -52,9 +52,7 @@ class RunLog:
   def __init__(self, workdir: pathlib.Path, first_step: int, total_steps: int):
     self._path = workdir / "metrics.jsonl"
     self._keep_until(first_step)
-    self._events = tensorboardX.SummaryWriter(
-      str(workdir), purge_step=first_step + 1
-    )
+    self._events = EventFile(workdir, first_step + 1)
     self.console = Console(stderr=True)
     self._bar = progress.Progress(
       progress.TextColumn("{task.description}"),
@@ -91,7 +89,7 @@ class RunLog:
     self._file.write(json.dumps(row) + "\n")
     self._file.flush()
     for name, value in values.items():
-      self._events.add_scalar(f"{prefix}/{name}", value, step)
+      self._events.scalar(step, f"{prefix}/{name}", value)
 
   def note(self, step: int, text: str) -> None:
     """Shows `text` beside the bar, or as a line where there is no bar."""
@@ -110,8 +108,7 @@ class RunLog:
 
   def picture(self, step: int, name: str, image: np.ndarray) -> None:
     """Shows a uint8 RGB image [H, W, 3] in TensorBoard."""
-    self._events.add_image(name, image, step, dataformats="HWC")
-    self._events.flush()
+    self._events.picture(step, name, image)
 
   def _keep_until(self, last_step: int) -> None:
     if not self._path.exists():

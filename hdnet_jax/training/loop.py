@@ -19,6 +19,7 @@ from hdnet_jax.data.records import Source
 from hdnet_jax.evaluation import visuals
 from hdnet_jax.evaluation.report import write_report
 from hdnet_jax.evaluation.run import Evaluator, network, spread, summary_of
+from hdnet_jax.files import writing
 from hdnet_jax.hosts import is_main, together
 from hdnet_jax.training import workdir as workdirs
 from hdnet_jax.training.checkpoint import Checkpoints
@@ -74,17 +75,41 @@ def train_and_evaluate(
 
   # Data, devices and weights to start from: what does not fit is found before
   # anything is written.
-  train_source = open_source(config.data, "train")
-  validation_source = open_source(config.data, config.data.validation_split)
-  test_source = open_source(config.data, config.data.test_split)
+  sources = _Sources(
+    open_source(config.data, "train"),
+    open_source(config.data, config.data.validation_split),
+    open_source(config.data, config.data.test_split),
+  )
   mesh = sharding.make_mesh(config.mesh, devices)
   sharding.check_divides("batch_size", config.batch_size, mesh)
   sharding.check_divides("eval_batch_size", config.eval_batch_size, mesh)
   weights = initial_params(config, workdir)
-  steps_per_epoch = len(train_source) / config.batch_size
-  workdirs.claim(workdir, config, steps_per_epoch)
+  steps_per_epoch = len(sources.train) / config.batch_size
 
-  # The functions that are compiled for them.
+  with writing(workdir), workdirs.held(workdir):
+    workdirs.claim(workdir, config, steps_per_epoch)
+    with Checkpoints(workdir, config.keep) as checkpoints:
+      return _train_in(workdir, config, sources, mesh, weights, checkpoints)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Sources:
+  train: Source
+  validation: Source
+  test: Source
+
+
+def _train_in(
+  workdir: pathlib.Path,
+  config: Config,
+  sources: _Sources,
+  mesh: Mesh,
+  weights: dict | None,
+  checkpoints: Checkpoints,
+) -> TrainState:
+  """The run in its own folder."""
+  # The functions that are compiled.
+  steps_per_epoch = len(sources.train) / config.batch_size
   plan = make_plan(config, steps_per_epoch)
   total_steps = plan.total
   optimizer = make_optimizer(config.optimizer, steps_per_epoch)
@@ -93,51 +118,49 @@ def train_and_evaluate(
   )
   evaluator = Evaluator(config, network(make_model(config.model)), mesh)
 
-  with Checkpoints(workdir, config.keep) as checkpoints:
-    # State: shapes first, then a checkpoint's values or new ones.
-    start = make_start(config, optimizer, mesh)
-    like = abstract_state(start, mesh)
-    state = checkpoints.restore_latest(like)
-    if state is None:
-      state = start()
-      if weights is not None:
-        state = state.starting_from(weights)
-      if is_main():
-        overview = parameter_overview.get_parameter_overview(state.params)
-        log.info("\n%s", overview)
-    first_step = int(state.step)
+  # State: shapes first, then a checkpoint's values or new ones.
+  start = make_start(config, optimizer, mesh)
+  state = checkpoints.restore_latest(abstract_state(start, mesh))
+  if state is None:
+    state = start()
+    if weights is not None:
+      state = state.starting_from(weights)
+    if is_main():
+      overview = parameter_overview.get_parameter_overview(state.params)
+      log.info("\n%s", overview)
+  first_step = int(state.step)
 
-    with (
-      RunLog(workdir, first_step, total_steps) if is_main() else SilentLog()
-    ) as run_log:
-      if 0 < first_step < total_steps:
-        run_log.say(f"continuing {workdir} from step {first_step}")
-      run = _Run(
-        config=config,
-        total_steps=total_steps,
-        # The place in the data is the step.
-        batches=_open_batches(config, train_source, first_step, mesh),
-        checkpoints=checkpoints,
-        run_log=run_log,
-        learning_rate=make_schedule(config.optimizer, steps_per_epoch),
-        train_step=train_step,
-        evaluator=evaluator,
-        validation_source=validation_source,
-      )
-      with StopSignals() as stop:
-        state = _train(run, state, first_step, stop)
+  with (
+    RunLog(workdir, first_step, total_steps) if is_main() else SilentLog()
+  ) as run_log:
+    if 0 < first_step < total_steps:
+      run_log.say(f"continuing {workdir} from step {first_step}")
+    run = _Run(
+      config=config,
+      total_steps=total_steps,
+      # The place in the data is the step.
+      batches=_open_batches(config, sources.train, first_step, mesh),
+      checkpoints=checkpoints,
+      run_log=run_log,
+      learning_rate=make_schedule(config.optimizer, steps_per_epoch),
+      train_step=train_step,
+      evaluator=evaluator,
+      validation_source=sources.validation,
+    )
+    with StopSignals() as stop:
+      state = _train(run, state, first_step, stop)
 
-      # The end: the test split, once, with the last parameters.
-      rows = write_report(
-        evaluator,
-        state.evaluated,
-        test_source,
-        config,
-        workdir / "evaluation",
-        facts_of(config, "last", total_steps),
-        run_log.evaluating,
-      )
-      run_log.scalars(total_steps, summary_of(rows), "test")
+    # The end: the test split, once, with the last parameters.
+    rows = write_report(
+      evaluator,
+      state.evaluated,
+      sources.test,
+      config,
+      workdir / "evaluation",
+      facts_of(config, "last", total_steps),
+      run_log.evaluating,
+    )
+    run_log.scalars(total_steps, summary_of(rows), "test")
   return state
 
 
@@ -206,6 +229,7 @@ def _train(
     evaluating = step % config.eval_every == 0 or last
     if not (logging_now or saving or evaluating):
       continue
+    run.checkpoints.notice()
     values = _finite(losses, step, run.checkpoints)
     if logging_now:
       seconds = time.perf_counter() - clock

@@ -1,12 +1,14 @@
 """The parameters of a training run, from its folder."""
 
 import pathlib
+from typing import Any
 
 from jax.sharding import Mesh
 
 from hdnet_jax import sharding
 from hdnet_jax.config import Config, MeshConfig
 from hdnet_jax.errors import UserError
+from hdnet_jax.hosts import of_main
 from hdnet_jax.training import workdir as workdirs
 from hdnet_jax.training.checkpoint import Checkpoints
 from hdnet_jax.training.state import (
@@ -28,9 +30,10 @@ def restore_params(
   Raises:
     UserError: where there is no such run or checkpoint, or it is damaged.
   """
-  config = workdirs.read_config(workdir)
-  if config is None:
+  values = of_main(lambda: _values_of(workdir))
+  if values is None:
     raise UserError(f"{workdir} holds no run; train one with train.py")
+  config = Config.from_dict(values)
   mesh = mesh or sharding.make_mesh(MeshConfig())
   # The optimizer's shapes do not depend on its schedule.
   optimizer = make_optimizer(config.optimizer, steps_per_epoch=1.0)
@@ -43,3 +46,8 @@ def restore_params(
         f"{checkpoints.directory} has no {which} checkpoint yet; train longer"
       )
     return checkpoints.restore(step, like).evaluated, config, step
+
+
+def _values_of(workdir: pathlib.Path) -> dict[str, Any] | None:
+  config = workdirs.read_config(workdir)
+  return None if config is None else config.to_dict()

@@ -2,10 +2,12 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.sharding import Mesh
 
@@ -110,4 +112,39 @@ def abstract_state(start: Callable[[], TrainState], mesh: Mesh) -> TrainState:
   return jax.tree.map(
     lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place),
     jax.eval_shape(start),
+  )
+
+
+def stored(state: TrainState) -> dict[str, Any]:
+  """The state as checkpoints hold it: a typed random key by its numbers."""
+  if isinstance(state.key, jax.ShapeDtypeStruct):
+    key = jax.eval_shape(jax.random.key_data, state.key)
+    key = key.update(sharding=state.key.sharding)
+  else:
+    key = jax.random.key_data(state.key)
+  values = {
+    "step": state.step,
+    "params": state.params,
+    "opt_state": state.opt_state,
+    "key": key,
+  }
+  return values if state.ema is None else {**values, "ema": state.ema}
+
+
+def blank(like: TrainState) -> dict[str, Any]:
+  """NumPy arrays of the shapes of `stored(like)`."""
+  return jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), stored(like))
+
+
+def placed(values: dict[str, Any], like: TrainState) -> TrainState:
+  """The state of stored NumPy values, with the shardings of `like`."""
+  arrays = jax.tree.map(
+    lambda value, x: jax.make_array_from_callback(
+      x.shape, x.sharding, lambda index: value[index]
+    ),
+    values,
+    stored(like),
+  )
+  return TrainState(
+    **{**arrays, "key": jax.random.wrap_key_data(arrays["key"])}
   )

@@ -95,7 +95,7 @@ def make_train_step(
     in_shardings=(replicated(mesh), None),  # batches are as `put` split them
     out_shardings=replicated(mesh),
     donate_argnums=0,
-    compiler_options=compilation.options(),
+    compiler_options=compilation.options(mesh.devices.flat[0].platform),
   )
 
 

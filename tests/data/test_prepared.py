@@ -3,6 +3,7 @@
 import concurrent.futures
 import io
 import pickle
+import shutil
 import subprocess
 import sys
 
@@ -66,6 +67,32 @@ def test_names_and_subsets_need_no_pixels(root, monkeypatch):
   monkeypatch.setattr(prepared, "_decode", fail)
   assert source.name(0) == "p4_1_0"
   assert source.subset(len(source) - 1) == "Hday2night"
+
+
+def test_a_name_reads_no_record(root, tmp_path, monkeypatch):
+  sources = [PreparedIharmony4(root, "train", 20)]
+  expected = [sources[0]._records[i]["name"].decode() for i in range(32)]
+  # Of some subsets only; and as another process has it.
+  sources.append(pickle.loads(pickle.dumps(sources[0])))
+  some = PreparedIharmony4(root, "train", 20, ("HFlickr", "HCOCO"))
+  subsets = [sources[0].subset(i) for i in range(32)]
+  of_some = [
+    name
+    for name, subset in zip(expected, subsets, strict=True)
+    if subset in ("HFlickr", "HCOCO")
+  ]
+  for source in (*sources, some):
+    monkeypatch.setattr(source, "_records", None)
+  for source in sources:
+    assert [source.name(i) for i in range(32)] == expected
+  assert [some.name(i) for i in range(len(of_some))] == of_some
+
+  # One that was prepared before there were lists of names.
+  old = shutil.copytree(root / "iharmony4", tmp_path / "iharmony4")
+  for path in old.rglob("*_names.json"):
+    path.unlink()
+  source = PreparedIharmony4(tmp_path, "train", 20)
+  assert [source.name(i) for i in range(32)] == expected
 
 
 def test_it_can_be_sent_to_other_processes(root):

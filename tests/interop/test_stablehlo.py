@@ -114,3 +114,15 @@ def test_more_neighbors_and_any_size():
 def test_sizes_that_are_refused(size):
   with pytest.raises(ValueError, match="multiple of 8"):
     stablehlo.build(make_params(), TINY, size)
+
+
+def test_each_platform_has_its_own_forms():
+  """Also where a CPU exports: others do not get the forms that suit it."""
+  program = stablehlo.build(make_params(), TINY, (16, 16)).mlir_module()
+  # The paper's transposed convolutions, and a CPU's in their place.
+  assert "lhs_dilate = [2, 2]" in program
+  assert "case" in program
+  here = jax.jit(in_jax).lower(
+    *make_inputs(np.random.default_rng(0), 1, 16, 16)
+  )
+  assert "lhs_dilate = [2, 2]" not in here.as_text()

@@ -83,16 +83,23 @@ def test_gradients_keep_the_kernels_dtype():
   np.testing.assert_array_equal(gradient[0, 0], 2 * 3 * 7)
 
 
-def test_the_form_is_that_of_the_backend(monkeypatch):
+@pytest.mark.parametrize("differentiated", [False, True])
+def test_the_form_is_that_of_the_platform_it_is_lowered_for(differentiated):
   x, kernel = jnp.ones((1, 2, 2, 1)), jnp.ones((4, 4, 1, 1))
+  form = convolution.double
+  if differentiated:
+    form = jax.grad(lambda x, kernel: convolution.halve(x, kernel).sum())
 
-  def dilates():
-    text = str(jax.make_jaxpr(lambda x: convolution.double(x, kernel))(x))
-    return "lhs_dilation=(2, 2)" in text
+  def dilates(platform: str) -> bool:
+    traced = jax.jit(form).trace(x, kernel)
+    text = traced.lower(lowering_platforms=(platform,)).as_text()
+    assert "convolution" in text
+    return "lhs_dilate = [2, 2]" in text
 
-  assert not dilates()
-  monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-  assert dilates()
+  # This process has a CPU only.
+  assert not dilates("cpu")
+  assert dilates("cuda")
+  assert dilates("tpu")
 
 
 @pytest.mark.parametrize(

@@ -340,3 +340,28 @@ def test_no_square_array_of_positions_in_the_network(form, neighbors):
   mask = jax.ShapeDtypeStruct((1, 512, 512, 1), jnp.float32)
   params = jax.eval_shape(model.init, jax.random.key(0), image, mask)
   assert largest(model.apply, params, image, mask) < positions**2
+
+
+@pytest.mark.parametrize("neighbors", [1, 3])
+def test_a_soft_fringe_borrows_from_the_background_only(rng, neighbors):
+  """Not from the fringe, where each position is most like itself."""
+  x = rng.normal(size=(1, 12, 4)).astype(np.float32)
+  mask = np.zeros((1, 12, 1), np.float32)
+  mask[0, :5, 0] = (0.01, 0.3, 0.49, 0.5, 1.0)
+  found = local_dynamics.paper_reference(
+    jnp.asarray(x), jnp.asarray(mask), neighbors
+  )
+  # What is in the fringe or the object changes nobody else's reference.
+  for place in range(5):
+    changed = x.copy()
+    changed[0, place] = 100 * rng.normal(size=4)
+    again = local_dynamics.paper_reference(
+      jnp.asarray(changed), jnp.asarray(mask), neighbors
+    )
+    others = [i for i in range(5) if i != place]
+    np.testing.assert_array_equal(found[0, others], again[0, others])
+  if neighbors == 1:
+    for place in range(5):
+      distances = np.abs(x[0] - np.asarray(found)[0, place]).max(axis=1)
+      assert distances.argmin() >= 5
+      assert distances.min() < 1e-6

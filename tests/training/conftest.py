@@ -83,7 +83,11 @@ def make_config(photo_folder: pathlib.Path) -> Config:
 @pytest.fixture(scope="session")
 def trained(photo_folder, tmp_path_factory) -> pathlib.Path:
   workdir = tmp_path_factory.mktemp("trained")
+  # As its tests are compiled: this may come before the fixture of a module.
+  before = jax.config.read("jax_disable_most_optimizations")
+  jax.config.update("jax_disable_most_optimizations", True)
   train_and_evaluate(make_config(photo_folder), workdir, jax.devices()[:1])
+  jax.config.update("jax_disable_most_optimizations", before)
   return workdir
 
 

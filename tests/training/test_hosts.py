@@ -2,9 +2,13 @@
 
 import dataclasses
 import json
+import os
 import pathlib
+import re
 import signal
 import socket
+import subprocess
+import sys
 import time
 
 import jax
@@ -47,6 +51,125 @@ def start_two(program, config, folder: pathlib.Path, workdir: pathlib.Path):
     )
     for rank in range(2)
   ]
+
+
+RESTORE = """
+import json, pathlib, sys
+
+import jax
+
+rank, workdir = int(sys.argv[1]), pathlib.Path(sys.argv[3])
+jax.distributed.initialize(sys.argv[2], 2, rank)
+
+from hdnet_jax import files, hosts
+from hdnet_jax.config import Config, MeshConfig
+from hdnet_jax.errors import UserError
+from hdnet_jax.sharding import make_mesh
+from hdnet_jax.training import checkpoint, state
+
+config = Config.from_dict(json.loads((workdir / "config.json").read_text()))
+optimizer = state.make_optimizer(config.optimizer, 1.0)
+like = state.abstract_state(
+  lambda: state.initial_state(config, optimizer), make_mesh(MeshConfig())
+)
+
+def restore(folder):
+  with checkpoint.Checkpoints(folder) as checkpoints:
+    restored = checkpoints.restore_latest(like)
+    # What is computed with it is the same, so that both go on.
+    kernel = float(jax.jit(abs)(restored.params["x0"]["kernel"]).sum())
+    print("told restored", int(restored.step), kernel, checkpoints.steps())
+
+# Where the second process reads nothing at all.
+restore(workdir if rank == 0 else workdir / "nothing")
+
+def fail(*_):
+  raise OSError(5, "Input/output error", "sha256.json")
+
+files.PAUSES = (0.0,)
+checkpoint.check = fail
+try:
+  restore(workdir)
+except UserError as error:
+  print("told refused", error)
+"""
+
+
+def run_two(script: str, folder: pathlib.Path, *arguments, devices=1):
+  """What a script tells in each of two processes, in lines with `told`.
+
+  Its arguments are the rank, where the processes meet, and `arguments`.
+  """
+  file = folder / "script.py"
+  file.write_text(script)
+  with socket.socket() as free:
+    free.bind(("127.0.0.1", 0))
+    port = free.getsockname()[1]
+  processes = [
+    subprocess.Popen(
+      [sys.executable, file, f"{rank}", f"127.0.0.1:{port}", *arguments],
+      env={
+        **os.environ,
+        "PYTHONPATH": str(pathlib.Path(__file__).parents[2]),
+        "JAX_NUM_CPU_DEVICES": str(devices),
+      },
+      stdout=subprocess.PIPE,
+      stderr=subprocess.PIPE,
+      text=True,
+    )
+    for rank in range(2)
+  ]
+  told = []
+  for process in processes:
+    output, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    # Gloo, too, writes to standard output, at times amid a line.
+    told.append(re.findall(r"told (.*)", output))
+  return told
+
+
+def test_one_process_decides_what_is_restored(finished, tmp_path):
+  """Of two, one cannot read; then neither can, and both are told."""
+  (finished / "checkpoints" / "9").mkdir()  # damaged
+  told = run_two(RESTORE, tmp_path, finished)
+  assert told[0] == told[1]
+  restored, refused = told[0]
+  assert restored.startswith("restored 7 ")
+  assert restored.endswith(", 7]")
+  assert refused.startswith("refused sha256.json cannot be read (Input/output")
+  assert (finished / "checkpoints" / "7").is_dir()
+  assert [x.name for x in (finished / "broken_checkpoints").iterdir()] == ["9"]
+
+
+GATHER = """
+import sys
+
+import jax
+import numpy as np
+
+rank = int(sys.argv[1])
+jax.distributed.initialize(sys.argv[2], 2, rank)
+
+from hdnet_jax import sharding
+from hdnet_jax.config import MeshConfig
+
+# Interleaved, as `jax.make_mesh` orders those of a TPU pod.
+devices = [jax.devices()[i] for i in (0, 1, 4, 5, 2, 3, 6, 7)]
+for spatial in (1, 2):
+  mesh = sharding.make_mesh(MeshConfig(0, spatial), devices)
+  rows = np.arange(4 * rank, 4 * rank + 4, dtype=np.int32)
+  images = np.zeros((4, 8, 8, 3), np.uint8) + rows[:, None, None, None]
+  batch = sharding.put({"index": rows, "real": images.astype(np.uint8)}, mesh)
+  image = np.asarray(sharding.gather(batch["real"]))
+  index = sharding.gather(batch["index"])
+  print("told", index.tolist(), image[:, 5, 2, 1].tolist())
+"""
+
+
+def test_rows_are_gathered_in_the_order_of_processes(tmp_path):
+  told = run_two(GATHER, tmp_path, devices=4)
+  rows = list(range(8))
+  assert told == [[f"{rows} {rows}"] * 2] * 2
 
 
 def finish_all(program, processes) -> list[str]:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hdnet_jax import cli, weights
+from hdnet_jax import cli, lock, weights
 from hdnet_jax.config import Config, DataConfig, TrainingConfig
 from hdnet_jax.errors import UserError
 from hdnet_jax.evaluation import journal
@@ -65,22 +65,6 @@ def test_a_run_leaves_what_it_promises(config, tmp_path, caplog):
     best = checkpoints.best()
     assert best in (4, 7)
     assert checkpoints.steps() == sorted({best, 6, 7})
-
-
-def test_events_hold_scalars_and_pictures(finished):
-  from tensorboardX.proto.event_pb2 import Event
-
-  (path,) = finished.glob("events.out.tfevents.*")
-  data, place, tags = path.read_bytes(), 0, set()
-  while place < len(data):  # length, its checksum, the record, its checksum
-    length = int.from_bytes(data[place : place + 8], "little")
-    event = Event.FromString(data[place + 12 : place + 12 + length])
-    for value in event.summary.value:
-      tags.add((value.tag, value.WhichOneof("value")))
-    place += length + 16
-  assert ("train/loss", "simple_value") in tags
-  assert ("validation/psnr", "simple_value") in tags
-  assert ("validation", "image") in tags
 
 
 def test_fifty_steps_compile_once(config, tmp_path, caplog):
@@ -195,6 +179,28 @@ def test_stop_asked_for_at_any_moment_is_saved(
   with Checkpoints(tmp_path, read_only=True) as checkpoints:
     last = checkpoints.steps()[-1]
   assert str(stopped.value).startswith(f"stopped at step {last} of 7")
+
+
+def test_a_workdir_has_one_run_at_a_time(config, finished, tmp_path):
+  before = (finished / "metrics.jsonl").read_bytes()
+  longer = dataclasses.replace(config, epochs=8.0)
+  words = rf"^{finished} is in use by process {os.getpid()} on "
+  with lock.locked(finished):
+    with pytest.raises(UserError, match=words):
+      train_and_evaluate(longer, finished, jax.devices()[:1])
+    # It may be looked at.
+    evaluate_checkpoint(
+      config, finished, "last", tmp_path / "out", devices=jax.devices()[:1]
+    )
+  assert (finished / "metrics.jsonl").read_bytes() == before
+  assert "5.0" in (finished / "config.json").read_text()
+  with (
+    lock.locked(tmp_path / "out"),
+    pytest.raises(UserError, match="is in use"),
+  ):
+    evaluate_checkpoint(
+      config, finished, "last", tmp_path / "out", devices=jax.devices()[:1]
+    )
 
 
 def test_missing_data_leaves_no_workdir(tmp_path):

@@ -1,17 +1,24 @@
 """Runs that are killed, asked to stop, or find a damaged checkpoint."""
 
 import dataclasses
+import errno
 import json
+import math
 import os
 import pathlib
+import re
+import shutil
 import signal
 
 import jax
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 
+from hdnet_jax import files
 from hdnet_jax.errors import UserError
 from hdnet_jax.sharding import make_mesh
+from hdnet_jax.training import seal
 from hdnet_jax.training.checkpoint import Checkpoints
 from hdnet_jax.training.loop import train_and_evaluate
 from hdnet_jax.training.state import (
@@ -32,13 +39,22 @@ def long_config(config):
   )
 
 
-def final_state(config, workdir: pathlib.Path):
-  """The last checkpoint: every array of the state, the key's numbers too."""
+def shapes(config):
+  """Of the state, on one device."""
   optimizer = make_optimizer(config.optimizer, 1.25)
   mesh = make_mesh(config.mesh, jax.devices()[:1])
-  like = abstract_state(lambda: initial_state(config, optimizer), mesh)
+  return abstract_state(lambda: initial_state(config, optimizer), mesh)
+
+
+@pytest.fixture
+def like(config):
+  return shapes(config)
+
+
+def final_state(config, workdir: pathlib.Path):
+  """The last checkpoint: every array of the state, the key's numbers too."""
   with Checkpoints(workdir) as checkpoints:
-    state = checkpoints.restore_latest(like)
+    state = checkpoints.restore_latest(shapes(config))
   assert int(state.step) == LAST
   return state.replace(key=jax.random.key_data(state.key))
 
@@ -127,11 +143,137 @@ def test_damaged_newest_checkpoint_falls_back(config, tmp_path, caplog):
   whole = train_and_evaluate(config, tmp_path, devices)
   damage(tmp_path / "checkpoints" / "7")
   again = train_and_evaluate(config, tmp_path, devices)
-  assert "checkpoint 7 cannot be read (OSError: " in caplog.text
+  assert re.search(r"checkpoint 7 cannot be read \(\d+ of its", caplog.text)
   jax.tree.map(np.testing.assert_array_equal, whole.params, again.params)
   assert (tmp_path / "broken_checkpoints" / "7").is_dir()
   with Checkpoints(tmp_path) as checkpoints:
     assert checkpoints.steps() == [3, 6, 7]
+
+
+def cut(file: pathlib.Path, share: float | None) -> None:
+  """Leaves a share of a file, or nothing at all."""
+  if share is None:
+    file.unlink()
+  else:
+    os.truncate(file, int(file.stat().st_size * share))
+
+
+def test_every_file_of_a_checkpoint_is_under_its_seal(finished, tmp_path):
+  whole = finished / "checkpoints" / "7"
+  files = [path for path in whole.rglob("*") if path.is_file()]
+  files = [path.relative_to(whole) for path in files]
+  assert {"metrics/metrics", "sha256.json"} <= {str(file) for file in files}
+  for file in files:
+    for share in (0, 0.5, None):
+      copy = shutil.copytree(whole, tmp_path / f"{file.name}-{share}")
+      cut(copy / file, share)
+      if file.name == "sha256.json" and share is None:
+        assert not seal.check(copy)  # no seal: an earlier version's
+      else:
+        with pytest.raises(seal.Damaged):
+          seal.check(copy)
+      shutil.rmtree(copy)
+
+
+@pytest.mark.parametrize("sealed", [True, False])
+@pytest.mark.parametrize("share", [0, 0.5])
+@pytest.mark.parametrize("file", ["metrics/metrics", "state/_METADATA"])
+def test_a_cut_checkpoint_is_set_aside(
+  like, finished, caplog, file, share, sealed
+):
+  newest = finished / "checkpoints" / "7"
+  cut(newest / file, share)
+  if not sealed:  # by a version that sealed at the next save
+    cut(newest / "sha256.json", None)
+  with Checkpoints(finished) as checkpoints:
+    assert int(checkpoints.restore_latest(like).step) == 6
+    assert 7 not in checkpoints.steps()
+  assert (finished / "broken_checkpoints" / "7" / file).exists()
+  assert "checkpoint 7 cannot be read (" in caplog.text
+
+
+def test_without_a_seal_what_is_missing_is_damage(like, finished):
+  newest = finished / "checkpoints" / "7"
+  cut(newest / "sha256.json", None)
+  shutil.copytree(newest, finished / "checkpoints" / "8")
+  cut(finished / "checkpoints" / "8" / "state/_METADATA", None)
+  (finished / "checkpoints" / "9").mkdir()
+  with Checkpoints(finished) as checkpoints:
+    assert int(checkpoints.restore_latest(like).step) == 7
+  broken = sorted((finished / "broken_checkpoints").iterdir())
+  assert [path.name for path in broken] == ["8", "9"]
+
+
+def test_older_checkpoints_are_looked_at_too(like, finished, caplog):
+  """A damaged best one is not found out at the end."""
+  with Checkpoints(finished, read_only=True) as checkpoints:
+    oldest = checkpoints.steps()[0]
+  cut(finished / "checkpoints" / str(oldest) / "metrics/metrics", 0)
+  with Checkpoints(finished, read_only=True) as checkpoints:
+    assert checkpoints.best() == 7
+    assert "is not counted (its metrics/metrics is cut off)" in caplog.text
+  with Checkpoints(finished) as checkpoints:
+    assert int(checkpoints.restore_latest(like).step) == 7
+  assert (finished / "broken_checkpoints" / str(oldest)).is_dir()
+
+
+def failing(monkeypatch, error: Exception, times: float = math.inf) -> list:
+  """Lets Orbax fail at reading, and nobody sleep; gives the steps it read."""
+  asked, restore = [], ocp.Checkpointer.restore
+
+  def read(self, path, *arguments, **options):
+    asked.append(int(path.name))
+    if len(asked) <= times:
+      raise error
+    return restore(self, path, *arguments, **options)
+
+  monkeypatch.setattr(ocp.Checkpointer, "restore", read)
+  monkeypatch.setattr(files, "PAUSES", (0.0, 0.0))
+  return asked
+
+
+def test_a_file_systems_passing_error_is_waited_for(
+  like, finished, monkeypatch
+):
+  asked = failing(monkeypatch, OSError(errno.ESTALE, "Stale file handle"), 2)
+  with Checkpoints(finished) as checkpoints:
+    assert int(checkpoints.restore_latest(like).step) == 7
+  assert asked == [7, 7, 7]
+  assert not (finished / "broken_checkpoints").exists()
+
+
+@pytest.mark.parametrize(
+  "error",
+  [
+    OSError(errno.EIO, "Input/output error"),
+    PermissionError(errno.EACCES, "Permission denied"),
+    # As TensorStore tells it.
+    ValueError("UNAVAILABLE: Error reading [os_error_code='5']"),
+  ],
+)
+def test_an_error_of_the_file_system_that_stays_is_said(
+  like, finished, monkeypatch, error
+):
+  asked = failing(monkeypatch, error)
+  with (
+    Checkpoints(finished) as checkpoints,
+    pytest.raises(UserError, match=r"tried 3 times; nothing was changed"),
+  ):
+    checkpoints.restore_latest(like)
+  assert asked == [7, 7, 7]
+  assert (finished / "checkpoints" / "7").is_dir()
+  assert not (finished / "broken_checkpoints").exists()
+
+
+@pytest.mark.parametrize("error", [TypeError, KeyError, ValueError])
+def test_a_defect_of_reading_sets_nothing_aside(
+  like, finished, monkeypatch, error
+):
+  asked = failing(monkeypatch, error("params"))
+  with Checkpoints(finished) as checkpoints, pytest.raises(error):
+    checkpoints.restore_latest(like)
+  assert asked == [7]
+  assert not (finished / "broken_checkpoints").exists()
 
 
 def test_half_written_checkpoint_is_ignored(config, finished):

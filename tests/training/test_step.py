@@ -274,6 +274,45 @@ def test_meshes():
     sharding.make_mesh(MeshConfig(0, 2), jax.devices()[:1])
 
 
+@dataclasses.dataclass(frozen=True)
+class Device:
+  """What a mesh asks of one."""
+
+  id: int
+  process_index: int
+  platform: str = "tpu"
+  device_kind: str = "TPU v5 lite"
+
+
+@pytest.mark.parametrize("spatial", [1, 2, 4])
+def test_a_mesh_is_laid_out_process_by_process(monkeypatch, spatial):
+  """As of a v5e-16, whose devices `jax.make_mesh` orders so."""
+  order = [0, 0, 1, 1, 1, 1, 0, 2, 3, 3, 3, 3, 2, 2, 2, 0]
+  devices = [Device(number, process) for number, process in enumerate(order)]
+  monkeypatch.setattr(jax, "process_count", lambda: 4)
+  monkeypatch.setattr(jax, "local_device_count", lambda: 4)
+  mesh = sharding.make_mesh(MeshConfig(0, spatial), devices)
+  # So each image is within a process, whose number `spatial` divides.
+  found = [device.process_index for device in mesh.devices.flat]
+  assert found == [0] * 4 + [1] * 4 + [2] * 4 + [3] * 4
+  numbers = [device.id for device in mesh.devices.flat]
+  assert sorted(numbers) == list(range(16))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("spatial", [1, 2, 4])
+def test_a_pods_mesh_is_laid_out_process_by_process(monkeypatch, spatial):
+  pytest.importorskip("libtpu", reason="needs libtpu, though no TPU")
+  from jax.experimental import topologies
+
+  pod = topologies.get_topology_desc(platform="tpu", topology_name="v5e:4x4")
+  monkeypatch.setattr(jax, "process_count", lambda: 4)
+  monkeypatch.setattr(jax, "local_device_count", lambda: 4)
+  mesh = sharding.make_mesh(MeshConfig(0, spatial), pod.devices)
+  found = [device.process_index for device in mesh.devices.flat]
+  assert found == [0] * 4 + [1] * 4 + [2] * 4 + [3] * 4
+
+
 def test_batches_are_put_ahead():
   mesh, put = sharding.make_mesh(MeshConfig()), []
 

@@ -1,0 +1,102 @@
+"""A folder for one process at a time, as long as it lives.
+
+The lock is the kernel's (flock), and ends with the process that holds it,
+however that ends: nothing is to be cleaned up after SIGKILL. Over NFS it is
+kept by the server, and ends when the server learns of a machine's end.
+"""
+
+import contextlib
+import errno
+import json
+import logging
+import os
+import pathlib
+import socket
+from collections.abc import Iterator
+from typing import IO
+
+from hdnet_jax.errors import UserError
+
+try:
+  import fcntl
+except ImportError:  # Windows
+  fcntl = None
+
+log = logging.getLogger(__name__)
+
+NAME = ".lock"
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
+
+
+@contextlib.contextmanager
+def locked(folder: pathlib.Path) -> Iterator[None]:
+  """While entered, `folder`, which is made, is this process's.
+
+  Where the file system knows no locks, a line of the log says so.
+
+  Raises:
+    UserError: where another one has it, with its machine and process.
+  """
+  folder.mkdir(parents=True, exist_ok=True)
+  path = folder / NAME
+  with _open(path) as file:
+    holder = {"host": socket.gethostname(), "process": os.getpid()}
+    file.truncate(0)
+    file.write(json.dumps(holder) + "\n")
+    file.flush()
+    try:
+      yield
+    finally:
+      path.unlink(missing_ok=True)
+
+
+def _open(path: pathlib.Path) -> IO[str]:
+  """The lock's file, locked."""
+  while True:
+    file = path.open("a+", encoding="utf-8")
+    try:
+      if not _lock(file, path) or _is(file, path):
+        return file
+    except BaseException:
+      file.close()
+      raise
+    file.close()  # its last holder has just removed it
+
+
+def _lock(file: IO[str], path: pathlib.Path) -> bool:
+  """Whether there are locks here; then the file is locked."""
+  try:
+    if fcntl is None:
+      raise OSError(errno.ENOSYS, "this system has no flock")
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+  except BlockingIOError:
+    raise UserError(
+      f"{path.parent} is in use by {_holder(file)}; wait for it or stop it, or "
+      "give another folder"
+    ) from None
+  except OSError as error:
+    if error.errno not in _NO_LOCKS:
+      raise
+    log.warning(
+      "no locks in %s (%s): nobody notices if two processes write there",
+      path.parent,
+      error.strerror,
+    )
+    return False
+  return True
+
+
+def _is(file: IO[str], path: pathlib.Path) -> bool:
+  try:
+    return os.path.samestat(os.fstat(file.fileno()), path.stat())
+  except FileNotFoundError:
+    return False
+
+
+def _holder(file: IO[str]) -> str:
+  file.seek(0)
+  try:
+    holder = json.loads(file.read())
+    return f"process {holder['process']} on {holder['host']}"
+  except (ValueError, TypeError, KeyError):
+    return "another process"  # which has not written its name yet
