@@ -40,7 +40,7 @@ def expect(image: np.ndarray, truth: np.ndarray) -> dict[str, float]:
 def check(images: np.ndarray, truths: np.ndarray):
   assert images.dtype == truths.dtype == np.uint8
   found = ours(images, truths)
-  assert tuple(found) == metrics.NAMES
+  assert tuple(found) == (*metrics.NAMES, *metrics.SHIFTS)
   expected = [expect(*pair) for pair in zip(images, truths, strict=True)]
   for name, tolerance in TOLERANCES.items():
     assert found[name].shape == (len(images),)
@@ -178,3 +178,14 @@ def test_no_width_is_too_much(width):
   np.testing.assert_allclose(
     found["psnr"], [10 * np.log10(255**2 / mse)], atol=1e-12
   )
+
+
+def test_shifts_are_the_means_of_the_foreground():
+  truth = np.full((2, 8, 9, 3), 100, np.uint8)
+  image, mask = truth.copy(), np.zeros((2, 8, 9, 1), np.uint8)
+  mask[0, 2:4, 3:6] = 1  # of the second nothing is foreground
+  image[0, 2, 3:6] = (112, 100, 94)  # half of the six pixels
+  image[0, 7] = 0
+  found = ours(image, truth, mask)
+  assert [found[name][0] for name in metrics.SHIFTS] == [6, 0, -3]
+  assert [found[name][1] for name in metrics.SHIFTS] == [0, 0, 0]

@@ -166,10 +166,14 @@ def measure(
   """
   height, width, _ = image.shape
 
-  def squared(band: slice) -> tuple[np.ndarray, np.ndarray]:
-    square = np.square(image[band].astype(np.int32) - truth[band])
-    inside = square * mask[band]
-    return tuple(np.sum(s, (1, 2), dtype=np.int64) for s in (square, inside))
+  def differences(band: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    difference = image[band].astype(np.int32) - truth[band]
+    square = np.square(difference)
+    return (
+      np.sum(square, (1, 2), dtype=np.int64),
+      np.sum(square * mask[band], (1, 2), dtype=np.int64),
+      np.sum(difference * mask[band], 1, dtype=np.int64),
+    )
 
   def similarity(band: slice) -> np.ndarray:
     """Of the rows of windows that begin in the band."""
@@ -188,12 +192,13 @@ def measure(
   # Bands are put together in order: the sums do not depend on the threads.
   threads = min(os.cpu_count() or 1, _MOST_THREADS)
   with ThreadPoolExecutor(threads) as pool:
-    squares = pool.map(squared, _bands(height, width))
+    of_bands = pool.map(differences, _bands(height, width))
     similarities = pool.map(similarity, _bands(height - _WINDOW + 1, width))
-    of_all, of_foreground = zip(*squares, strict=True)
+    of_all, of_foreground, shifts = zip(*of_bands, strict=True)
     return metrics.Sums(
       squared=np.concatenate(of_all)[None, :, None],
       foreground=np.concatenate(of_foreground)[None, :, None],
+      shift=np.concatenate(shifts)[None],
       ssim=np.concatenate(list(similarities))[None],
     )
 

@@ -12,7 +12,8 @@ import pytest
 from hdnet_jax.commands import compare as command
 from hdnet_jax.errors import UserError
 from hdnet_jax.evaluation import compare, compare_tables
-from hdnet_jax.evaluation.tables import COLUMNS
+from hdnet_jax.evaluation.tables import COLUMNS, KINDS
+from hdnet_jax.metrics import SHIFTS
 
 COMPOSITE = {"psnr": 20.0, "mse": 400.0, "fmse": 900.0, "ssim": 0.5}
 
@@ -23,6 +24,7 @@ def image(name, fmse, subset="coco", protocol="standard", **more):
   row = {"name": name, "subset": subset, "protocol": protocol, "ratio": 0.5}
   row |= {f"composite_{name}": value for name, value in COMPOSITE.items()}
   row |= {f"harmonized_{name}": value for name, value in after.items()}
+  row |= {f"{kind}_{name}": 0.0 for kind in KINDS for name in SHIFTS}
   return row | more
 
 

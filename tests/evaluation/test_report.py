@@ -238,8 +238,8 @@ def test_digest_tells_weights_apart():
   [
     ("", "has no column name, subset"),
     ("name,subset\na,b\n", "has no column protocol, ratio"),
-    (",".join(COLUMNS) + "\na,b,standard,0.5\n", "line 2: not 12 values"),
-    (",".join(COLUMNS) + "\na,b,c" + 9 * ",x" + "\n", "line 2: not 12"),
+    (",".join(COLUMNS) + "\na,b,standard,0.5\n", "line 2: not 18 values"),
+    (",".join(COLUMNS) + "\na,b,c" + 15 * ",x" + "\n", "line 2: not 18"),
   ],
 )
 def test_what_is_no_per_image_csv(tmp_path, text, words):
