@@ -85,8 +85,8 @@ def read(images: pathlib.Path, masks: pathlib.Path):
   items = []
   for path in sorted(images.iterdir()):
     picture = read_picture(path)
-    mask = read_mask(found[path.stem], picture.size, resize=True) > 0.5
-    items.append((path.stem, picture.pixels, mask))
+    mask, _ = read_mask(found[path.stem], picture.size, resize=True)
+    items.append((path.stem, picture.pixels, mask > 0.5))
   return items
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from hdnet_jax import masks
 from hdnet_jax.config import ModelConfig
 from hdnet_jax.inference.harmonizer import (
   BATCH,
@@ -18,8 +19,6 @@ from hdnet_jax.inference.harmonizer import (
 )
 from hdnet_jax.inference.kinds import Picture, open_composite, open_mask
 from hdnet_jax.trained import IMAGE_SIZE, find
-
-_ALMOST_ALL = 0.95  # of the image; a mask of more is reported
 
 
 class MaskWarning(UserWarning):
@@ -111,9 +110,10 @@ class Harmonizer:
         float32 or float64 in 0 to 1; or a path.
       mask: white, 1, is the foreground, which is what changes; over 0.5 it is
         what the network takes for it. A PIL image, of which the gray counts; an
-        array [H, W] or [H, W, 1], that is bool, uint8 (of which 255 is white if
-        any of it is above 1, else 1), or float in 0 to 1; or a path. It need
-        not be of the composite's kind.
+        array [H, W] or [H, W, C], that is bool, integers (of which 1 is white
+        if none is above 1; else 255, or 65535 if any is above 255), or float in
+        0 to 1; or a path. Of a cut-out it is the alpha. It need not be of the
+        composite's kind.
       strength: 0 to 1, the share of the change that is made; 0 makes a copy.
       feather: pixels over which the change rises from the mask's edge inwards.
       background: whether the background changes, to fit the foreground; then
@@ -174,16 +174,7 @@ class Harmonizer:
 
 def _report(mask: np.ndarray) -> bool:
   """Whether a mask covers anything; warns where it does not, or almost all."""
-  share = np.count_nonzero(mask > 0.5) / mask.size
-  if not share:
-    message = "the mask covers nothing, so the image is returned as it is"
-  elif share > _ALMOST_ALL:
-    message = (
-      f"the mask covers {share:.1%} of the image, which leaves little to fit "
-      "to; white is the foreground"
-    )
-  else:
-    return True
-  # To the line that calls the public method.
-  warnings.warn(message, MaskWarning, stacklevel=4)
-  return bool(share)
+  if message := masks.report(mask, "give 1 - mask"):
+    # To the line that calls the public method.
+    warnings.warn(message, MaskWarning, stacklevel=4)
+  return bool((mask > 0.5).any())

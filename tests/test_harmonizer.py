@@ -227,7 +227,7 @@ def test_the_background_can_change_instead(mode, soft):
 @pytest.mark.parametrize("background", [False, True])
 @pytest.mark.parametrize("level", [0.0, 0.5])
 def test_a_mask_of_nothing_is_reported(background, level):
-  with pytest.warns(MaskWarning, match="covers nothing") as record:
+  with pytest.warns(MaskWarning, match="nothing is changed") as record:
     result = harmonizer()(photo(), np.full(SHAPE, level), background=background)
   assert len(record) == 1
   assert record[0].filename == __file__

@@ -10,7 +10,7 @@ PACKAGE = pathlib.Path(__file__).parents[1] / "hdnet_jax"
 
 # Every part of the package, in order: it may import the parts that it names,
 # which stand above it, and these libraries. A part is a module, or a folder.
-BASE = ("errors", "config", "files")
+BASE = ("errors", "config", "files", "masks")
 DEVICE = ("losses", "metrics", "images", "recolor")
 PARTS = {
   "__init__": ((), ()),
@@ -19,6 +19,7 @@ PARTS = {
   # Inside a function only, for those who write config files.
   "config": (("errors", "settings"), ("ml_collections",)),
   "files": ((), ()),
+  "masks": (("errors",), ("numpy", "PIL")),
   "data": (
     BASE,
     (
@@ -47,7 +48,7 @@ PARTS = {
   # No training library: using the model needs a small install.
   "inference": (
     (
-      *("errors", "config", "files", "data", "images", "model", "weights"),
+      *(*BASE, "data", "images", "model", "weights"),
       "compilation",
     ),
     ("jax", "numpy", "PIL", "scipy"),
@@ -78,10 +79,13 @@ PARTS = {
   ),
   # The training inside a function only.
   "trained": (("config", "errors", "released", "training"), ()),
-  "harmonizer": (("config", "inference", "trained"), ("numpy", "PIL")),
-  "video": (("errors", "files", "inference"), ("av", "numpy", "PIL")),
+  "harmonizer": (
+    ("config", "masks", "inference", "trained"),
+    ("numpy", "PIL"),
+  ),
+  "video": (("errors", "files", "masks", "inference"), ("av", "numpy", "PIL")),
   "demo": (
-    ("errors", "harmonizer", "inference"),
+    ("errors", "masks", "harmonizer", "inference"),
     # Starlette is Gradio's server, and its errors are Gradio's.
     ("gradio", "numpy", "PIL", "skimage", "starlette"),
   ),

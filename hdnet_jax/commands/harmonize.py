@@ -201,7 +201,9 @@ def load(options: argparse.Namespace):
 
 def _do(task: _Task, harmonizer, options: argparse.Namespace) -> list[str]:
   """Harmonizes an image; returns what is to be said about it."""
-  from hdnet_jax.inference import files, masks
+  from hdnet_jax import masks
+  from hdnet_jax.inference import files
+  from hdnet_jax.inference.masks import read_mask
 
   picture = files.read_picture(task.composite)
   # What cannot be written is found before anything is computed.
@@ -209,11 +211,11 @@ def _do(task: _Task, harmonizer, options: argparse.Namespace) -> list[str]:
   comparison = task.output.with_name(f"{task.output.stem}_compare.png")
   if options.compare and comparison.exists() and not options.force:
     raise UserError(f"{comparison} exists; move it, or give --force")
-  mask = masks.read_mask(
+  mask, said = read_mask(
     task.mask, picture.size, options.resize_mask, options.invert_mask
   )
-  notes = [*picture.notes]
-  if report := masks.mask_report(mask):
+  notes = [*picture.notes, *said]
+  if report := masks.report(mask, "give --invert-mask"):
     notes.append(report)
   pixels = change(harmonizer, picture.pixels, mask, options)
   changed = 1 - mask if options.background else mask

@@ -15,6 +15,7 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
+from hdnet_jax import masks
 from hdnet_jax.data import records
 from hdnet_jax.errors import UserError
 from hdnet_jax.files import write_text
@@ -23,6 +24,7 @@ UNLISTED = "file without list entry"
 NO_FILE = "list entry without file"
 SIZES_DIFFER = "size mismatch"
 EMPTY_MASK = "empty mask"
+NO_MASK = "not a mask"
 BAD_LINE = "bad list line"
 LISTED_TWICE = "listed twice"
 LISTS_DISAGREE = "lists disagree"
@@ -73,10 +75,14 @@ def check_sizes(
 def check_mask(
   mask: Image.Image | None, name: str, faults: list[Fault]
 ) -> Image.Image | None:
-  """The mask in gray; a fault where none of it is foreground."""
+  """The mask in gray; a fault where it is none, or has no foreground."""
   if mask is None:
     return None
-  light = records.gray(mask)
+  try:
+    light = records.gray(mask)
+  except masks.BadMask as error:
+    faults.append(Fault(NO_MASK, name, error.detail))
+    return None
   if light.getextrema()[1] <= 127:
     faults.append(Fault(EMPTY_MASK, name, "nothing in it is over half white"))
   return light

@@ -15,12 +15,13 @@ import warnings
 import numpy as np
 from PIL import Image
 
+from hdnet_jax import masks
 from hdnet_jax.errors import UserError
 from hdnet_jax.harmonizer import Harmonizer, MaskWarning
 from hdnet_jax.inference import compose
 from hdnet_jax.inference.arrays import to_bytes
 from hdnet_jax.inference.files import Picture, read_picture, write_picture
-from hdnet_jax.inference.masks import mask_report, read_mask
+from hdnet_jax.inference.masks import read_mask
 
 SHOWN = 1600  # pixels of the longer side of what the page shows
 PLACED = 1024  # of what it shows at every move of a slider, or is painted on
@@ -102,7 +103,8 @@ class Work:
   def show_mask(self, photo: Path, mask: MaskFile) -> Image.Image:
     """A small copy in which the background is dark."""
     small = self._small(photo)
-    light = self._mask(mask, small.size)[..., None] * (1 - _DIMMED) + _DIMMED
+    light, _ = self._mask(mask, small.size)
+    light = light[..., None] * (1 - _DIMMED) + _DIMMED
     pixels = np.rint(small.pixels * light).astype(np.uint8)
     return Image.fromarray(pixels)
 
@@ -133,10 +135,11 @@ class Work:
       notes += cutout.notes
       composite, mask = _paste(cutout, picture, thing)
     else:
-      mask = self._mask(thing, picture.size)
+      mask, said = self._mask(thing, picture.size)
+      notes += said
       changed = 1 - mask if background else mask
-    if report := mask_report(mask):
-      notes.append(_on_the_page(report))
+    if report := masks.report(mask, "switch on 'Black is the object'"):
+      notes.append(report)
     with warnings.catch_warnings():
       warnings.simplefilter("ignore", MaskWarning)  # it is in the notes
       try:
@@ -165,8 +168,8 @@ class Work:
 
   def _mask(
     self, thing: MaskFile | Painted, size: tuple[int, int]
-  ) -> np.ndarray:
-    """float32 [H, W], 0 to 1; of another size, it is resized."""
+  ) -> tuple[np.ndarray, list[str]]:
+    """float32 [H, W], 0 to 1; of another size, it is resized. And notes."""
     if isinstance(thing, MaskFile):
       return read_mask(
         _upload(thing.path),
@@ -180,7 +183,7 @@ class Work:
     layer = Image.fromarray(thing.layer)
     if layer.size != size:
       layer = layer.resize(size, Image.Resampling.BILINEAR)
-    return np.asarray(layer) / np.float32(255)
+    return np.asarray(layer) / np.float32(255), []
 
 
 def _upload(path: Path) -> io.BytesIO:
@@ -238,8 +241,3 @@ def _result_name(photo: pathlib.Path) -> str:
     start = file.read(4)
   suffixes = (s for known, s in _SUFFIXES.items() if start.startswith(known))
   return f"{photo.stem}-harmonized{next(suffixes, '.tif')}"
-
-
-def _on_the_page(report: str) -> str:
-  """What the command line calls a flag is a switch here."""
-  return report.replace("give --invert-mask", "switch on 'Black is the object'")

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from hdnet_jax import masks
 from hdnet_jax.inference import guided
 
 Pair = tuple[np.ndarray, np.ndarray]  # a composite and its mask
@@ -30,28 +31,21 @@ def as_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
   """A mask as bool [H, W], or soft, as float32 [H, W] in 0 to 1.
 
   Args:
-    mask: [H, W] or [H, W, 1]; more is more of the foreground. bool; uint8, of
-      which 255 is white if any of it is above 1, else 1; or float 0 to 1.
+    mask: [H, W] or [H, W, C], of which `masks.values` says what is white; of
+      two or four channels the last is alpha.
     size: height and width that it must have.
 
   Raises:
     ValueError: for another size, type or value.
   """
-  if mask.shape not in (size, (*size, 1)):
+  if mask.ndim not in (2, 3) or mask.shape[:2] != size:
     raise ValueError(f"mask is {size} for its composite, not {mask.shape}")
-  mask = mask.reshape(size)
-  if mask.dtype == np.uint8:
-    if mask.max() <= 1:
-      return mask > 0
-    return mask / np.float32(255)
-  if mask.dtype.kind == "f":
-    _check_range("mask", mask)
-    return mask.astype(np.float32, copy=False)
-  if mask.dtype != bool:
-    raise ValueError(
-      f"mask is bool, uint8, or float in 0 to 1, not {mask.dtype}"
-    )
-  return mask
+  channels = mask.shape[2] if mask.ndim == 3 else 1
+  if channels in (2, 4):
+    return masks.values("mask", mask[..., :-1], mask[..., -1])[0]
+  if channels not in (1, 3):
+    raise ValueError(f"mask has 1 to 4 channels, not {channels}")
+  return masks.values("mask", mask)[0]
 
 
 def to_bytes(image: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from hdnet_jax.data.records import gray
+from hdnet_jax import masks
 from hdnet_jax.inference.arrays import as_mask, to_bytes
 
 Picture = Image.Image | np.ndarray | str | os.PathLike
@@ -16,7 +16,6 @@ Picture = Image.Image | np.ndarray | str | os.PathLike
 Restore = Callable[[np.ndarray], Any]
 
 _LUMA = (0.299, 0.587, 0.114)  # of gray, as Pillow makes it
-_ONE = 16  # levels of 255 that one colour varies by
 
 
 def open_composite(composite: Picture) -> tuple[np.ndarray, Restore]:
@@ -92,27 +91,16 @@ def _gray(colours: np.ndarray) -> np.ndarray:
 def open_mask(mask: Picture, size: tuple[int, int]) -> np.ndarray:
   """A mask of any kind, as `as_mask` makes it; `size` is height and width."""
   if isinstance(mask, Image.Image):
-    mask = _mask_array(mask)
-  elif not isinstance(mask, np.ndarray):
+    if mask.size != size[::-1]:
+      raise ValueError(
+        f"mask is {size} for its composite, not {mask.size[::-1]}"
+      )
+    return masks.values("mask", *masks.split(mask))[0]
+  if not isinstance(mask, np.ndarray):
     from hdnet_jax.inference.masks import read_mask
 
-    mask = read_mask(_path("mask", mask), size[::-1])
+    mask, _ = read_mask(_path("mask", mask), size[::-1])
   return as_mask(mask, size)
-
-
-def _mask_array(mask: Image.Image) -> np.ndarray:
-  if mask.mode in ("1", "F"):
-    return np.asarray(mask)
-  if mask.mode.startswith("I;16"):
-    return np.asarray(mask) / np.float32(65535)
-  if mask.has_transparency_data:
-    samples = np.asarray(mask.convert("RGBA"))
-    alpha = samples[..., 3]
-    shown = samples[alpha > 0]
-    # A silhouette of any one colour: as in files, its alpha is the mask.
-    if alpha.min() < alpha.max() and np.ptp(shown[:, :3], 0).max() <= _ONE:
-      return alpha
-  return np.asarray(gray(mask))
 
 
 def _path(name: str, value: Any) -> pathlib.Path:

@@ -132,10 +132,11 @@ def harmonize_video(
       ) from None
 
   write_then_rename(output, write)
+  notes[:0] = masks.notes
   if not harmonizer.changed:
     notes.append(
-      f"Nothing is changed, for no mask of {masks.path} covers anything; white "
-      "is foreground: if it is black here, give --invert-mask."
+      f"Nothing is changed, for no mask of {masks.path} is anywhere over half "
+      "white; white is foreground: if it is black here, give --invert-mask."
     )
   return notes
 

@@ -198,3 +198,12 @@ def test_compose(folder, hdnet, capsys):
   assert "--scale is above 0" in capsys.readouterr().err
   hdnet(*files, command="compose", status=2)
   assert "out.png exists" in capsys.readouterr().err
+
+
+def test_a_mask_of_0_and_1(folder, hdnet, capsys):
+  pair = folder / "images/a.png", folder / "masks/a.png"
+  Image.fromarray(pixels(pair[1]) // 255).save(folder / "ones.png")
+  hdnet(*pair, "-o", folder / "b.png")
+  hdnet(pair[0], folder / "ones.png", "-o", folder / "c.png")
+  assert (folder / "b.png").read_bytes() == (folder / "c.png").read_bytes()
+  assert "1 is white in it" in capsys.readouterr().err

@@ -450,3 +450,42 @@ def test_only_guided_maps_can_be_smoothed():
   network.mode = "direct"
   with pytest.raises(ValueError, match="mode guided"):
     FrameHarmonizer(network)
+
+
+@pytest.mark.parametrize("kind", ["image", "folder", "video"])
+def test_masks_of_0_and_1(tmp_path, make_clip, kind):
+  source, output = tmp_path / "in.mp4", tmp_path / "out.mp4"
+  make_clip(source)
+  mask = Image.fromarray(INSIDE.astype(np.uint8))
+  masks = tmp_path / {"image": "m.png", "folder": "m", "video": "m.mkv"}[kind]
+  if kind == "image":
+    mask.save(masks)
+  elif kind == "folder":
+    masks.mkdir()
+    for index in range(COUNT):
+      mask.save(masks / f"{index}.png")
+  else:
+    with av.open(str(masks), "w") as video:
+      stream = video.add_stream("ffv1", 25)
+      stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "gray"
+      for _ in range(COUNT):
+        frame = av.VideoFrame.from_ndarray(np.asarray(mask), format="gray")
+        video.mux(stream.encode(frame))
+      video.mux(stream.encode(None))
+  (note,) = harmonize(source, masks, output, quality=0)
+  assert note == f"{masks} has no value above 1: 1 is white in it."
+  luma = (samples(output).astype(int) - samples(source))[:, :HEIGHT]
+  np.testing.assert_allclose(luma[:, INSIDE], 0.1 * 219, atol=0.51)
+  assert not luma[:, ~INSIDE].any()
+
+
+def test_specks_of_1_are_black_beside_white_masks(tmp_path, make_clip):
+  source, output = tmp_path / "in.mp4", tmp_path / "out.mp4"
+  make_clip(source)
+  (tmp_path / "masks").mkdir()
+  for index in range(COUNT):
+    mask = Image.fromarray(INSIDE.astype(np.uint8) * (255 if index == 9 else 1))
+    mask.save(tmp_path / f"masks/{index}.png")
+  assert harmonize(source, tmp_path / "masks", output, quality=0) == []
+  changed = (samples(source) != samples(output)).any(axis=(1, 2))
+  assert np.flatnonzero(changed).tolist() == [9]
