@@ -17,7 +17,12 @@ from hdnet_jax.inference.harmonizer import (
   check_options,
   chunks,
 )
-from hdnet_jax.inference.kinds import Picture, open_composite, open_mask
+from hdnet_jax.inference.kinds import (
+  Picture,
+  mask_of_alpha,
+  open_composite,
+  open_mask,
+)
 from hdnet_jax.trained import IMAGE_SIZE, find
 
 
@@ -88,11 +93,12 @@ class Harmonizer:
   def __call__(
     self,
     composite: Picture,
-    mask: Picture,
+    mask: Picture | None = None,
     *,
     strength: float = 1.0,
     feather: float = 0.0,
     background: bool = False,
+    mask_from_alpha: bool = False,
   ) -> Image.Image | np.ndarray:
     """The composite, harmonized, in the kind that it has.
 
@@ -106,8 +112,8 @@ class Harmonizer:
     mixed of both.
 
     Args:
-      composite: a PIL image; an array [H, W, 3], RGB, that is uint8, uint16, or
-        float32 or float64 in 0 to 1; or a path.
+      composite: a PIL image; an array [H, W, 3], RGB, or [H, W, 4], RGBA, that
+        is uint8, uint16, or float32 or float64 in 0 to 1; or a path.
       mask: white, 1, is the foreground, which is what changes; over 0.5 it is
         what the network takes for it. A PIL image, of which the gray counts; an
         array [H, W] or [H, W, C], that is bool, integers (of which 1 is white
@@ -118,6 +124,8 @@ class Harmonizer:
       feather: pixels over which the change rises from the mask's edge inwards.
       background: whether the background changes, to fit the foreground; then
         it is a copy where the mask is 1.
+      mask_from_alpha: whether the composite's own alpha is the mask, and none
+        is given; what it hides is then the background.
 
     Warns:
       MaskWarning: for a mask that covers more than 95 % of the image, or
@@ -127,15 +135,17 @@ class Harmonizer:
       ValueError: for other shapes, types and values.
       UserError: where a file cannot be read.
     """
-    return self._many([(composite, mask)], strength, feather, background)[0]
+    options = strength, feather, background, mask_from_alpha
+    return self._many([(composite, mask)], *options)[0]
 
   def batch(
     self,
-    pairs: Iterable[tuple[Picture, Picture]],
+    pairs: Iterable[tuple[Picture, Picture | None]],
     *,
     strength: float = 1.0,
     feather: float = 0.0,
     background: bool = False,
+    mask_from_alpha: bool = False,
   ) -> list[Image.Image | np.ndarray]:
     """What a call makes of each pair (composite, mask); options as there.
 
@@ -146,26 +156,34 @@ class Harmonizer:
     """
     results = []
     for chunk in chunks(pairs, BATCH):
-      results += self._many(chunk, strength, feather, background)
+      results += self._many(
+        chunk, strength, feather, background, mask_from_alpha
+      )
     return results
 
   def _many(
     self,
-    pairs: list[tuple[Picture, Picture]],
+    pairs: list[tuple[Picture, Picture | None]],
     strength: float,
     feather: float,
     background: bool,
+    mask_from_alpha: bool,
   ) -> list[Image.Image | np.ndarray]:
     check_options(strength, feather)  # before files are read
     inputs, restores = [], []
     for composite, mask in pairs:
-      pixels, restore = open_composite(composite)
-      mask = open_mask(mask, pixels.shape[:2])
+      opened = open_composite(composite)
+      if mask_from_alpha:
+        if mask is not None:
+          raise ValueError("give a mask or mask_from_alpha=True, not both")
+        mask = mask_of_alpha(opened)
+      else:
+        mask = open_mask(mask, opened.pixels.shape[:2])
       some = _report(mask)
       if background and some:
         mask = ~mask if mask.dtype == bool else 1 - mask
-      inputs.append((pixels, mask))
-      restores.append(restore)
+      inputs.append((opened.pixels, mask))
+      restores.append(opened.restore)
     results = self._network.many(inputs, strength, feather)
     return [
       restore(result) for restore, result in zip(restores, results, strict=True)

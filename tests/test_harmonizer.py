@@ -406,3 +406,22 @@ def test_it_is_public_and_loads_no_training_library():
     [sys.executable, "-c", code], capture_output=True, text=True, check=True
   )
   assert run.stdout.strip() == "set()"
+
+
+def test_the_composites_own_alpha_can_be_the_mask(tmp_path):
+  alpha = np.uint8(255 * middle())
+  rgba = np.dstack((photo(), alpha))
+  path = tmp_path / "a.png"
+  Image.fromarray(rgba).save(path)
+  want = np.dstack((expected(), alpha))
+  for composite in (rgba, Image.fromarray(rgba), path):
+    result = harmonizer()(composite, mask_from_alpha=True)
+    np.testing.assert_array_equal(np.asarray(result), want)
+  (result,) = harmonizer().batch([(rgba, None)], mask_from_alpha=True)
+  np.testing.assert_array_equal(result, want)
+  with pytest.raises(ValueError, match="composite has no alpha"):
+    harmonizer()(photo(), mask_from_alpha=True)
+  with pytest.raises(ValueError, match="not both"):
+    harmonizer()(rgba, middle(), mask_from_alpha=True)
+  with pytest.raises(ValueError, match="not NoneType; .*mask_from_alpha=True"):
+    harmonizer()(rgba)

@@ -125,3 +125,40 @@ def test_colours_are_refused_by_all(tmp_path):
   ):
     with pytest.raises(UserError, match=r"has colours .* must be gray"):
       take()
+
+
+def cutout(rng, gray: bool = False) -> tuple[Image.Image, np.ndarray]:
+  """A photo of noise cut out by alpha, and that alpha."""
+  photo = rng.integers(40, 210, (*SHAPE, 3)).astype(np.uint8)
+  alpha = 255 * box()
+  alpha[4] = alpha[4] // 2  # a soft edge
+  image = Image.fromarray(photo)
+  if gray:
+    image = image.convert("L")
+  image.putalpha(Image.fromarray(alpha))
+  return image, alpha
+
+
+@pytest.mark.parametrize("gray", [False, True])
+def test_of_a_cutout_the_alpha_is_the_mask_for_all(tmp_path, rng, gray):
+  image, alpha = cutout(rng, gray)
+  path = saved(tmp_path, image)
+  from_file, notes = read_mask(path, image.size)
+  for mask in (
+    from_file,
+    open_mask(path, SHAPE),
+    open_mask(image, SHAPE),
+    open_mask(np.asarray(image), SHAPE),
+  ):
+    np.testing.assert_allclose(mask, alpha / 255, atol=1e-6)
+  assert notes == [f"Of {path} the alpha channel is the mask."]
+  over_half = records.mask_pixels(records.gray(image))[..., 0]
+  np.testing.assert_array_equal(over_half, alpha > 127)
+
+
+def test_a_drawn_mask_with_alpha_is_both(rng):
+  drawing = np.where(rng.random(SHAPE) > 0.5, 255, 0).astype(np.uint8)
+  image = Image.fromarray(drawing)
+  image.putalpha(Image.fromarray(255 * box()))
+  mask = open_mask(image, SHAPE)
+  np.testing.assert_array_equal(mask, (drawing / 255) * box())

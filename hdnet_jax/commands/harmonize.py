@@ -29,6 +29,7 @@ def add(commands) -> None:
   hdnet harmonize composite.jpg mask.png  # makes composite_harmonized.png
   hdnet harmonize composite.jpg mask.png -o out.png --weights runs/quickstart
   hdnet harmonize composite.png mask.png -o out.png --strength 0.7 --compare
+  hdnet harmonize composite.png --mask-from-alpha -o out.png
   hdnet harmonize --input-dir composites --mask-dir masks --output-dir out
   curl -s URL | hdnet harmonize - mask.png -o - > out.png""",
   )
@@ -87,6 +88,12 @@ def _add_masks(parser: argparse.ArgumentParser) -> None:
   parser.add_argument(
     "--resize-mask", action="store_true", help="take masks of another size"
   )
+  parser.add_argument(
+    "--mask-from-alpha",
+    action="store_true",
+    help="the composite's own alpha is the mask, and MASK is left out; what it "
+    "hides is the background",
+  )
 
 
 def add_changes(parser: argparse.ArgumentParser) -> None:
@@ -139,19 +146,23 @@ def _harmonize(options: argparse.Namespace) -> None:
       "give COMPOSITE and MASK, or --input-dir, --mask-dir and "
       "--output-dir; not both"
     )
+  if options.mask_from_alpha and (options.mask or options.mask_dir):
+    raise UserError("give a mask or --mask-from-alpha, not both")
   if any(folders):
-    if not all(folders):
+    masks = options.mask_dir or options.mask_from_alpha
+    if not (options.input_dir and masks and options.output_dir):
       raise UserError(
         "give --input-dir, --mask-dir and --output-dir, all three"
       )
     _harmonize_folder(options)
     return
-  if not (options.composite and options.mask):
+  if not (options.composite and (options.mask or options.mask_from_alpha)):
     raise UserError("give COMPOSITE and MASK; --help has examples")
   if options.composite == options.mask == _STREAM:
     raise UserError("only one of COMPOSITE and MASK can be stdin")
   with _output(options.output or _beside(options.composite)) as path:
-    task = _Task(_source(options.composite), _source(options.mask), path)
+    mask = _source(options.mask) if options.mask else None
+    task = _Task(_source(options.composite), mask, path)
     for note in _do(task, load(options), options):
       print(note, file=sys.stderr)
     if not options.output:
@@ -171,7 +182,7 @@ class _Task:
   """One image: where it is, where its mask is, where it goes."""
 
   composite: str | pathlib.Path | bytes
-  mask: str | pathlib.Path | bytes
+  mask: str | pathlib.Path | bytes | None  # None: the composite's own alpha
   output: pathlib.Path
 
 
@@ -203,7 +214,7 @@ def _do(task: _Task, harmonizer, options: argparse.Namespace) -> list[str]:
   """Harmonizes an image; returns what is to be said about it."""
   from hdnet_jax import masks
   from hdnet_jax.inference import files
-  from hdnet_jax.inference.masks import read_mask
+  from hdnet_jax.inference.masks import mask_of_alpha, read_mask
 
   picture = files.read_picture(task.composite)
   # What cannot be written is found before anything is computed.
@@ -211,9 +222,12 @@ def _do(task: _Task, harmonizer, options: argparse.Namespace) -> list[str]:
   comparison = task.output.with_name(f"{task.output.stem}_compare.png")
   if options.compare and comparison.exists() and not options.force:
     raise UserError(f"{comparison} exists; move it, or give --force")
-  mask, said = read_mask(
-    task.mask, picture.size, options.resize_mask, options.invert_mask
-  )
+  if task.mask is None:
+    mask, said = mask_of_alpha(picture, options.invert_mask)
+  else:
+    mask, said = read_mask(
+      task.mask, picture.size, options.resize_mask, options.invert_mask
+    )
   notes = [*picture.notes, *said]
   if report := masks.report(mask, "give --invert-mask"):
     notes.append(report)
@@ -292,11 +306,13 @@ def _find_tasks(options: argparse.Namespace) -> tuple[list[_Task], list[str]]:
 
   for name in ("input_dir", "mask_dir"):
     folder = getattr(options, name)
-    if not folder.is_dir():
+    if folder and not folder.is_dir():
       flag = name.replace("_", "-")
       raise UserError(f"--{flag} {folder} is not a folder")
   composites, masks = (
     sorted(path for path in folder.rglob("*") if format_of(path))
+    if folder
+    else []
     for folder in (options.input_dir, options.mask_dir)
   )
   if not composites:
@@ -308,7 +324,7 @@ def _find_tasks(options: argparse.Namespace) -> tuple[list[_Task], list[str]]:
   for path in composites:
     place = path.relative_to(options.input_dir)
     mask = found.get(place.with_suffix(""))
-    if mask is None:
+    if mask is None and not options.mask_from_alpha:
       failures.append(
         f"{path} has no mask {place.with_suffix('')}.* in {options.mask_dir}; "
         "add one of the same name"

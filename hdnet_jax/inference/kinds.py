@@ -3,7 +3,7 @@
 import os
 import pathlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -18,16 +18,35 @@ Restore = Callable[[np.ndarray], Any]
 _LUMA = (0.299, 0.587, 0.114)  # of gray, as Pillow makes it
 
 
-def open_composite(composite: Picture) -> tuple[np.ndarray, Restore]:
-  """The pixels [H, W, 3] of a composite, and the way back to its kind."""
+class Composite(NamedTuple):
+  """A composite's pixels [H, W, 3], its alpha, and the way back to its kind."""
+
+  pixels: np.ndarray
+  alpha: np.ndarray | None
+  restore: Restore
+
+
+def open_composite(composite: Picture) -> Composite:
+  """A composite of any kind."""
   if isinstance(composite, np.ndarray):
-    return composite, lambda result: result
+    return _open_array(composite)
   if isinstance(composite, Image.Image):
     return _open_image(composite)
   return _open_file(_path("composite", composite))
 
 
-def _open_image(image: Image.Image) -> tuple[np.ndarray, Restore]:
+def _open_array(composite: np.ndarray) -> Composite:
+  if composite.ndim != 3 or composite.shape[2] != 4:
+    return Composite(composite, None, lambda result: result)
+  colours, alpha = composite[..., :3], composite[..., 3]
+  return Composite(
+    colours,
+    alpha,
+    lambda result: np.concatenate((result, alpha[..., None]), -1),
+  )
+
+
+def _open_image(image: Image.Image) -> Composite:
   if image.mode in ("I", "F"):
     raise ValueError(
       f"composite of mode {image.mode} has no known white; convert it to RGB, "
@@ -48,10 +67,12 @@ def _open_image(image: Image.Image) -> tuple[np.ndarray, Restore]:
     # Pillow's I;16B is of the other order of bytes.
     levels = levels.astype(np.uint16 if deep else np.uint8)
     colours = np.repeat(levels[..., None], 3, axis=-1)
-  return colours, lambda result: _as_image(result, is_gray, alpha, info)
+  return Composite(
+    colours, alpha, lambda result: _as_image(result, is_gray, alpha, info)
+  )
 
 
-def _open_file(path: pathlib.Path) -> tuple[np.ndarray, Restore]:
+def _open_file(path: pathlib.Path) -> Composite:
   # Only here: arrays need no readers.
   from hdnet_jax.inference.files import read_picture
 
@@ -63,8 +84,9 @@ def _open_file(path: pathlib.Path) -> tuple[np.ndarray, Restore]:
   }
   info = {name: value for name, value in info.items() if value is not None}
   is_gray = picture.kind == "gray"
-  return (
+  return Composite(
     picture.pixels,
+    picture.alpha,
     lambda result: _as_image(result, is_gray, picture.alpha, info),
   )
 
@@ -88,6 +110,13 @@ def _gray(colours: np.ndarray) -> np.ndarray:
   return np.rint(colours @ np.array(_LUMA)).astype(colours.dtype)
 
 
+def mask_of_alpha(composite: Composite) -> np.ndarray:
+  """The composite's alpha as its mask."""
+  if composite.alpha is None:
+    raise ValueError("composite has no alpha to be its mask; give a mask")
+  return masks.values("alpha", composite.alpha, ones=False)[0]
+
+
 def open_mask(mask: Picture, size: tuple[int, int]) -> np.ndarray:
   """A mask of any kind, as `as_mask` makes it; `size` is height and width."""
   if isinstance(mask, Image.Image):
@@ -106,7 +135,8 @@ def open_mask(mask: Picture, size: tuple[int, int]) -> np.ndarray:
 def _path(name: str, value: Any) -> pathlib.Path:
   if isinstance(value, str | os.PathLike):
     return pathlib.Path(value)
+  hint = "; or give mask_from_alpha=True" if name == "mask" else ""
   raise ValueError(
     f"{name} is a PIL image, a NumPy array or a path, not "
-    f"{type(value).__name__}"
+    f"{type(value).__name__}{hint}"
   )

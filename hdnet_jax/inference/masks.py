@@ -6,6 +6,7 @@ from PIL import Image
 from hdnet_jax import masks
 from hdnet_jax.errors import UserError
 from hdnet_jax.inference.decode import MAX_PIXELS, Decoded, decode
+from hdnet_jax.inference.files import Picture
 from hdnet_jax.inference.opening import Source
 
 
@@ -45,6 +46,28 @@ def read_mask(
     resized = Image.fromarray(mask).resize(size, Image.Resampling.BILINEAR)
     mask = np.asarray(resized).clip(0, 1)
   return 1 - mask if invert else mask, [*decoded.notes, *notes]
+
+
+def mask_of_alpha(
+  picture: Picture, invert: bool = False
+) -> tuple[np.ndarray, list[str]]:
+  """A picture's own alpha as its mask, as of `read_mask`.
+
+  Raises:
+    UserError: where it has none.
+  """
+  if picture.alpha is None:
+    raise UserError(
+      f"{picture.name} has no alpha channel to be its mask; give a mask"
+    )
+  mask, notes = masks.values(picture.name, picture.alpha, ones=False)
+  hidden = picture.pixels[picture.alpha == 0]
+  if len(hidden) and not np.ptp(hidden, axis=0).any():
+    notes.append(
+      f"What {picture.name} hides by its alpha is of one colour, so there is no "
+      "photo to fit the object to; paste it on one: hdnet compose."
+    )
+  return 1 - mask if invert else mask, notes
 
 
 def holds_ones(source: Source) -> bool:
