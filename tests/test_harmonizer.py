@@ -423,5 +423,5 @@ def test_the_composites_own_alpha_can_be_the_mask(tmp_path):
     harmonizer()(photo(), mask_from_alpha=True)
   with pytest.raises(ValueError, match="not both"):
     harmonizer()(rgba, middle(), mask_from_alpha=True)
-  with pytest.raises(ValueError, match="not NoneType; .*mask_from_alpha=True"):
+  with pytest.raises(ValueError, match=r"not NoneType; .*mask_from_alpha=True"):
     harmonizer()(rgba)

@@ -64,8 +64,8 @@ def mask_of_alpha(
   hidden = picture.pixels[picture.alpha == 0]
   if len(hidden) and not np.ptp(hidden, axis=0).any():
     notes.append(
-      f"What {picture.name} hides by its alpha is of one colour, so there is no "
-      "photo to fit the object to; paste it on one: hdnet compose."
+      f"What {picture.name} hides by its alpha is of one colour, so there is "
+      "no photo to fit the object to; paste it on one: hdnet compose."
     )
   return 1 - mask if invert else mask, notes
 
