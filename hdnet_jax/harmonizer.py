@@ -27,7 +27,7 @@ from hdnet_jax.trained import IMAGE_SIZE, find
 
 
 class MaskWarning(UserWarning):
-  """A mask that covers nothing, or almost everything."""
+  """A mask that covers nothing, or almost everything, or had to be turned."""
 
 
 class Harmonizer:
@@ -129,7 +129,8 @@ class Harmonizer:
 
     Warns:
       MaskWarning: for a mask that covers more than 95 % of the image, or
-        nothing; of the latter the result is a copy.
+        nothing; of the latter the result is a copy. For one that is turned as
+        its composite's EXIF data says, and where nothing tells if it must be.
 
     Raises:
       ValueError: for other shapes, types and values.
@@ -178,7 +179,9 @@ class Harmonizer:
           raise ValueError("give a mask or mask_from_alpha=True, not both")
         mask = mask_of_alpha(opened)
       else:
-        mask = open_mask(mask, opened.pixels.shape[:2])
+        mask, notes = open_mask(mask, opened)
+        for note in notes:
+          warnings.warn(note, MaskWarning, stacklevel=3)
       some = _report(mask)
       if background and some:
         mask = ~mask if mask.dtype == bool else 1 - mask

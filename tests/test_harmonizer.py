@@ -7,6 +7,7 @@ import json
 import pathlib
 import subprocess
 import sys
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import jax
@@ -21,6 +22,7 @@ from hdnet_jax.config import Config, DataConfig, ModelConfig
 from hdnet_jax.errors import UserError
 from hdnet_jax.harmonizer import Harmonizer, MaskWarning
 from hdnet_jax.model.hdnet import HDNet
+from hdnet_jax.orientation import inverse, turn
 
 SIZE, MODEL, SHAPE = 32, ModelConfig(width=2), (24, 40)
 
@@ -280,8 +282,8 @@ def test_threads():
     (3, middle(), {}, "composite is a PIL image, .* not int"),
     (photo(), None, {}, "mask is a PIL image, .* not NoneType"),
     (photo() * 1.0, middle(), {}, "in 0 to 1"),
-    (photo(), middle((8, 8)), {}, r"mask is \(24, 40\)"),
-    (photo(), Image.new("L", (8, 8)), {}, r"mask is \(24, 40\)"),
+    (photo(), middle((8, 8)), {}, "mask has 8x8 pixels and its image 40x24"),
+    (photo(), Image.new("L", (8, 8)), {}, "has 8x8 pixels and its image 40x24"),
     (Image.new("F", (8, 8)), middle((8, 8)), {}, "mode F has no known white"),
     (photo(), middle(), {"strength": 2}, "strength=2 is not in 0 to 1"),
     (photo(), middle(), {"feather": -1}, "feather=-1 is not"),
@@ -425,3 +427,43 @@ def test_the_composites_own_alpha_can_be_the_mask(tmp_path):
     harmonizer()(rgba, middle(), mask_from_alpha=True)
   with pytest.raises(ValueError, match=r"not NoneType; .*mask_from_alpha=True"):
     harmonizer()(rgba)
+
+
+def turned(samples: np.ndarray, orientation: int) -> Image.Image:
+  """An image that is shown as the samples, and says so by its EXIF data."""
+  exif = Image.Exif()
+  exif[0x0112] = orientation
+  image = Image.fromarray(turn(samples, inverse(orientation)))
+  image.info["exif"] = exif.tobytes()
+  return image
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 7])
+def test_masks_of_turned_photos_of_each_kind(tmp_path, orientation):
+  levels = np.uint8(255 * middle())
+  levels[:6] = 255  # not the same after any turn
+  want = harmonizer()(photo(), levels)
+  image, mask = turned(photo(), orientation), turned(levels, orientation)
+  path, mask_path = tmp_path / "a.png", tmp_path / "m.png"
+  for picture, name in ((image, path), (mask, mask_path)):
+    picture.save(name, exif=picture.info["exif"])
+  plain = Image.fromarray(np.asarray(mask))
+  with warnings.catch_warnings():
+    warnings.simplefilter("ignore", MaskWarning)
+    for given in (mask, mask_path, levels, Image.fromarray(levels)):
+      np.testing.assert_array_equal(harmonizer()(path, given), want)
+    stored = turn(want, inverse(orientation))
+    for given in (mask, mask_path, plain, np.asarray(mask)):
+      result = np.asarray(harmonizer()(image, given)).astype(int)
+      # The network is not the same after a turn: where it changes is.
+      changed = (result != np.asarray(image)).any(-1)
+      np.testing.assert_array_equal(
+        changed, (stored != np.asarray(image)).any(-1)
+      )
+  if orientation >= 5:
+    with pytest.warns(MaskWarning, match="is turned as that is") as record:
+      np.testing.assert_array_equal(harmonizer()(path, plain), want)
+    assert record[0].filename == __file__
+  if orientation == 3:
+    with pytest.warns(MaskWarning, match="taken to be upright already"):
+      harmonizer()(path, levels)

@@ -10,7 +10,7 @@ PACKAGE = pathlib.Path(__file__).parents[1] / "hdnet_jax"
 
 # Every part of the package, in order: it may import the parts that it names,
 # which stand above it, and these libraries. A part is a module, or a folder.
-BASE = ("errors", "config", "files", "masks")
+BASE = ("errors", "config", "files", "orientation", "masks")
 DEVICE = ("losses", "metrics", "images", "recolor")
 PARTS = {
   "__init__": ((), ()),
@@ -19,7 +19,8 @@ PARTS = {
   # Inside a function only, for those who write config files.
   "config": (("errors", "settings"), ("ml_collections",)),
   "files": ((), ()),
-  "masks": (("errors",), ("numpy", "PIL")),
+  "orientation": ((), ("numpy", "PIL")),
+  "masks": (("errors", "orientation"), ("numpy", "PIL")),
   "data": (
     BASE,
     (
@@ -80,10 +81,13 @@ PARTS = {
   # The training inside a function only.
   "trained": (("config", "errors", "released", "training"), ()),
   "harmonizer": (
-    ("config", "masks", "inference", "trained"),
+    ("config", "masks", "orientation", "inference", "trained"),
     ("numpy", "PIL"),
   ),
-  "video": (("errors", "files", "masks", "inference"), ("av", "numpy", "PIL")),
+  "video": (
+    ("errors", "files", "masks", "orientation", "inference"),
+    ("av", "numpy", "PIL"),
+  ),
   "demo": (
     ("errors", "masks", "harmonizer", "inference"),
     # Starlette is Gradio's server, and its errors are Gradio's.

@@ -7,7 +7,7 @@ from PIL import Image
 from hdnet_jax import masks
 from hdnet_jax.data import records
 from hdnet_jax.errors import UserError
-from hdnet_jax.inference.kinds import open_mask
+from hdnet_jax.inference.kinds import Composite, open_mask
 from hdnet_jax.inference.masks import read_mask
 
 SHAPE = (16, 24)
@@ -18,6 +18,12 @@ def box() -> np.ndarray:
   mask = np.zeros(SHAPE, np.uint8)
   mask[4:12, 6:20] = 1
   return mask
+
+
+def opened(mask) -> np.ndarray:
+  """The mask as the Python call takes it."""
+  composite = Composite(np.zeros((*SHAPE, 3), np.uint8), None, None)
+  return open_mask(mask, composite)[0]
 
 
 def palette(mask: np.ndarray, white: int) -> Image.Image:
@@ -62,8 +68,8 @@ def test_masks_of_0_and_1_are_taken_alike_by_all(tmp_path, form):
   from_file, notes = read_mask(path, image.size)
   for mask in (
     from_file,
-    open_mask(path, SHAPE),
-    open_mask(image, SHAPE),
+    opened(path),
+    opened(image),
     records.mask_pixels(records.gray(image))[..., 0],
   ):
     np.testing.assert_array_equal(mask, box())
@@ -96,15 +102,15 @@ def test_arrays_of_any_integer_type(dtype):
   most = np.iinfo(dtype).max
   for white in {1, min(255, most), min(65535, most)}:
     mask = box().astype(dtype) * np.array(white, dtype)
-    np.testing.assert_array_equal(open_mask(mask, SHAPE), box())
+    np.testing.assert_array_equal(opened(mask), box())
     three = np.repeat(mask[..., None], 3, axis=-1)
-    np.testing.assert_array_equal(open_mask(three, SHAPE), box())
+    np.testing.assert_array_equal(opened(three), box())
   if most > 65535:
     with pytest.raises(UserError, match=r"0 to 65536, .* save it in 8 bits"):
-      open_mask(box().astype(dtype) * 65536, SHAPE)
+      opened(box().astype(dtype) * 65536)
   if dtype.kind == "i":
     with pytest.raises(UserError, match="has values of -1 to 0"):
-      open_mask(-box().astype(dtype), SHAPE)
+      opened(-box().astype(dtype))
 
 
 def test_what_belongs_to_white_masks_has_no_white_of_1():
@@ -118,9 +124,9 @@ def test_colours_are_refused_by_all(tmp_path):
   path = saved(tmp_path, image)
   for take in (
     lambda: read_mask(path, image.size),
-    lambda: open_mask(path, SHAPE),
-    lambda: open_mask(image, SHAPE),
-    lambda: open_mask(np.asarray(image), SHAPE),
+    lambda: opened(path),
+    lambda: opened(image),
+    lambda: opened(np.asarray(image)),
     lambda: records.read_mask(path, 8),
   ):
     with pytest.raises(UserError, match=r"has colours .* must be gray"):
@@ -146,9 +152,9 @@ def test_of_a_cutout_the_alpha_is_the_mask_for_all(tmp_path, rng, gray):
   from_file, notes = read_mask(path, image.size)
   for mask in (
     from_file,
-    open_mask(path, SHAPE),
-    open_mask(image, SHAPE),
-    open_mask(np.asarray(image), SHAPE),
+    opened(path),
+    opened(image),
+    opened(np.asarray(image)),
   ):
     np.testing.assert_allclose(mask, alpha / 255, atol=1e-6)
   assert notes == [f"Of {path} the alpha channel is the mask."]
@@ -160,5 +166,5 @@ def test_a_drawn_mask_with_alpha_is_both(rng):
   drawing = np.where(rng.random(SHAPE) > 0.5, 255, 0).astype(np.uint8)
   image = Image.fromarray(drawing)
   image.putalpha(Image.fromarray(255 * box()))
-  mask = open_mask(image, SHAPE)
+  mask = opened(image)
   np.testing.assert_array_equal(mask, (drawing / 255) * box())

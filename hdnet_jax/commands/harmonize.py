@@ -86,7 +86,9 @@ def _add_masks(parser: argparse.ArgumentParser) -> None:
     "--invert-mask", action="store_true", help="black is the object"
   )
   parser.add_argument(
-    "--resize-mask", action="store_true", help="take masks of another size"
+    "--resize-mask",
+    action="store_true",
+    help="resize masks of the image's shape and another size",
   )
   parser.add_argument(
     "--mask-from-alpha",
@@ -226,7 +228,11 @@ def _do(task: _Task, harmonizer, options: argparse.Namespace) -> list[str]:
     mask, said = mask_of_alpha(picture, options.invert_mask)
   else:
     mask, said = read_mask(
-      task.mask, picture.size, options.resize_mask, options.invert_mask
+      task.mask,
+      picture.size,
+      options.resize_mask,
+      options.invert_mask,
+      picture.orientation,
     )
   notes = [*picture.notes, *said]
   if report := masks.report(mask, "give --invert-mask"):

@@ -47,7 +47,9 @@ def add(commands) -> None:
     "--invert-mask", action="store_true", help="black is the object"
   )
   parser.add_argument(
-    "--resize-mask", action="store_true", help="take masks of another size"
+    "--resize-mask",
+    action="store_true",
+    help="resize masks of the video's shape and another size",
   )
   parser.add_argument(
     "--force", action="store_true", help="replace OUT where it exists"

@@ -19,6 +19,7 @@ from hdnet_jax import masks
 from hdnet_jax.data import records
 from hdnet_jax.errors import UserError
 from hdnet_jax.files import write_text
+from hdnet_jax.orientation import turned_size
 
 UNLISTED = "file without list entry"
 NO_FILE = "list entry without file"
@@ -70,6 +71,27 @@ def check_sizes(
   if len(set(sizes.values())) > 1:
     text = ", ".join(f"{what} {w}x{h}" for what, (w, h) in sizes.items())
     faults.append(Fault(SIZES_DIFFER, name, text))
+
+
+def check_turned_sizes(
+  photo: Image.Image, mask: Image.Image, name: str, faults: list[Fault]
+) -> None:
+  """A fault of a mask that is not of its photo's size, upright."""
+  if mask.size == photo.size[::-1] and photo.info.get("orientation", 1) >= 5:
+    w, h = photo.size
+    detail = (
+      f"photo {w}x{h} by its EXIF data, mask {h}x{w} as that is stored; turn it"
+    )
+    faults.append(Fault(SIZES_DIFFER, name, detail))
+    return
+  check_sizes({"photo": photo.size, "mask": mask.size}, name, faults)
+
+
+def is_ambiguous(photo: Image.Image, mask: Image.Image) -> bool:
+  """Whether nothing tells if a turned photo's mask is upright."""
+  turned = photo.info.get("orientation", 1)
+  same = turned_size(photo.size, turned) == photo.size
+  return turned != 1 and same and "orientation" not in mask.info
 
 
 def check_mask(

@@ -28,10 +28,15 @@ _CHUNK = 64  # pairs
 
 
 class Checked(NamedTuple):
-  """Good rows with their measures, and what was wrong with the others."""
+  """Good rows with their measures, and what was wrong with the others.
+
+  turned: photos that are turned by EXIF data, whose masks' sizes do not tell
+    if they are turned, too.
+  """
 
   rows: list[Row]
   faults: list[Fault]
+  turned: list[str]
 
 
 def prepare_photos(root: pathlib.Path, options: Options) -> Checked:
@@ -58,7 +63,8 @@ def prepare_photos(root: pathlib.Path, options: Options) -> Checked:
   write_text(root / "manifest.csv", _text_of(good))
   if faults:
     checks.write_csv(root / "skipped.csv", faults)
-  return Checked(good, faults)
+  turned = [name for result in results for name in result.turned]
+  return Checked(good, faults, list(dict.fromkeys(turned)))
 
 
 def find_pairs(root: pathlib.Path) -> tuple[list[Row], list[Fault]]:
@@ -120,32 +126,32 @@ def _files(folder: pathlib.Path) -> list[pathlib.Path]:
 def check_pairs(
   root: pathlib.Path, rows: list[Row], max_pixels: int
 ) -> Checked:
-  good, faults = [], []
+  checked = Checked([], [], [])
   for row in rows:
-    measured, found = check_pair(root, row, max_pixels)
-    faults += found
-    if measured:
-      good.append(measured)
-  return Checked(good, faults)
+    for found, more in zip(
+      checked, check_pair(root, row, max_pixels), strict=True
+    ):
+      found += more
+  return checked
 
 
-def check_pair(
-  root: pathlib.Path, row: Row, max_pixels: int
-) -> tuple[Row | None, list[Fault]]:
-  """The row with its measures; None where anything is wrong."""
+def check_pair(root: pathlib.Path, row: Row, max_pixels: int) -> Checked:
+  """The row with its measures; none where anything is wrong."""
   faults: list[Fault] = []
   image = checks.read(root, row["image"], max_pixels, faults, checks.NO_FILE)
   mask = checks.read(root, row["mask"], max_pixels, faults, checks.NO_FILE)
+  turned = []
   if image and mask:
-    sizes = {"photo": image.size, "mask": mask.size}
-    checks.check_sizes(sizes, row["mask"], faults)
+    checks.check_turned_sizes(image, mask, row["mask"], faults)
+    if checks.is_ambiguous(image, mask):
+      turned.append(row["image"])
   light = checks.check_mask(mask, row["mask"], faults)
   if faults:
-    return None, faults
+    return Checked([], faults, [])
   fraction = float(records.mask_pixels(light).mean())
   values = (*image.size, f"{fraction:.4f}")
   measures = zip(_MEASURED, map(str, values), strict=True)
-  return {**row, **dict(measures)}, []
+  return Checked([{**row, **dict(measures)}], [], turned)
 
 
 def _text_of(rows: list[Row]) -> str:

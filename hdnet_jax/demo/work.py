@@ -103,7 +103,7 @@ class Work:
   def show_mask(self, photo: Path, mask: MaskFile) -> Image.Image:
     """A small copy in which the background is dark."""
     small = self._small(photo)
-    light, _ = self._mask(mask, small.size)
+    light, _ = self._mask(mask, small)
     light = light[..., None] * (1 - _DIMMED) + _DIMMED
     pixels = np.rint(small.pixels * light).astype(np.uint8)
     return Image.fromarray(pixels)
@@ -135,7 +135,7 @@ class Work:
       notes += cutout.notes
       composite, mask = _paste(cutout, picture, thing)
     else:
-      mask, said = self._mask(thing, picture.size)
+      mask, said = self._mask(thing, picture)
       notes += said
       changed = 1 - mask if background else mask
     if report := masks.report(mask, "switch on 'Black is the object'"):
@@ -167,15 +167,17 @@ class Work:
     return _reduced(self._read(path), PLACED)
 
   def _mask(
-    self, thing: MaskFile | Painted, size: tuple[int, int]
+    self, thing: MaskFile | Painted, picture: Picture
   ) -> tuple[np.ndarray, list[str]]:
     """float32 [H, W], 0 to 1; of another size, it is resized. And notes."""
+    size = picture.size
     if isinstance(thing, MaskFile):
       return read_mask(
         _upload(thing.path),
         size,
         resize=True,
         invert=thing.inverted,
+        orientation=picture.orientation,
         max_pixels=self._max_pixels,
       )
     if not thing.layer.any():
@@ -223,7 +225,7 @@ def _reduced(picture: Picture, side: int) -> Picture:
   for layer in layers:
     layer.thumbnail((side, side), Image.Resampling.BILINEAR)
   pixels, alpha = (*map(np.asarray, layers), None)[:2]
-  return Picture(pixels, alpha, picture.name)
+  return Picture(pixels, alpha, picture.name, orientation=picture.orientation)
 
 
 def _shown(picture: Picture) -> Image.Image:

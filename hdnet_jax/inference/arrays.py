@@ -38,8 +38,15 @@ def as_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
   Raises:
     ValueError: for another size, type or value.
   """
-  if mask.ndim not in (2, 3) or mask.shape[:2] != size:
+  if mask.shape[:2] != size:
     raise ValueError(f"mask is {size} for its composite, not {mask.shape}")
+  return mask_of(mask)
+
+
+def mask_of(mask: np.ndarray) -> np.ndarray:
+  """As `as_mask`, of any size."""
+  if mask.ndim not in (2, 3) or not mask.size:
+    raise ValueError(f"mask is [height, width], not {mask.shape}")
   channels = mask.shape[2] if mask.ndim == 3 else 1
   if channels in (2, 4):
     return masks.values("mask", mask[..., :-1], mask[..., -1])[0]

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image, ImageFile
 
+from hdnet_jax import orientation
 from hdnet_jax.errors import UserError
 from hdnet_jax.inference import metadata
 from hdnet_jax.inference.opening import (
@@ -37,6 +38,7 @@ class Decoded:
   samples: [H, W] gray, [H, W, 3] RGB or [H, W, 4] CMYK; uint8 or uint16,
     and float32 or int32 for gray images of those.
   alpha: [H, W] of the same dtype, or None.
+  orientation: EXIF's, by which the stored samples were turned.
   exif, icc, xmp: as the file has them; EXIF and XMP say "upright".
   notes: sentences on what was not taken over as it was.
   """
@@ -45,6 +47,7 @@ class Decoded:
   mode: str
   samples: np.ndarray
   alpha: np.ndarray | None
+  orientation: int
   exif: bytes | None
   icc: bytes | None
   xmp: bytes | None
@@ -70,18 +73,21 @@ def decode(source: Source, max_pixels: int = MAX_PIXELS) -> Decoded:
     image = _open(name, data, max_pixels)
     notes += _oddities(name, image)
     aloud = image.format == "TIFF"
+    # Pillow turns TIFF files itself, when they are loaded.
+    stored = image.tag_v2.get(orientation.TAG, 1) if aloud else 1
     with prints_as_notes(name, notes) if aloud else contextlib.nullcontext():
       samples, alpha = _samples(name, image, data, notes)
-    exif, orientation = _exif(name, image, notes)
+    exif, turn = _exif(name, image, notes)
     xmp, icc = image.info.get("xmp"), image.info.get("icc_profile")
     dpi = metadata.resolution(image.info)
-  if dpi and orientation >= 5:
+  if dpi and turn >= 5:
     dpi = dpi[::-1]
   return Decoded(
     name=name,
     mode=image.mode,
-    samples=metadata.turn(samples, orientation),
-    alpha=None if alpha is None else metadata.turn(alpha, orientation),
+    samples=orientation.turn(samples, turn),
+    alpha=None if alpha is None else orientation.turn(alpha, turn),
+    orientation=stored if stored in range(2, 9) else turn,
     exif=exif,
     icc=icc if isinstance(icc, bytes) and icc else None,
     xmp=metadata.upright_xmp(xmp if isinstance(xmp, bytes) and xmp else None),
@@ -251,7 +257,7 @@ def _exif(
   try:
     if image.format == "TIFF":  # Pillow has turned it already
       return metadata.from_tiff(image), 1
-    exif = metadata.raw_exif(image.info)
+    exif = orientation.raw_exif(image.info)
     return (None, 1) if exif is None else metadata.upright(exif)
   except metadata.DAMAGE:
     notes.append(f"{name} has damaged EXIF data, which is left out.")

@@ -15,6 +15,7 @@ from PIL import Image, PngImagePlugin, TiffImagePlugin
 
 from hdnet_jax.inference import metadata
 from hdnet_jax.inference.opening import warnings_as_notes
+from hdnet_jax.orientation import EXIF_START
 
 if TYPE_CHECKING:
   from hdnet_jax.inference.files import Picture
@@ -214,7 +215,7 @@ def _write_png(image: Encodable, file: BinaryIO) -> None:
     metre = [round(value / 0.0254) for value in image.dpi]
     chunk(b"pHYs", struct.pack(">IIB", *metre, 1))
   if image.exif:
-    chunk(b"eXIf", image.exif.removeprefix(metadata.EXIF_START))
+    chunk(b"eXIf", image.exif.removeprefix(EXIF_START))
   if image.xmp:
     chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + image.xmp)
   compressor = zlib.compressobj(_LEVEL)

@@ -33,6 +33,7 @@ class Picture:
   mode: as Pillow calls the file's own: "L", "P", "RGB", "CMYK", "I;16", ...
   own: the file's own samples where they are not the pixels: [H, W] for a gray
     image, [H, W, 4] for CMYK; else None.
+  orientation: EXIF's, by which the stored pixels were turned upright.
   exif, icc, xmp: bytes or None. EXIF and XMP say that the image is upright.
   dpi: dots per inch, across and down, or None.
   notes: sentences on what was not read as it is in the file.
@@ -43,6 +44,7 @@ class Picture:
   name: str = "the image"
   mode: str = "RGB"
   own: np.ndarray | None = None
+  orientation: int = 1
   exif: bytes | None = None
   icc: bytes | None = None
   xmp: bytes | None = None
@@ -86,7 +88,10 @@ def read_picture(source: Source, max_pixels: int = MAX_PIXELS) -> Picture:
     own=own,
     **{
       field: getattr(decoded, field)
-      for field in ("name", "mode", "exif", "icc", "xmp", "dpi", "notes")
+      for field in (
+        *("name", "mode", "orientation"),
+        *("exif", "icc", "xmp", "dpi", "notes"),
+      )
     },
   )
 

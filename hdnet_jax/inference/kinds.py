@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from hdnet_jax import masks
-from hdnet_jax.inference.arrays import as_mask, to_bytes
+from hdnet_jax import masks, orientation
+from hdnet_jax.inference.arrays import mask_of, to_bytes
 
 Picture = Image.Image | np.ndarray | str | os.PathLike
 # Of a harmonized array, what the caller gets.
@@ -19,11 +19,17 @@ _LUMA = (0.299, 0.587, 0.114)  # of gray, as Pillow makes it
 
 
 class Composite(NamedTuple):
-  """A composite's pixels [H, W, 3], its alpha, and the way back to its kind."""
+  """A composite's pixels [H, W, 3], its alpha, and the way back to its kind.
+
+  orientation: EXIF's, of a file or PIL image.
+  upright: whether the pixels were turned as that says; a PIL image's are not.
+  """
 
   pixels: np.ndarray
   alpha: np.ndarray | None
   restore: Restore
+  orientation: int = 1
+  upright: bool = False
 
 
 def open_composite(composite: Picture) -> Composite:
@@ -52,7 +58,7 @@ def _open_image(image: Image.Image) -> Composite:
       f"composite of mode {image.mode} has no known white; convert it to RGB, "
       "or give a float array in 0 to 1"
     )
-  info = dict(image.info)
+  info, turned = dict(image.info), orientation.of_image(image)
   deep = image.mode.startswith("I;16")
   if not deep and image.mode not in ("RGB", "RGBA", "L", "LA"):
     info = {}  # such as a profile of other colours
@@ -68,7 +74,10 @@ def _open_image(image: Image.Image) -> Composite:
     levels = levels.astype(np.uint16 if deep else np.uint8)
     colours = np.repeat(levels[..., None], 3, axis=-1)
   return Composite(
-    colours, alpha, lambda result: _as_image(result, is_gray, alpha, info)
+    colours,
+    alpha,
+    lambda result: _as_image(result, is_gray, alpha, info),
+    turned,
   )
 
 
@@ -88,6 +97,8 @@ def _open_file(path: pathlib.Path) -> Composite:
     picture.pixels,
     picture.alpha,
     lambda result: _as_image(result, is_gray, picture.alpha, info),
+    picture.orientation,
+    upright=True,
   )
 
 
@@ -117,19 +128,40 @@ def mask_of_alpha(composite: Composite) -> np.ndarray:
   return masks.values("alpha", composite.alpha, ones=False)[0]
 
 
-def open_mask(mask: Picture, size: tuple[int, int]) -> np.ndarray:
-  """A mask of any kind, as `as_mask` makes it; `size` is height and width."""
-  if isinstance(mask, Image.Image):
-    if mask.size != size[::-1]:
-      raise ValueError(
-        f"mask is {size} for its composite, not {mask.size[::-1]}"
-      )
-    return masks.values("mask", *masks.split(mask))[0]
-  if not isinstance(mask, np.ndarray):
-    from hdnet_jax.inference.masks import read_mask
+def open_mask(
+  mask: Picture, composite: Composite
+) -> tuple[np.ndarray, tuple[str, ...]]:
+  """A mask of any kind as `masks.values` makes it, and what was turned of it.
 
-    mask, _ = read_mask(_path("mask", mask), size[::-1])
-  return as_mask(mask, size)
+  Both lie as the composite does: upright if that is a file, and as they are
+  stored if it is a PIL image.
+  """
+  name, values, own = _mask_values(mask)
+  turned, undone = composite.orientation, 1
+  if not composite.upright:
+    undone = turned = orientation.inverse(turned)
+  if own != 1:
+    values = orientation.turn(orientation.turn(values, own), undone)
+  size = composite.pixels.shape[1], composite.pixels.shape[0]
+  own = own if undone == 1 else 1
+  fit = masks.fit(name, values.shape[::-1], size, own, turned)
+  return fit(values), fit.notes
+
+
+def _mask_values(mask: Picture) -> tuple[str, np.ndarray, int]:
+  """A mask's name, its values as it is stored, and EXIF's orientation."""
+  if isinstance(mask, Image.Image):
+    values, _ = masks.values("mask", *masks.split(mask))
+    return "mask", values, orientation.of_image(mask)
+  if isinstance(mask, np.ndarray):
+    return "mask", mask_of(mask), 1
+  from hdnet_jax.inference.decode import decode
+  from hdnet_jax.inference.masks import samples_of
+
+  decoded = decode(_path("mask", mask))
+  values, _ = masks.values(decoded.name, *samples_of(decoded))
+  stored = orientation.turn(values, orientation.inverse(decoded.orientation))
+  return decoded.name, stored, decoded.orientation
 
 
 def _path(name: str, value: Any) -> pathlib.Path:

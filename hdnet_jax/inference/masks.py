@@ -1,7 +1,6 @@
 """Mask files: decoded, and of the size of their images."""
 
 import numpy as np
-from PIL import Image
 
 from hdnet_jax import masks
 from hdnet_jax.errors import UserError
@@ -15,6 +14,7 @@ def read_mask(
   size: tuple[int, int],
   resize: bool = False,
   invert: bool = False,
+  orientation: int = 1,
   max_pixels: int = MAX_PIXELS,
   ones: bool = True,
 ) -> tuple[np.ndarray, list[str]]:
@@ -22,30 +22,24 @@ def read_mask(
 
   Args:
     source: a path, a file's bytes, or an open binary file.
-    size: the image's width and height.
+    size: the image's width and height, upright.
     resize: whether a mask of another size is resized, bilinearly, to it.
     invert: whether black is foreground.
+    orientation: by which the image was turned upright.
     max_pixels: see `decode`.
     ones: as of `masks.values`.
 
   Raises:
-    UserError: for a file that is no whole image, one in colours, one that has
-      NaN or values out of range, and one of another size without `resize`.
+    UserError: for a file that is no whole image or no mask; and where it does
+      not fit: see `masks.fit`.
   """
   decoded = decode(source, max_pixels)
-  if decoded.size != tuple(size) and not resize:
-    raise UserError(
-      f"{decoded.name} has {decoded.size[0]}x{decoded.size[1]} pixels and its "
-      f"image {size[0]}x{size[1]}; make a mask of the image's size, or give "
-      "--resize-mask"
-    )
+  name, own = decoded.name, decoded.orientation
+  fit = masks.fit(name, decoded.size, tuple(size), own, orientation, resize)
   samples, alpha = samples_of(decoded)
-  mask, notes = masks.values(decoded.name, samples, alpha, ones)
-  mask = mask.astype(np.float32, copy=False)
-  if decoded.size != tuple(size):
-    resized = Image.fromarray(mask).resize(size, Image.Resampling.BILINEAR)
-    mask = np.asarray(resized).clip(0, 1)
-  return 1 - mask if invert else mask, [*decoded.notes, *notes]
+  mask, notes = masks.values(name, samples, alpha, ones)
+  mask = fit(mask).astype(np.float32, copy=False)
+  return 1 - mask if invert else mask, [*decoded.notes, *notes, *fit.notes]
 
 
 def mask_of_alpha(

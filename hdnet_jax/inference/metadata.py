@@ -9,11 +9,11 @@ import re
 import struct
 from collections.abc import Mapping
 
-import numpy as np
 from PIL import Image
 
-EXIF_START = b"Exif\0\0"
-_ORIENTATION = 0x0112
+from hdnet_jax import orientation
+from hdnet_jax.orientation import EXIF_START
+
 _SUB_DIRECTORIES = (0x8769, 0x8825)  # EXIF proper, GPS
 # A TIFF file's directory also tells where its pixels lie; these tags do not.
 # Description, make, model, software, date, artist, host, copyright.
@@ -29,36 +29,19 @@ DAMAGE = (
 )
 
 
-def turn(samples: np.ndarray, orientation: int) -> np.ndarray:
-  """Samples [H, W, ...] as EXIF's orientation, 1 to 8, says to show them."""
-  swapped = samples.swapaxes(0, 1) if orientation >= 5 else samples
-  vertical = orientation in (3, 4, 7, 8)
-  horizontal = orientation in (2, 3, 6, 7)
-  turned = swapped[:: -1 if vertical else 1, :: -1 if horizontal else 1]
-  return np.ascontiguousarray(turned)
-
-
 def upright(exif: bytes) -> tuple[bytes, int]:
   """EXIF data with the orientation set to 1, and the one that it was.
 
   Raises:
     ValueError, struct.error: for what is not EXIF.
   """
-  start = len(EXIF_START) if exif.startswith(EXIF_START) else 0
-  data = bytearray(exif[start:])
-  order = {b"II*\0": "<", b"MM\0*": ">"}.get(bytes(data[:4]))
-  if order is None:
-    raise ValueError("no EXIF header")
-  (first,) = struct.unpack_from(f"{order}I", data, 4)
-  (count,) = struct.unpack_from(f"{order}H", data, first)
-  found = 1
-  for entry in range(first + 2, first + 2 + 12 * count, 12):
-    tag, kind = struct.unpack_from(f"{order}HH", data, entry)
-    if tag == _ORIENTATION and kind in (3, 4):  # short, long
-      value = f"{order}{'H' if kind == 3 else 'I'}"
-      (found,) = struct.unpack_from(value, data, entry + 8)
-      struct.pack_into(value, data, entry + 8, 1)
-  return EXIF_START + bytes(data), found if 1 <= found <= 8 else 1
+  found, place = orientation.of_exif(exif)
+  data = bytearray(exif)
+  if place is not None:
+    little = b"II*" in exif[:10]
+    data[place : place + 2] = (1).to_bytes(2, "little" if little else "big")
+  data = bytes(data).removeprefix(EXIF_START)
+  return EXIF_START + data, found
 
 
 def upright_xmp(xmp: bytes | None) -> bytes | None:
@@ -74,8 +57,8 @@ def from_tiff(image: Image.Image) -> bytes | None:
   kept = Image.Exif()
   for tag, value in tags.items():
     kept[tag] = value
-  kept[_ORIENTATION] = 1
-  return _prefixed(kept.tobytes())
+  kept[orientation.TAG] = 1
+  return EXIF_START + kept.tobytes().removeprefix(EXIF_START)
 
 
 def tags_of(exif: Image.Exif) -> dict:
@@ -88,20 +71,6 @@ def tags_of(exif: Image.Exif) -> dict:
   return tags
 
 
-def raw_exif(info: Mapping) -> bytes | None:
-  """A JPEG, PNG or WebP image's EXIF data.
-
-  Raises:
-    ValueError: for text that should be hexadecimal and is not.
-  """
-  if info.get("exif"):
-    return _prefixed(info["exif"])
-  text = info.get("Raw profile type exif")  # older PNG files
-  if text is None:
-    return None
-  return _prefixed(bytes.fromhex("".join(text.split("\n")[3:])))
-
-
 def resolution(info: Mapping) -> tuple[float, float] | None:
   """Dots per inch, across and down, where the file has sensible ones."""
   try:
@@ -110,7 +79,3 @@ def resolution(info: Mapping) -> tuple[float, float] | None:
     return None
   sensible = all(math.isfinite(v) and 1 <= v <= 65535 for v in (across, down))
   return (across, down) if sensible else None
-
-
-def _prefixed(exif: bytes) -> bytes:
-  return exif if exif.startswith(EXIF_START) else EXIF_START + exif

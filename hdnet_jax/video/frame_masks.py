@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 
 import numpy as np
-from PIL import Image
 
+from hdnet_jax import masks
 from hdnet_jax.errors import UserError
 from hdnet_jax.inference.masks import holds_ones, read_mask
 from hdnet_jax.inference.opening import extensions, format_of
@@ -27,9 +27,9 @@ class FrameMasks:
     path: a folder of mask images, one a frame, in the order of their names
       with numbers by their value; a video, of which Y' is the mask; or an image
       that is the mask of every frame. All are of the size that the video is
-      shown in, upright.
+      shown in, upright; of that in which it is stored, they are turned.
     clip: the video.
-    resize: whether masks of another size are resized.
+    resize: whether masks of another size are resized, of the same shape.
     invert: whether black is the foreground.
 
   Attributes:
@@ -63,7 +63,15 @@ class FrameMasks:
       self._read(self.path)
     else:
       self._video = reading.inspect(self.path)
-      self._check_size(self._video.shown)
+      self._fit = masks.fit(
+        str(self.path),
+        self._video.shown,
+        clip.shown,
+        self._video.orientation,
+        clip.orientation,
+        resize,
+      )
+      self._notes.update(dict.fromkeys(self._fit.notes))
       self._check_count(self._video.frames)
       self._ones = _is_of_ones(self._video)
       if self._ones:
@@ -106,18 +114,14 @@ class FrameMasks:
     ):
       raise self.mismatch()
 
-  def _check_size(self, size: tuple[int, int]) -> None:
-    if size != self._clip.shown and not self._resize:
-      width, height = self._clip.shown
-      raise UserError(
-        f"{self.path} has {size[0]}x{size[1]} pixels and its video "
-        f"{width}x{height}; make masks of the video's size, or give "
-        "--resize-mask"
-      )
-
   def _read(self, file: pathlib.Path) -> np.ndarray:
     mask, notes = read_mask(
-      file, self._clip.shown, self._resize, self._invert, ones=self._ones
+      file,
+      self._clip.shown,
+      self._resize,
+      self._invert,
+      self._clip.orientation,
+      ones=self._ones,
     )
     # Of all the files of a folder a note is one.
     notes = [note.replace(str(file), str(self.path)) for note in notes]
@@ -131,10 +135,7 @@ class FrameMasks:
         mask = (mask > _HALF).astype(np.float32)
       else:
         mask = ((mask * 255 - _NOISE) / (255 - 2 * _NOISE)).clip(0, 1)
-      if mask.shape[::-1] != self._clip.shown:
-        image = Image.fromarray(np.ascontiguousarray(mask))
-        image = image.resize(self._clip.shown, Image.Resampling.BILINEAR)
-        mask = np.asarray(image).clip(0, 1)
+      mask = self._fit(mask)
       yield 1 - mask if self._invert else mask
 
 

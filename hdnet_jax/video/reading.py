@@ -38,6 +38,11 @@ class Clip:
   matrix: tuple[int, ...] | None
 
   @property
+  def orientation(self) -> int:
+    """The turns, as EXIF says them."""
+    return (1, 8, 3, 6)[self.turns]
+
+  @property
   def shown(self) -> tuple[int, int]:
     """Width and height, upright."""
     return self.stored[::-1] if self.turns % 2 else self.stored

@@ -171,6 +171,30 @@ def test_an_odd_mask_is_told_in_the_words_of_the_page(work, photo, tmp_path):
   assert "--" not in note
 
 
+def test_a_turned_photo_and_a_mask_as_it_is_stored(work, photo, mask, inside):
+  exif = Image.Exif()
+  exif[0x0112] = 6
+  with Image.open(photo) as image:
+    image.save(photo, exif=exif)
+  shown = np.asarray(work.show_mask(photo, MaskFile(mask)))
+  assert shown.shape == (WIDTH, HEIGHT, 3)
+  lit = shown == np.rot90(pixels(photo), -1)
+  np.testing.assert_array_equal(lit.all(-1), np.rot90(inside, -1))
+  result = work.harmonize(photo, MaskFile(mask))
+  assert "is turned as that is" in result.notes[0]
+  changed = (pixels(result.path) != np.rot90(pixels(photo), -1)).any(-1)
+  np.testing.assert_array_equal(changed & ~np.rot90(inside, -1), False)
+  assert changed.any()
+
+
+def test_a_mask_of_another_shape_is_never_squashed(work, photo, tmp_path):
+  path = tmp_path / "square.png"
+  Image.new("L", (30, 30), 255).save(path)
+  for show in (work.show_mask, work.harmonize):
+    with pytest.raises(UserError, match="never stretched"):
+      show(photo, MaskFile(path))
+
+
 def test_mistakes(work, photo, mask, tmp_path):
   text, large = tmp_path / "text.png", tmp_path / "large.png"
   text.write_text("no image at all")

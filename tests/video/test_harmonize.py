@@ -265,8 +265,8 @@ def test_masks_that_do_not_fit(tmp_path, make_clip, mask):
   make_clip(tmp_path / "short.mp4", count=11)
   with pytest.raises(UserError, match=r"has 11 masks and .*in.mp4 12 frames"):
     FrameMasks(tmp_path / "short.mp4", clip)
-  make_clip(tmp_path / "large.mp4", size=(72, 48))
-  with pytest.raises(UserError, match="72x48 pixels and its video 64x48"):
+  make_clip(tmp_path / "large.mp4", size=(128, 96))
+  with pytest.raises(UserError, match="128x96 pixels and its image 64x48"):
     FrameMasks(tmp_path / "large.mp4", clip)
   resized = next(iter(FrameMasks(tmp_path / "large.mp4", clip, resize=True)))
   assert resized.shape == (HEIGHT, WIDTH)
@@ -489,3 +489,38 @@ def test_specks_of_1_are_black_beside_white_masks(tmp_path, make_clip):
   assert harmonize(source, tmp_path / "masks", output, quality=0) == []
   changed = (samples(source) != samples(output)).any(axis=(1, 2))
   assert np.flatnonzero(changed).tolist() == [9]
+
+
+@pytest.mark.parametrize("kind", ["image", "video"])
+@pytest.mark.parametrize("turn", [90, -90])
+def test_masks_of_the_stored_frames_are_turned(
+  tmp_path, make_clip, mask, kind, turn
+):
+  source, output = tmp_path / "in.mp4", tmp_path / "out.mp4"
+  make_clip(source, turn=turn)
+  masks = mask  # of the size in which frames are stored
+  if kind == "video":
+    masks = tmp_path / "masks.mkv"
+    with av.open(str(masks), "w") as video:
+      stream = video.add_stream("ffv1", 25)
+      stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "gray"
+      levels = np.uint8(255 * INSIDE)
+      for _ in range(COUNT):
+        frame = av.VideoFrame.from_ndarray(levels, format="gray")
+        video.mux(stream.encode(frame))
+      video.mux(stream.encode(None))
+  (note,) = harmonize(source, masks, output, quality=0)
+  assert "is turned as that is" in note
+  changed = (samples(output) != samples(source))[:, :HEIGHT]
+  assert changed[:, INSIDE].all()
+  assert not changed[:, ~INSIDE].any()
+
+
+def test_masks_of_another_shape_are_never_stretched(tmp_path, make_clip):
+  source = tmp_path / "in.mp4"
+  make_clip(source)
+  make_clip(tmp_path / "large.mp4", size=(72, 48))
+  Image.new("L", (8, 8)).save(tmp_path / "small.png")
+  for name in ("large.mp4", "small.png"):
+    with pytest.raises(UserError, match="a mask is never stretched"):
+      FrameMasks(tmp_path / name, reading.inspect(source), resize=True)
