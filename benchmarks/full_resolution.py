@@ -30,8 +30,9 @@ from hdnet_jax.data.photos import EmbeddedPhotos, segment_masks
 from hdnet_jax.data.records import resize_image
 from hdnet_jax.inference import guided
 from hdnet_jax.inference.files import read_picture
-from hdnet_jax.inference.harmonizer import SizedNetwork, reduced
+from hdnet_jax.inference.harmonizer import SizedNetwork
 from hdnet_jax.inference.masks import read_mask
+from hdnet_jax.inference.reduction import reduced
 from hdnet_jax.recolor import make_composites
 from hdnet_jax.trained import find
 

@@ -109,7 +109,8 @@ class Harmonizer:
     holds 8, as Pillow does: give an array to keep them.
 
     Where the mask is 0 the result is a copy, bit by bit; between 0 and 1 it is
-    mixed of both.
+    mixed of both. What is transparent is no background: its colours count
+    nothing.
 
     Args:
       composite: a PIL image; an array [H, W, 3], RGB, or [H, W, 4], RGBA, that
@@ -171,31 +172,24 @@ class Harmonizer:
     mask_from_alpha: bool,
   ) -> list[Image.Image | np.ndarray]:
     check_options(strength, feather)  # before files are read
-    inputs, restores = [], []
+    scenes, restores = [], []
     for composite, mask in pairs:
       opened = open_composite(composite)
       if mask_from_alpha:
         if mask is not None:
           raise ValueError("give a mask or mask_from_alpha=True, not both")
-        mask = mask_of_alpha(opened)
+        mask, notes = mask_of_alpha(opened), ()
       else:
         mask, notes = open_mask(mask, opened)
-        for note in notes:
-          warnings.warn(note, MaskWarning, stacklevel=3)
-      some = _report(mask)
-      if background and some:
-        mask = ~mask if mask.dtype == bool else 1 - mask
-      inputs.append((opened.pixels, mask))
+      alpha = None if mask_from_alpha else opened.alpha
+      if message := masks.report(mask, "give 1 - mask", alpha):
+        notes = (*notes, message)
+      for note in notes:
+        # To the line that calls the public method.
+        warnings.warn(note, MaskWarning, stacklevel=3)
+      scenes.append((opened.pixels, mask, alpha))
       restores.append(opened.restore)
-    results = self._network.many(inputs, strength, feather)
+    results = self._network.many(scenes, strength, feather, background)
     return [
       restore(result) for restore, result in zip(restores, results, strict=True)
     ]
-
-
-def _report(mask: np.ndarray) -> bool:
-  """Whether a mask covers anything; warns where it does not, or almost all."""
-  if message := masks.report(mask, "give 1 - mask"):
-    # To the line that calls the public method.
-    warnings.warn(message, MaskWarning, stacklevel=4)
-  return bool((mask > 0.5).any())

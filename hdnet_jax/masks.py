@@ -12,7 +12,7 @@ both, multiplied, so that what is transparent is background.
 import dataclasses
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageChops
 
 from hdnet_jax import orientation
 from hdnet_jax.errors import UserError
@@ -37,11 +37,26 @@ class BadMask(UserError):
     super().__init__(f"{name} {detail}")
 
 
+def plain(image: Image.Image) -> Image.Image | None:
+  """The 8-bit channel ("L") that all of an opaque image are, or None."""
+  if image.mode not in ("1", "L", "P", "RGB") or image.has_transparency_data:
+    return None
+  if image.mode in ("1", "L"):
+    return image.convert("L")
+  red, *others = image.convert("RGB").split()
+  same = all(
+    ImageChops.difference(red, other).getbbox() is None for other in others
+  )
+  return red if same else None
+
+
 def split(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
   """The samples of a PIL image, gray or RGB, and its alpha."""
+  if (channel := plain(image)) is not None:
+    return np.asarray(channel), None
   if image.mode.startswith("I;16"):
     return np.asarray(image).astype(np.uint16), None  # of either byte order
-  if image.mode in ("1", "L", "I", "F") and not image.has_transparency_data:
+  if image.mode in ("I", "F"):
     return np.asarray(image), None
   if image.has_transparency_data:
     samples = np.asarray(image.convert("RGBA"))
@@ -187,24 +202,41 @@ def _is_ambiguous(size: Size, turn: int) -> bool:
   return turn != 1 and orientation.turned_size(size, turn) == size
 
 
-def report(mask: np.ndarray, remedy: str) -> str | None:
+def report(
+  mask: np.ndarray, remedy: str, alpha: np.ndarray | None = None
+) -> str | None:
   """What is odd about a mask [H, W] of 0 to 1, in a sentence; None if nothing.
 
   Odd are masks that cover nothing, almost everything, or nothing by half.
 
   Args:
-    remedy: what a person does whose mask has a black object.
+    remedy: what a person does whose mask has a black object; "" if none can.
+    alpha: [H, W], of the image: where it is 0, there is neither foreground nor
+      background.
   """
-  most, share = float(mask.max()), float((mask > 0.5).mean())
+  inside = mask > 0.5
+  most, share = float(mask.max()), float(inside.mean())
+  invert = f"; white is foreground: if it is black here, {remedy}"
+  invert = invert if remedy else ""
   if most <= 0:
-    return (
-      "The mask covers nothing, so nothing is changed; white is foreground: "
-      f"if it is black here, {remedy}."
-    )
+    return f"The mask covers nothing, so nothing is changed{invert}."
+  if alpha is not None and inside.any():
+    inside = inside[alpha > 0]
+    if not inside.any():
+      return (
+        "The mask covers only what is transparent in the image, so nothing is "
+        f"changed{invert}."
+      )
+    if inside.all():
+      return (
+        "All that the mask leaves of the image is transparent, so that there "
+        "is nothing to fit the object to, and nothing is changed."
+      )
+    share = float(inside.mean())
   if share > ALMOST_ALL:
     return (
       f"The mask covers {share:.1%} of the image, which leaves little to fit "
-      f"to; white is foreground: if it is black here, {remedy}."
+      f"to{invert}."
     )
   if most <= 0.5:
     return (

@@ -89,7 +89,7 @@ PARTS = {
     ("av", "numpy", "PIL"),
   ),
   "demo": (
-    ("errors", "masks", "harmonizer", "inference"),
+    ("errors", "masks", "inference"),
     # Starlette is Gradio's server, and its errors are Gradio's.
     ("gradio", "numpy", "PIL", "skimage", "starlette"),
   ),

@@ -50,21 +50,27 @@ def add(commands) -> None:
 
 
 def _compose(options: argparse.Namespace) -> None:
+  from hdnet_jax import masks
   from hdnet_jax.inference import compose, files
 
   if not 0 < options.scale < math.inf:
     raise UserError(f"--scale is above 0, not {options.scale}")
   place = _place(options.at)
   cutout = files.read_picture(options.cutout)
-  background = files.read_picture(options.photo)
-  files.check_output(background, options.output, options.quality, options.force)
-  composite, mask = compose.paste(cutout, background, place, options.scale)
-  pixels = change(load(options), composite, mask, options)
-  # Pixels that are still the photo's are written as the photo has them.
-  notes = files.write_picture(
-    background, pixels, options.output, options.quality, force=options.force
+  photo = files.read_picture(options.photo)
+  files.check_output(photo, options.output, options.quality, options.force)
+  pasted = compose.paste(cutout, photo, place, options.scale)
+  notes = [*cutout.notes, *photo.notes, *pasted.notes]
+  if report := masks.report(pasted.mask, "", pasted.photo.alpha):
+    notes.append(report)
+  pixels = change(
+    load(options), pasted.pixels, pasted.mask, pasted.photo.alpha, options
   )
-  for note in (*cutout.notes, *background.notes, *notes):
+  # Pixels that are still the photo's are written as the photo has them.
+  notes += files.write_picture(
+    pasted.photo, pixels, options.output, options.quality, force=options.force
+  )
+  for note in notes:
     print(note, file=sys.stderr)
 
 

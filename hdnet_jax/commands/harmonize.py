@@ -6,7 +6,6 @@ import dataclasses
 import pathlib
 import sys
 import tempfile
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -206,13 +205,14 @@ def _output(name: str) -> Iterator[pathlib.Path]:
 
 
 def load(options: argparse.Namespace):
-  """The harmonizer of --weights and --mode."""
-  from hdnet_jax.harmonizer import Harmonizer
+  """The network of --weights and --mode."""
+  from hdnet_jax.inference.harmonizer import SizedNetwork
+  from hdnet_jax.trained import find
 
-  return Harmonizer.from_pretrained(options.weights, mode=options.mode)
+  return SizedNetwork(*find(options.weights), options.mode)
 
 
-def _do(task: _Task, harmonizer, options: argparse.Namespace) -> list[str]:
+def _do(task: _Task, network, options: argparse.Namespace) -> list[str]:
   """Harmonizes an image; returns what is to be said about it."""
   from hdnet_jax import masks
   from hdnet_jax.inference import files
@@ -235,9 +235,10 @@ def _do(task: _Task, harmonizer, options: argparse.Namespace) -> list[str]:
       picture.orientation,
     )
   notes = [*picture.notes, *said]
-  if report := masks.report(mask, "give --invert-mask"):
+  alpha = picture.alpha if task.mask is not None else None
+  if report := masks.report(mask, "give --invert-mask", alpha):
     notes.append(report)
-  pixels = change(harmonizer, picture.pixels, mask, options)
+  pixels = change(network, picture.pixels, mask, alpha, options)
   changed = 1 - mask if options.background else mask
   notes += files.write_picture(
     picture, pixels, task.output, options.quality, changed, options.force
@@ -247,22 +248,10 @@ def _do(task: _Task, harmonizer, options: argparse.Namespace) -> list[str]:
   return notes
 
 
-def change(harmonizer, pixels, mask, options: argparse.Namespace) -> Any:
-  """What the harmonizer makes of arrays, as the options say."""
-  from hdnet_jax.harmonizer import MaskWarning
-
-  with warnings.catch_warnings():
-    warnings.simplefilter("ignore", MaskWarning)  # ours names the remedy
-    try:
-      return harmonizer(
-        pixels,
-        mask,
-        strength=options.strength,
-        feather=options.feather,
-        background=options.background,
-      )
-    except ValueError as error:  # of the options: the images were read by us
-      raise UserError(str(error)) from None
+def change(network, pixels, mask, alpha, options: argparse.Namespace) -> Any:
+  """What the network makes of arrays, as the options say."""
+  strength, feather = options.strength, options.feather
+  return network(pixels, mask, strength, feather, options.background, alpha)
 
 
 def _write_comparison(before, after, path: pathlib.Path) -> None:
@@ -283,7 +272,7 @@ def _harmonize_folder(options: argparse.Namespace) -> None:
   from rich.progress import MofNCompleteColumn, Progress
 
   tasks, failures = _find_tasks(options)
-  harmonizer = load(options)
+  network = load(options)
   done = skipped = 0
   console = Console(stderr=True, highlight=False, markup=False)
   columns = (*Progress.get_default_columns(), MofNCompleteColumn())
@@ -293,7 +282,7 @@ def _harmonize_folder(options: argparse.Namespace) -> None:
         skipped += 1
         continue
       try:
-        for note in _do(task, harmonizer, options):
+        for note in _do(task, network, options):
           bar.print(f"{task.composite}: {note}")
         done += 1
       except UserError as error:

@@ -92,16 +92,13 @@ def _harmonize_video(options: argparse.Namespace) -> None:
   masks = FrameMasks(
     options.masks, clip, options.resize_mask, options.invert_mask
   )
-  try:
-    harmonizer = harmonize.FrameHarmonizer(
-      SizedNetwork(*find(options.weights)),
-      options.strength,
-      options.feather,
-      options.background,
-      options.smoothing,
-    )
-  except ValueError as error:
-    raise UserError(str(error)) from None
+  harmonizer = harmonize.FrameHarmonizer(
+    SizedNetwork(*find(options.weights)),
+    options.strength,
+    options.feather,
+    options.background,
+    options.smoothing,
+  )
   try:
     notes = _show(clip, masks, harmonizer, options)
   except KeyboardInterrupt:

@@ -87,10 +87,10 @@ def gray(mask: Image.Image) -> Image.Image:
   Raises:
     masks.BadMask: as `masks.values` does.
   """
-  if mask.mode == "L" and not mask.has_transparency_data:
+  if (channel := masks.plain(mask)) is not None:
     # As most are; the same in a fraction of the time.
-    _, most = mask.getextrema()
-    return mask if most > 1 else mask.point(lambda level: 255 * level)
+    _, most = channel.getextrema()
+    return channel if most > 1 else channel.point(lambda level: 255 * level)
   name = mask.info.get("name", "the mask")
   soft, _ = masks.values(name, *masks.split(mask))
   return Image.fromarray(np.rint(soft * np.float32(255)).astype(np.uint8))

@@ -1,22 +1,35 @@
 """Arrays as callers have them: which images and masks are taken, and how."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from hdnet_jax import masks
 from hdnet_jax.inference import guided
 
-Pair = tuple[np.ndarray, np.ndarray]  # a composite and its mask
+Pair = tuple[np.ndarray, np.ndarray]  # an image and its mask
 
 
-def as_pair(composite: np.ndarray, mask: np.ndarray) -> Pair:
-  """The composite, and what `as_mask` makes of the mask.
+class Scene(NamedTuple):
+  """A composite, its mask, and its alpha, or None where it is opaque."""
+
+  composite: np.ndarray
+  mask: np.ndarray
+  alpha: np.ndarray | None = None
+
+
+def as_scene(
+  composite: np.ndarray, mask: np.ndarray, alpha: np.ndarray | None = None
+) -> Scene:
+  """The composite, what `as_mask` makes of the mask, and alpha if it matters.
 
   Args:
     composite: uint8 or uint16, or float32 or float64 in 0 to 1; [H, W, 3].
     mask: of the composite's height and width.
+    alpha: of the composite's type, [H, W].
 
   Raises:
-    ValueError: for another shape, type or value of either.
+    ValueError: for another shape, type or value.
   """
   shape = composite.shape
   if composite.ndim != 3 or shape[-1] != 3 or not composite.size:
@@ -24,7 +37,12 @@ def as_pair(composite: np.ndarray, mask: np.ndarray) -> Pair:
   guided.peak(composite.dtype)
   if composite.dtype.kind == "f":
     _check_range("composite", composite)
-  return composite, as_mask(mask, shape[:2])
+  if alpha is not None:
+    if (alpha.shape, alpha.dtype) != (shape[:2], composite.dtype):
+      raise ValueError("alpha is of the composite's height, width and type")
+    if alpha.min() == guided.peak(alpha.dtype):
+      alpha = None
+  return Scene(composite, as_mask(mask, shape[:2]), alpha)
 
 
 def as_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:

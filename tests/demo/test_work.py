@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hdnet_jax import Harmonizer
 from hdnet_jax.demo import examples
 from hdnet_jax.demo.answers import answered
 from hdnet_jax.demo.work import Cutout, MaskFile, Painted, Work
 from hdnet_jax.errors import UserError
 from hdnet_jax.inference.files import Picture, read_picture, write_picture
+from hdnet_jax.inference.harmonizer import SizedNetwork
+from hdnet_jax.trained import find
 
 HEIGHT, WIDTH = 40, 56
 
@@ -21,7 +22,7 @@ def harmonizer(network):
   import jax
 
   jax.config.update("jax_disable_most_optimizations", True)
-  yield Harmonizer.from_pretrained(network)
+  yield SizedNetwork(*find(network))
   jax.config.update("jax_disable_most_optimizations", False)
 
 
