@@ -11,6 +11,7 @@ from hdnet_jax.errors import UserError
 from hdnet_jax.inference.files import Picture
 from hdnet_jax.inference.profiles import converted
 
+_LARGEST = 2.0**53  # pixels of a side, that floats count exactly
 _BEYOND = 2  # pixels that interpolation looks at besides those that are shown
 
 
@@ -51,7 +52,7 @@ def paste(
       f"{cutout.name} has no transparency, so nothing tells what of it to "
       "paste; cut the object out, and save it as a PNG with alpha"
     )
-  size = [max(round(side * scale), 1) for side in cutout.size]
+  size = [max(round(min(side * scale, _LARGEST)), 1) for side in cutout.size]
   spans = [
     (max(start, 0), min(start + length, side))
     for start, length, side in zip(at, size, photo.size, strict=True)

@@ -1,8 +1,9 @@
 import dataclasses
+import tracemalloc
 
 import numpy as np
 import pytest
-from PIL import ImageCms
+from PIL import Image, ImageCms
 
 from hdnet_jax.errors import UserError
 from hdnet_jax.inference.compose import paste
@@ -160,3 +161,54 @@ def test_colours_are_converted_to_the_profile_of_the_photo(photo):
   )
   assert "damaged" in bad.notes[0]
   np.testing.assert_array_equal(bad.pixels, same.pixels)
+
+
+@pytest.mark.parametrize("at", [(-7, -3), (4, 2), (-300, -500)])
+@pytest.mark.parametrize("scale", [0.11, 0.5, 1.7, 13.0, 50.0])
+def test_what_lands_on_the_photo_is_as_if_all_were_resized(
+  photo, rng, at, scale
+):
+  alpha = rng.integers(0, 256, (24, 17), np.uint8)
+  pixels = rng.integers(0, 256, (24, 17, 3), np.uint8)
+  thing = Picture(pixels, alpha, name="cutout.png")
+  size = [max(round(side * scale), 1) for side in (17, 24)]
+  if size[0] <= -at[0] or size[1] <= -at[1]:
+    pytest.skip("nothing of it is on the photo")
+  layers = [
+    alpha / 255,
+    *np.moveaxis(pixels / 255 * (alpha / 255)[..., None], 2, 0),
+  ]
+  whole = [
+    np.asarray(
+      Image.fromarray(layer.astype(np.float32)).resize(
+        size, Image.Resampling.BILINEAR
+      )
+    )
+    for layer in layers
+  ]
+  share, *colours = (
+    np.pad(layer, ((max(at[1], 0), 20), (max(at[0], 0), 30)))[
+      max(-at[1], 0) :, max(-at[0], 0) :
+    ][:20, :30]
+    for layer in whole
+  )
+  below = (1 - share)[..., None] * photo.pixels
+  want = 255 * np.stack(colours, -1) + below
+  pasted = paste(thing, photo, at, scale)
+  np.testing.assert_allclose(pasted.mask, share, atol=1e-3)
+  np.testing.assert_allclose(pasted.pixels, want, atol=0.8)
+
+
+@pytest.mark.parametrize("scale", [50, 400, 1e6, 1e-3, 1e308, 5e-324])
+def test_memory_is_that_of_what_lands_on_the_photo(photo, scale):
+  thing = cutout(np.full((800, 1000), 255))
+  tracemalloc.start()
+  try:
+    pasted = paste(thing, photo, (0, 0), scale)
+    _, peak = tracemalloc.get_traced_memory()
+  finally:
+    tracemalloc.stop()
+  # Of the photo; where all of the cut-out is on it, of that, in floats.
+  bound = 30 * thing.pixels.nbytes if scale < 1 else 10**6
+  assert peak < bound
+  assert (pasted.mask > 0).any()
