@@ -10,7 +10,7 @@ PACKAGE = pathlib.Path(__file__).parents[1] / "hdnet_jax"
 
 # Every part of the package, in order: it may import the parts that it names,
 # which stand above it, and these libraries. A part is a module, or a folder.
-BASE = ("errors", "config", "files", "orientation", "masks")
+BASE = ("errors", "config", "files", "orientation", "png", "masks")
 DEVICE = ("losses", "metrics", "images", "recolor")
 PARTS = {
   "__init__": ((), ()),
@@ -20,6 +20,7 @@ PARTS = {
   "config": (("errors", "settings"), ("ml_collections",)),
   "files": ((), ()),
   "orientation": ((), ("numpy", "PIL")),
+  "png": ((), ()),
   "masks": (("errors", "orientation"), ("numpy", "PIL")),
   "data": (
     BASE,

@@ -21,7 +21,7 @@ from typing import Protocol
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from hdnet_jax import masks, orientation
+from hdnet_jax import masks, orientation, png
 from hdnet_jax.errors import UserError
 
 Example = dict[str, np.ndarray]
@@ -112,8 +112,10 @@ def open_image(path: pathlib.Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
       `max_pixels` pixels, which is found before they are decoded.
   """
   try:
+    data, chunks, _ = png.split(_read(path))
     # From memory: Pillow does not turn TIFF files that it maps.
-    with Image.open(io.BytesIO(_read(path))) as image:
+    with Image.open(io.BytesIO(data)) as image:
+      image.info.update(png.info_of(chunks)[0])
       if image.width * image.height > max_pixels:
         raise BadImage(
           path,

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image, ImageFile
 
-from hdnet_jax import orientation
+from hdnet_jax import orientation, png
 from hdnet_jax.errors import UserError
 from hdnet_jax.inference import metadata
 from hdnet_jax.inference.opening import (
@@ -70,7 +70,11 @@ def decode(source: Source, max_pixels: int = MAX_PIXELS) -> Decoded:
   name, data = read(source)
   notes: list[str] = []
   with explained(name), warnings_as_notes(name, notes):
+    data, chunks, faults = png.split(data)
     image = _open(name, data, max_pixels)
+    info, more = png.info_of(chunks)
+    image.info.update(info)
+    notes += [f"{name} {fault}" for fault in (*faults, *more)]
     notes += _oddities(name, image)
     aloud = image.format == "TIFF"
     # Pillow turns TIFF files itself, when they are loaded.

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _ICC_SPACE = {"gray": b"GRAY", "RGB": b"RGB ", "CMYK": b"CMYK"}
 _MAX_JPEG_SEGMENT = 65533 - len("http://ns.adobe.com/xap/1.0/") - 1
+_MAX_JPEG_PROFILE = 255 * (65533 - 14)
 _BLOCK = 2**20  # bytes compressed at a time
 _LEVEL = 2  # zlib's; higher ones take twice the time and gain nothing on photos
 _DEFLATE, _HORIZONTAL = 8, 2  # TIFF's numbers of a compression and a predictor
@@ -72,6 +73,9 @@ def image_for(
   ):
     icc = None
     notes.append(f"The ICC profile is not one for {kind}, and is left out.")
+  if icc and format == "JPEG" and len(icc) > _MAX_JPEG_PROFILE:
+    icc = None
+    notes.append("The ICC profile is too long for JPEG, and is left out.")
   exif, xmp = _that_fit(picture, format, notes)
   image = Encodable(samples, mode, exif, icc, xmp, picture.dpi)
   return image, tuple(notes)
