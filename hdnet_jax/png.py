@@ -10,7 +10,9 @@ from collections.abc import Iterable
 
 START = b"\x89PNG\r\n\x1a\n"
 XMP = b"XML:com.adobe.xmp"
-_EXIF = b"Raw profile type exif"  # of older files, as hexadecimal digits
+# Of older files, as hexadecimal digits.
+_EXIF = (b"Raw profile type exif", b"Raw profile type APP1")
+_OLD_XMP = b"Raw profile type xmp"
 _TAKEN = (b"iCCP", b"tEXt", b"zTXt", b"iTXt")
 _LARGEST = 64 * 2**20  # bytes, of a text or profile that is unpacked
 
@@ -60,8 +62,10 @@ def info_of(chunks: Iterable[Chunk]) -> tuple[dict, list[str]]:
       keyword, text = found
       if keyword == XMP and text is not None:
         info["xmp"] = text
-      elif keyword == _EXIF and text is not None:
-        info[_EXIF.decode()] = text.decode("latin-1")
+      elif keyword in _EXIF and text is not None:
+        info[_EXIF[0].decode()] = text.decode("latin-1")
+      elif keyword == _OLD_XMP and text is not None:
+        info.setdefault("xmp", _of_digits(text))
   return info, faults
 
 
@@ -79,6 +83,14 @@ def text_of(name: bytes, body: bytes) -> tuple[bytes, bytes | None] | None:
       text = _unpacked(text)
     return keyword, text
   return None
+
+
+def _of_digits(text: bytes) -> bytes:
+  """What a text of a name, a length and hexadecimal digits stands for."""
+  try:
+    return bytes.fromhex("".join(text.decode("latin-1").split("\n")[3:]))
+  except ValueError:
+    return b""
 
 
 def _unpacked(data: bytes) -> bytes | None:

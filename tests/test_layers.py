@@ -10,7 +10,9 @@ PACKAGE = pathlib.Path(__file__).parents[1] / "hdnet_jax"
 
 # Every part of the package, in order: it may import the parts that it names,
 # which stand above it, and these libraries. A part is a module, or a folder.
-BASE = ("errors", "config", "files", "orientation", "png", "masks")
+BASE = (
+  *("errors", "config", "files", "orientation", "png", "masks", "mask_fit"),
+)
 DEVICE = ("losses", "metrics", "images", "recolor")
 PARTS = {
   "__init__": ((), ()),
@@ -21,7 +23,8 @@ PARTS = {
   "files": ((), ()),
   "orientation": ((), ("numpy", "PIL")),
   "png": ((), ()),
-  "masks": (("errors", "orientation"), ("numpy", "PIL")),
+  "masks": (("errors",), ("numpy", "PIL")),
+  "mask_fit": (("errors", "orientation"), ("numpy", "PIL")),
   "data": (
     BASE,
     (
@@ -82,11 +85,11 @@ PARTS = {
   # The training inside a function only.
   "trained": (("config", "errors", "released", "training"), ()),
   "harmonizer": (
-    ("config", "masks", "orientation", "inference", "trained"),
+    ("config", "masks", "inference", "trained"),
     ("numpy", "PIL"),
   ),
   "video": (
-    ("errors", "files", "masks", "orientation", "inference"),
+    ("errors", "files", "mask_fit", "inference"),
     ("av", "numpy", "PIL"),
   ),
   "demo": (

@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import io
 import pathlib
+import struct
 import sys
 from collections.abc import Iterator
 
@@ -16,7 +17,7 @@ from PIL import Image, ImageFile
 
 from hdnet_jax import orientation, png
 from hdnet_jax.errors import UserError
-from hdnet_jax.inference import metadata
+from hdnet_jax.inference import exif, metadata, xmp
 from hdnet_jax.inference.opening import (
   Source,
   explained,
@@ -28,6 +29,7 @@ from hdnet_jax.inference.opening import (
 
 # A 150-megapixel photo passes. Pillow itself refuses more than 178 million.
 MAX_PIXELS = 175_000_000
+_BIG_TIFF = (b"+\0", b"\0+")
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF")
 
 
@@ -39,7 +41,7 @@ class Decoded:
     and float32 or int32 for gray images of those.
   alpha: [H, W] of the same dtype, or None.
   orientation: EXIF's, by which the stored samples were turned.
-  exif, icc, xmp: as the file has them; EXIF and XMP say "upright".
+  exif, icc, xmp: as the file has them; EXIF and XMP are corrected.
   notes: sentences on what was not taken over as it was.
   """
 
@@ -52,6 +54,7 @@ class Decoded:
   icc: bytes | None
   xmp: bytes | None
   dpi: tuple[float, float] | None
+  extras: metadata.Extras
   notes: tuple[str, ...]
 
   @property
@@ -81,21 +84,26 @@ def decode(source: Source, max_pixels: int = MAX_PIXELS) -> Decoded:
     stored = image.tag_v2.get(orientation.TAG, 1) if aloud else 1
     with prints_as_notes(name, notes) if aloud else contextlib.nullcontext():
       samples, alpha = _samples(name, image, data, notes)
-    exif, turn = _exif(name, image, notes)
-    xmp, icc = image.info.get("xmp"), image.info.get("icc_profile")
+    data_of_exif, turn = _exif(name, image, data, stored, notes)
+    icc = image.info.get("icc_profile")
     dpi = metadata.resolution(image.info)
+    extras = metadata.extras_of(image, chunks)
+    more = metadata.not_carried(image, chunks)
+    notes += [f"{name} {sentence}" for sentence in more]
   if dpi and turn >= 5:
     dpi = dpi[::-1]
+  size = orientation.turned_size(image.size, turn)
   return Decoded(
     name=name,
     mode=image.mode,
     samples=orientation.turn(samples, turn),
     alpha=None if alpha is None else orientation.turn(alpha, turn),
     orientation=stored if stored in range(2, 9) else turn,
-    exif=exif,
+    exif=data_of_exif,
     icc=icc if isinstance(icc, bytes) and icc else None,
-    xmp=metadata.upright_xmp(xmp if isinstance(xmp, bytes) and xmp else None),
+    xmp=_xmp(name, image, size, notes),
     dpi=dpi,
+    extras=extras,
     notes=tuple(dict.fromkeys(notes)),
   )
 
@@ -255,14 +263,37 @@ def _apart(
 
 
 def _exif(
-  name: str, image: Image.Image, notes: list[str]
+  name: str, image: Image.Image, file: bytes, stored: int, notes: list[str]
 ) -> tuple[bytes | None, int]:
-  """EXIF data that says "upright", and how the samples are to be turned."""
+  """EXIF data of the upright image, and how the samples are to be turned."""
+  turn = 1
   try:
     if image.format == "TIFF":  # Pillow has turned it already
-      return metadata.from_tiff(image), 1
-    exif = orientation.raw_exif(image.info)
-    return (None, 1) if exif is None else metadata.upright(exif)
-  except metadata.DAMAGE:
+      if file[2:4] in _BIG_TIFF:
+        notes.append(f"{name} is a BigTIFF file, whose EXIF data is left out.")
+        return None, turn
+      data = metadata.from_tiff(file)
+    else:
+      data = orientation.raw_exif(image.info)
+      turn = stored = 1 if data is None else orientation.of_exif(data)[0]
+    if data is not None:
+      size = orientation.turned_size(image.size, turn)
+      data = exif.corrected(data, size, stored)
+    return data, turn
+  except (ValueError, struct.error):
     notes.append(f"{name} has damaged EXIF data, which is left out.")
-    return None, 1
+    return None, turn
+
+
+def _xmp(
+  name: str, image: Image.Image, size: tuple[int, int], notes: list[str]
+) -> bytes | None:
+  """XMP data of the upright image, of that size."""
+  data = image.info.get("xmp")
+  if not isinstance(data, bytes) or not data:
+    return None
+  data, gone = xmp.corrected(data, size)
+  if gone:
+    words = ", ".join(gone)
+    notes.append(f"{name} tells of what is left out here: {words}.")
+  return data

@@ -17,6 +17,7 @@ from hdnet_jax.errors import UserError
 from hdnet_jax.files import write_then_rename
 from hdnet_jax.inference import encode
 from hdnet_jax.inference.decode import MAX_PIXELS, Decoded, decode
+from hdnet_jax.inference.metadata import NO_EXTRAS, Extras
 from hdnet_jax.inference.opening import Source, extensions, format_of
 
 # What the encoders take, in pixels.
@@ -36,6 +37,7 @@ class Picture:
   orientation: EXIF's, by which the stored pixels were turned upright.
   exif, icc, xmp: bytes or None. EXIF and XMP say that the image is upright.
   dpi: dots per inch, across and down, or None.
+  extras: metadata that few formats have.
   notes: sentences on what was not read as it is in the file.
   """
 
@@ -49,6 +51,7 @@ class Picture:
   icc: bytes | None = None
   xmp: bytes | None = None
   dpi: tuple[float, float] | None = None
+  extras: Extras = NO_EXTRAS
   notes: tuple[str, ...] = ()
 
   @property
@@ -90,7 +93,7 @@ def read_picture(source: Source, max_pixels: int = MAX_PIXELS) -> Picture:
       field: getattr(decoded, field)
       for field in (
         *("name", "mode", "orientation"),
-        *("exif", "icc", "xmp", "dpi", "notes"),
+        *("exif", "icc", "xmp", "dpi", "extras", "notes"),
       )
     },
   )

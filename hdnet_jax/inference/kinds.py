@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import struct
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -10,6 +11,8 @@ from PIL import Image
 
 from hdnet_jax import masks, orientation
 from hdnet_jax.inference.arrays import mask_of, to_bytes
+from hdnet_jax.inference.exif import without_thumbnail
+from hdnet_jax.mask_fit import fit
 
 Picture = Image.Image | np.ndarray | str | os.PathLike
 # Of a harmonized array, what the caller gets.
@@ -58,7 +61,7 @@ def _open_image(image: Image.Image) -> Composite:
       f"composite of mode {image.mode} has no known white; convert it to RGB, "
       "or give a float array in 0 to 1"
     )
-  info, turned = dict(image.info), orientation.of_image(image)
+  info, turned = _true_info(image), orientation.of_image(image)
   deep = image.mode.startswith("I;16")
   if not deep and image.mode not in ("RGB", "RGBA", "L", "LA"):
     info = {}  # such as a profile of other colours
@@ -79,6 +82,17 @@ def _open_image(image: Image.Image) -> Composite:
     lambda result: _as_image(result, is_gray, alpha, info),
     turned,
   )
+
+
+def _true_info(image: Image.Image) -> dict:
+  """Its `info`, without a thumbnail that shows what was."""
+  info = dict(image.info)
+  if isinstance(info.get("exif"), bytes):
+    try:
+      info["exif"] = without_thumbnail(info["exif"])
+    except (ValueError, struct.error):
+      del info["exif"]  # damaged
+  return info
 
 
 def _open_file(path: pathlib.Path) -> Composite:
@@ -144,8 +158,8 @@ def open_mask(
     values = orientation.turn(orientation.turn(values, own), undone)
   size = composite.pixels.shape[1], composite.pixels.shape[0]
   own = own if undone == 1 else 1
-  fit = masks.fit(name, values.shape[::-1], size, own, turned)
-  return fit(values), fit.notes
+  laid = fit(name, values.shape[::-1], size, own, turned)
+  return laid(values), laid.notes
 
 
 def _mask_values(mask: Picture) -> tuple[str, np.ndarray, int]:

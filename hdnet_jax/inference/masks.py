@@ -7,6 +7,7 @@ from hdnet_jax.errors import UserError
 from hdnet_jax.inference.decode import MAX_PIXELS, Decoded, decode
 from hdnet_jax.inference.files import Picture
 from hdnet_jax.inference.opening import Source
+from hdnet_jax.mask_fit import fit
 
 
 def read_mask(
@@ -31,15 +32,15 @@ def read_mask(
 
   Raises:
     UserError: for a file that is no whole image or no mask; and where it does
-      not fit: see `masks.fit`.
+      not fit: see `mask_fit.fit`.
   """
   decoded = decode(source, max_pixels)
   name, own = decoded.name, decoded.orientation
-  fit = masks.fit(name, decoded.size, tuple(size), own, orientation, resize)
+  laid = fit(name, decoded.size, tuple(size), own, orientation, resize)
   samples, alpha = samples_of(decoded)
   mask, notes = masks.values(name, samples, alpha, ones)
-  mask = fit(mask).astype(np.float32, copy=False)
-  return 1 - mask if invert else mask, [*decoded.notes, *notes, *fit.notes]
+  mask = laid(mask).astype(np.float32, copy=False)
+  return 1 - mask if invert else mask, [*decoded.notes, *notes, *laid.notes]
 
 
 def mask_of_alpha(

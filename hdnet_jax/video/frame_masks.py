@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from hdnet_jax import masks
 from hdnet_jax.errors import UserError
 from hdnet_jax.inference.masks import holds_ones, read_mask
 from hdnet_jax.inference.opening import extensions, format_of
+from hdnet_jax.mask_fit import fit
 from hdnet_jax.video import colours, reading
 from hdnet_jax.video.reading import Clip
 
@@ -63,7 +63,7 @@ class FrameMasks:
       self._read(self.path)
     else:
       self._video = reading.inspect(self.path)
-      self._fit = masks.fit(
+      self._fit = fit(
         str(self.path),
         self._video.shown,
         clip.shown,

@@ -460,8 +460,8 @@ def test_full_disk_leaves_nothing(tmp_path, rng, monkeypatch, extension):
   def full(*_):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-  for target in ("_write_by_pillow", "_write_tiff"):
-    monkeypatch.setattr(encode, target, full)
+  monkeypatch.setattr(encode, "_write_by_pillow", full)
+  monkeypatch.setattr(encode.tiff, "write", full)
   path = tmp_path / "new" / "folder" / f"a.{extension}"
   with pytest.raises(UserError, match="No space left") as error:
     write_picture(picture, picture.pixels, path)

@@ -524,3 +524,31 @@ def test_masks_of_another_shape_are_never_stretched(tmp_path, make_clip):
   for name in ("large.mp4", "small.png"):
     with pytest.raises(UserError, match="a mask is never stretched"):
       FrameMasks(tmp_path / name, reading.inspect(source), resize=True)
+
+
+@pytest.mark.parametrize("kind", ["tag", "format"])
+def test_alpha_that_is_left_out_is_told(tmp_path, make_clip, mask, kind):
+  source, output = tmp_path / "in.webm", tmp_path / "out.webm"
+  if kind == "tag":
+    make_clip(source, codec="libvpx-vp9")
+    plain = source.rename(tmp_path / "plain.webm")
+    with av.open(str(plain)) as video, av.open(str(source), "w") as tagged:
+      stream = tagged.add_stream_from_template(video.streams.video[0])
+      stream.metadata.update({"alpha_mode": "1", "BPS": "123", "title": "mine"})
+      for packet in video.demux():
+        if packet.size:
+          packet.stream = stream
+          tagged.mux(packet)
+  else:
+    source = tmp_path / "in.mkv"
+    make_clip(source, codec="ffv1", pixels="yuva420p", options={})
+  notes = harmonize(source, mask, output)
+  assert "The video's transparency (alpha) is left out." in notes
+  with av.open(str(output)) as video:
+    tags = {
+      name.lower(): v for name, v in video.streams.video[0].metadata.items()
+    }
+  assert "alpha_mode" not in tags
+  assert "bps" not in tags
+  if kind == "tag":
+    assert tags["title"] == "mine"
