@@ -6,7 +6,7 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from hdnet_jax.inference.files import read_picture, write_picture
 from hdnet_jax.inference.kinds import open_composite
@@ -113,20 +113,20 @@ def test_exif_is_true_of_the_upright_picture(
         8: (3, 12, 2, 4),
       }[orientation]
     )
-    assert not exif.get_ifd(1)
+    assert not exif.get_ifd(ExifTags.IFD.IFD1)
   assert b"\xff\xd8\xff\xe0" not in out.read_bytes()[4:]  # no thumbnail
 
 
 def test_a_pil_image_loses_the_thumbnail_of_what_it_was():
   image = Image.open(io.BytesIO(photo_file(6)[0]))
-  assert image.getexif().get_ifd(1)
+  assert image.getexif().get_ifd(ExifTags.IFD.IFD1)
   opened = open_composite(image)
   info = opened.restore(opened.pixels).info
   kept = Image.Exif()
   kept.load(info["exif"])
   assert kept[0x0112] == 6  # as its pixels still lie
   assert kept[0x010F] == "Maker"
-  assert not kept.get_ifd(1)
+  assert not kept.get_ifd(ExifTags.IFD.IFD1)
 
 
 def test_a_thumbnail_whose_directory_is_damaged_is_dropped(tmp_path):
@@ -139,7 +139,7 @@ def test_a_thumbnail_whose_directory_is_damaged_is_dropped(tmp_path):
   write_picture(picture, picture.pixels, tmp_path / "a.jpg")
   with Image.open(tmp_path / "a.jpg") as image:
     assert image.getexif()[0x010F] == "Maker"
-    assert not image.getexif().get_ifd(1)
+    assert not image.getexif().get_ifd(ExifTags.IFD.IFD1)
 
 
 XMP = (
