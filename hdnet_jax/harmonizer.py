@@ -37,7 +37,8 @@ class Harmonizer:
     result = harmonizer(composite, mask)
 
   One is made once and used for many images, from several threads if need be.
-  The network is compiled at the first call, for all sizes (mode "guided").
+  The network is compiled at the first call, for all sizes (mode "guided"). It
+  can be pickled, for data loaders and processes, and is compiled anew there.
 
   Args:
     params: the network's parameters, as `hdnet_jax.weights.load` gives them.
@@ -114,13 +115,16 @@ class Harmonizer:
 
     Args:
       composite: a PIL image; an array [H, W, 3], RGB, or [H, W, 4], RGBA, that
-        is uint8, uint16, or float32 or float64 in 0 to 1; or a path.
+        is uint8, uint16, or float32 or float64 in 0 to 1; or a path, a file
+        that is open for reading, or its bytes. An array of JAX, PyTorch or
+        another library that has `__array__` or `__dlpack__` is taken as one of
+        NumPy, and so is what comes back.
       mask: white, 1, is the foreground, which is what changes; over 0.5 it is
         what the network takes for it. A PIL image, of which the gray counts; an
         array [H, W] or [H, W, C], that is bool, integers (of which 1 is white
         if none is above 1; else 255, or 65535 if any is above 255), or float in
-        0 to 1; or a path. Of a cut-out it is the alpha. It need not be of the
-        composite's kind.
+        0 to 1; or a path, file or bytes. Of a cut-out it is the alpha. It need
+        not be of the composite's kind.
       strength: 0 to 1, the share of the change that is made; 0 makes a copy.
       feather: pixels over which the change rises from the mask's edge inwards.
       background: whether the background changes, to fit the foreground; then

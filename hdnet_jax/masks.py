@@ -84,6 +84,8 @@ def values(
   Raises:
     BadMask: for colours, and for values that are NaN, negative or too large.
   """
+  if not samples.size:
+    raise BadMask(name, f"has no pixels; its shape is {samples.shape}")
   if alpha is None or alpha.min() == alpha.max():
     mask, notes = _unit(name, _gray(name, samples, alpha), ones)
     if alpha is not None:

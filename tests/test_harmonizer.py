@@ -1,10 +1,13 @@
 """The public class: kinds of input and output, options, weights."""
 
+import copy
 import dataclasses
 import functools
 import hashlib
+import io
 import json
 import pathlib
+import pickle
 import subprocess
 import sys
 import warnings
@@ -281,7 +284,7 @@ def test_threads():
 @pytest.mark.parametrize(
   ("composite", "mask", "options", "message"),
   [
-    (3, middle(), {}, "composite is a PIL image, .* not int"),
+    (3, middle(), {}, "composite is a PIL image, an array, .* not int"),
     (photo(), None, {}, "mask is a PIL image, .* not NoneType"),
     (photo() * 1.0, middle(), {}, "in 0 to 1"),
     (photo(), middle((8, 8)), {}, "mask has 8x8 pixels and its image 40x24"),
@@ -492,3 +495,96 @@ def test_transparent_images_of_each_kind(tmp_path):
     np.testing.assert_array_equal(harmonizer()(only, middle()), only)
   with pytest.warns(MaskWarning, match="only what is transparent"):
     harmonizer()(only, ~middle())
+
+
+class Tensor:
+  """An array of another library, by one protocol."""
+
+  def __init__(self, array: np.ndarray, protocol: str):
+    methods = {
+      "__array__": lambda self, *_, **__: array,
+      "__dlpack__": lambda self, **options: array.__dlpack__(**options),
+      "__dlpack_device__": lambda self: array.__dlpack_device__(),
+    }
+    names = {name for name in methods if protocol in name}
+    self.__class__ = type("Tensor", (), {n: methods[n] for n in names})
+
+
+@pytest.mark.parametrize("protocol", ["__array__", "dlpack"])
+def test_tensors_of_other_libraries(protocol):
+  composite = Tensor(photo(), protocol)
+  mask = Tensor(np.int64(middle())[..., None].repeat(3, -1), protocol)
+  result = harmonizer()(composite, mask)
+  assert type(result) is np.ndarray
+  np.testing.assert_array_equal(result, expected())
+
+
+def test_arrays_of_jax_and_torch():
+  result = harmonizer()(jnp.asarray(photo()), jnp.asarray(middle()))
+  np.testing.assert_array_equal(result, expected())
+  torch = pytest.importorskip("torch")
+  tensor = torch.from_numpy(photo())
+  mask = torch.from_numpy(middle())
+  np.testing.assert_array_equal(harmonizer()(tensor, mask), expected())
+  floats = (tensor / 255).requires_grad_()
+  with pytest.raises(UserError, match=r"composite .*detach\(\)\.cpu\(\)"):
+    harmonizer()(floats, mask)
+  with pytest.raises(UserError, match="channels come last"):
+    harmonizer()(tensor.permute(2, 0, 1), mask)
+
+
+def test_arrays_of_the_other_byte_order():
+  deep = photo().astype(np.uint16) * 257
+  want = harmonizer()(deep, middle())
+  result = harmonizer()(deep.astype(">u2"), middle().astype(">i4"))
+  np.testing.assert_array_equal(result, want)
+
+
+def test_files_and_bytes(tmp_path):
+  composite, mask = write(tmp_path)
+  want = np.asarray(harmonizer()(composite, mask))
+  data, mask_data = composite.read_bytes(), mask.read_bytes()
+  with composite.open("rb") as file, mask.open("rb") as mask_file:
+    results = [harmonizer()(file, mask_file)]
+  results += [
+    harmonizer()(str(composite), str(mask)),
+    harmonizer()(data, mask_data),
+    harmonizer()(bytearray(data), memoryview(mask_data)),
+    harmonizer()(io.BytesIO(data), io.BytesIO(mask_data)),
+  ]
+  for result in results:
+    assert isinstance(result, Image.Image)
+    np.testing.assert_array_equal(result, want)
+  with (
+    composite.open(encoding="latin-1") as text,
+    pytest.raises(UserError, match="opened as text; open it with mode 'rb'"),
+  ):
+    harmonizer()(text, mask)
+
+
+def test_it_can_be_pickled():
+  for mode in ("guided", "direct"):
+    one = harmonizer(mode)
+    want = one(photo(), middle())
+    again = pickle.loads(pickle.dumps(one))
+    assert (again.mode, again.image_size) == (mode, SIZE)
+    np.testing.assert_array_equal(again(photo(), middle()), want)
+    np.testing.assert_array_equal(copy.deepcopy(one)(photo(), middle()), want)
+
+
+@pytest.mark.parametrize(
+  ("composite", "mask", "message"),
+  [
+    (photo()[:0], middle()[:0], r"composite has no pixels; .* \(0, 40, 3\)"),
+    (np.array([]), middle(), r"composite has no pixels; .* \(0,\)"),
+    (photo(), middle()[:0], r"mask has no pixels; its shape is \(0, 40\)"),
+    (photo(), np.array([]), "mask has no pixels"),
+    (photo(), Image.new("L", (0, 3)), "mask has no pixels"),
+    (Image.new("RGB", (0, 3)), middle(), "composite has no pixels"),
+    (photo(), np.array(1), r"mask is \[height, width\], not \(\)"),
+    (b"", middle(), "the image is empty"),
+  ],
+)
+def test_empty_input_is_told(composite, mask, message):
+  with pytest.raises(UserError, match=message):
+    harmonizer()(composite, mask)

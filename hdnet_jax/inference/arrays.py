@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hdnet_jax import masks
+from hdnet_jax.errors import UserError
 from hdnet_jax.inference import guided
 
 Pair = tuple[np.ndarray, np.ndarray]  # an image and its mask
@@ -29,20 +30,31 @@ def as_scene(
     alpha: of the composite's type, [H, W].
 
   Raises:
-    ValueError: for another shape, type or value.
+    UserError: for another shape, type or value.
   """
+  check_shape(composite)
   shape = composite.shape
-  if composite.ndim != 3 or shape[-1] != 3 or not composite.size:
-    raise ValueError(f"composite is [height, width, 3], not {shape}")
   guided.peak(composite.dtype)
   if composite.dtype.kind == "f":
     _check_range("composite", composite)
   if alpha is not None:
     if (alpha.shape, alpha.dtype) != (shape[:2], composite.dtype):
-      raise ValueError("alpha is of the composite's height, width and type")
+      raise UserError("alpha is of the composite's height, width and type")
     if alpha.min() == guided.peak(alpha.dtype):
       alpha = None
   return Scene(composite, as_mask(mask, shape[:2]), alpha)
+
+
+def check_shape(composite: np.ndarray) -> None:
+  """Raises UserError for what is not [H, W, 3], or empty."""
+  shape = composite.shape
+  if not composite.size:
+    raise UserError(f"composite has no pixels; its shape is {shape}")
+  if composite.ndim != 3 or shape[-1] != 3:
+    raise UserError(
+      f"composite is [height, width, 3], or 4 with alpha, not {shape}"
+      + _last(composite)
+    )
 
 
 def as_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -54,23 +66,32 @@ def as_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     size: height and width that it must have.
 
   Raises:
-    ValueError: for another size, type or value.
+    UserError: for another size, type or value.
   """
   if mask.shape[:2] != size:
-    raise ValueError(f"mask is {size} for its composite, not {mask.shape}")
+    raise UserError(f"mask is {size} for its composite, not {mask.shape}")
   return mask_of(mask)
 
 
 def mask_of(mask: np.ndarray) -> np.ndarray:
   """As `as_mask`, of any size."""
-  if mask.ndim not in (2, 3) or not mask.size:
-    raise ValueError(f"mask is [height, width], not {mask.shape}")
+  if not mask.size:
+    raise UserError(f"mask has no pixels; its shape is {mask.shape}")
+  if mask.ndim not in (2, 3):
+    raise UserError(f"mask is [height, width], not {mask.shape}")
   channels = mask.shape[2] if mask.ndim == 3 else 1
   if channels in (2, 4):
     return masks.values("mask", mask[..., :-1], mask[..., -1])[0]
   if channels not in (1, 3):
-    raise ValueError(f"mask has 1 to 4 channels, not {channels}")
+    raise UserError(f"mask has 1 to 4 channels, not {channels}{_last(mask)}")
   return masks.values("mask", mask)[0]
+
+
+def _last(array: np.ndarray) -> str:
+  """A hint for arrays whose channels come first."""
+  if array.ndim == 3 and array.shape[0] in (1, 3, 4):
+    return "; channels come last: transpose it"
+  return ""
 
 
 def to_bytes(image: np.ndarray) -> np.ndarray:
@@ -87,7 +108,7 @@ def to_bytes(image: np.ndarray) -> np.ndarray:
 def _check_range(name: str, values: np.ndarray) -> None:
   least, most = values.min(), values.max()
   if not (least >= 0 and most <= 1):  # NaN is neither
-    raise ValueError(
+    raise UserError(
       f"{name} of {values.dtype} is in 0 to 1, not {least:g} to {most:g}; "
       "scale or clip it"
     )

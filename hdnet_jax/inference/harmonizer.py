@@ -64,7 +64,7 @@ class SizedNetwork:
         f"image_size={image_size} is no multiple of {REDUCTION}; give the size "
         "that the network was trained at"
       )
-    self.image_size, self.mode = image_size, mode
+    self.image_size, self.mode, self._model = image_size, mode, model
     # One image at a time has no use for more devices than one.
     device = jax.local_devices()[0]
     self._params = jax.device_put(jax.device_get(params), device)
@@ -73,6 +73,11 @@ class SizedNetwork:
     )
     self._programs: dict[tuple[int, ...], jax.stages.Compiled] = {}
     self._lock = threading.Lock()
+
+  def __reduce__(self):
+    """Pickles what it was made of; its programs are compiled anew."""
+    params = jax.device_get(self._params)
+    return type(self), (params, self._model, self.image_size, self.mode)
 
   def __call__(
     self,

@@ -1,20 +1,37 @@
 """The kinds of images that Python callers have, and the way back to them."""
 
 import os
-import pathlib
 import struct
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from PIL import Image
 
 from hdnet_jax import masks, orientation
-from hdnet_jax.inference.arrays import mask_of, to_bytes
+from hdnet_jax.errors import UserError
+from hdnet_jax.inference.arrays import check_shape, mask_of, to_bytes
+from hdnet_jax.inference.decode import decode
 from hdnet_jax.inference.exif import without_thumbnail
+from hdnet_jax.inference.files import read_picture
+from hdnet_jax.inference.masks import samples_of
+from hdnet_jax.inference.opening import Source
 from hdnet_jax.mask_fit import fit
 
-Picture = Image.Image | np.ndarray | str | os.PathLike
+
+class HasArray(Protocol):
+  """A tensor of another library, such as JAX or PyTorch."""
+
+  def __array__(self) -> np.ndarray: ...
+
+
+class HasDlpack(Protocol):
+  """The same, of those that know the newer protocol alone."""
+
+  def __dlpack__(self) -> Any: ...
+
+
+Picture = Image.Image | np.ndarray | HasArray | HasDlpack | Source
 # Of a harmonized array, what the caller gets.
 Restore = Callable[[np.ndarray], Any]
 
@@ -37,15 +54,16 @@ class Composite(NamedTuple):
 
 def open_composite(composite: Picture) -> Composite:
   """A composite of any kind."""
-  if isinstance(composite, np.ndarray):
-    return _open_array(composite)
   if isinstance(composite, Image.Image):
     return _open_image(composite)
-  return _open_file(_path("composite", composite))
+  if (array := _array("composite", composite)) is not None:
+    return _open_array(array)
+  return _open_file(_source("composite", composite))
 
 
 def _open_array(composite: np.ndarray) -> Composite:
   if composite.ndim != 3 or composite.shape[2] != 4:
+    check_shape(composite)
     return Composite(composite, None, lambda result: result)
   colours, alpha = composite[..., :3], composite[..., 3]
   return Composite(
@@ -67,6 +85,8 @@ def _open_image(image: Image.Image) -> Composite:
     info = {}  # such as a profile of other colours
     image = image.convert("RGBA" if image.has_transparency_data else "RGB")
   samples = np.asarray(image)
+  if not samples.size:
+    raise UserError(f"composite has no pixels; its size is {image.size}")
   is_gray = deep or image.mode in ("L", "LA")
   alpha = samples[..., -1] if image.mode.endswith("A") else None
   if not is_gray:
@@ -95,11 +115,8 @@ def _true_info(image: Image.Image) -> dict:
   return info
 
 
-def _open_file(path: pathlib.Path) -> Composite:
-  # Only here: arrays need no readers.
-  from hdnet_jax.inference.files import read_picture
-
-  picture = read_picture(path)
+def _open_file(source: Source) -> Composite:
+  picture = read_picture(source)
   info = {
     "icc_profile": None if picture.kind == "CMYK" else picture.icc,
     "exif": picture.exif,
@@ -167,22 +184,40 @@ def _mask_values(mask: Picture) -> tuple[str, np.ndarray, int]:
   if isinstance(mask, Image.Image):
     values, _ = masks.values("mask", *masks.split(mask))
     return "mask", values, orientation.of_image(mask)
-  if isinstance(mask, np.ndarray):
-    return "mask", mask_of(mask), 1
-  from hdnet_jax.inference.decode import decode
-  from hdnet_jax.inference.masks import samples_of
-
-  decoded = decode(_path("mask", mask))
+  if (array := _array("mask", mask)) is not None:
+    return "mask", mask_of(array), 1
+  decoded = decode(_source("mask", mask))
   values, _ = masks.values(decoded.name, *samples_of(decoded))
   stored = orientation.turn(values, orientation.inverse(decoded.orientation))
   return decoded.name, stored, decoded.orientation
 
 
-def _path(name: str, value: Any) -> pathlib.Path:
-  if isinstance(value, str | os.PathLike):
-    return pathlib.Path(value)
+def _array(name: str, value: Any) -> np.ndarray | None:
+  """An array of this or another library, in native byte order; else None."""
+  try:
+    if hasattr(value, "__array__"):
+      array = np.asarray(value)
+    elif hasattr(value, "__dlpack__"):
+      array = np.from_dlpack(value)
+    else:
+      return None
+  except (TypeError, RuntimeError, ValueError, BufferError) as error:
+    words = " ".join(str(error).split())
+    raise UserError(
+      f"{name} cannot be taken as an array ({words}); give it detached, and in "
+      "the machine's own memory: of PyTorch, tensor.detach().cpu()"
+    ) from None
+  return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def _source(name: str, value: Any) -> Source:
+  """What a file is read from."""
+  if isinstance(value, str | os.PathLike | bytes | bytearray | memoryview):
+    return value
+  if hasattr(value, "read"):
+    return value
   hint = "; or give mask_from_alpha=True" if name == "mask" else ""
-  raise ValueError(
-    f"{name} is a PIL image, a NumPy array or a path, not "
-    f"{type(value).__name__}{hint}"
+  raise UserError(
+    f"{name} is a PIL image, an array, a path, or a file's bytes, open or not, "
+    f"not {type(value).__name__}{hint}"
   )

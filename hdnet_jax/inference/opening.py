@@ -17,7 +17,7 @@ from PIL import Image, UnidentifiedImageError
 from hdnet_jax.errors import UserError
 from hdnet_jax.inference import metadata
 
-Source = str | os.PathLike | bytes | BinaryIO
+Source = str | os.PathLike | bytes | bytearray | memoryview | BinaryIO
 
 # A whole file in memory: more than the pixels above take in 16-bit RGBA.
 MAX_BYTES = 2**31
@@ -50,7 +50,7 @@ def extensions() -> str:
 
 def read(source: Source) -> tuple[str, bytes]:
   """What to call a source, and its bytes."""
-  if isinstance(source, bytes):
+  if isinstance(source, (bytes, bytearray, memoryview)):
     return "the image", _checked("the image", io.BytesIO(source))
   named = isinstance(source, (str, os.PathLike))
   name = os.fspath(source) if named else getattr(source, "name", None)
@@ -76,6 +76,8 @@ def read(source: Source) -> tuple[str, bytes]:
 def _checked(name: str, file: BinaryIO) -> bytes:
   """All of a file that starts like an image."""
   start = file.read(16)
+  if isinstance(start, str):
+    raise UserError(f"{name} is opened as text; open it with mode 'rb'")
   if not start:
     raise UserError(f"{name} is empty; replace it")
   if not start.startswith(_STARTS):

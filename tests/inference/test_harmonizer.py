@@ -361,7 +361,7 @@ HALF = np.full((8, 9, 3), 0.5)
     (photo(8, 9).astype(int), middle(8, 9), "uint8, uint16, .* not int64"),
     (photo(8, 9)[..., 0], middle(8, 9), r"not \(8, 9\)"),
     (photo(8, 9)[..., :2], middle(8, 9), r"not \(8, 9, 2\)"),
-    (photo(8, 9)[:0], middle(8, 9)[:0], r"not \(0, 9, 3\)"),
+    (photo(8, 9)[:0], middle(8, 9)[:0], r"no pixels; .* \(0, 9, 3\)"),
     (photo(8, 9), middle(9, 8), r"mask is \(8, 9\) .* not \(9, 8\)"),
     (photo(8, 9), photo(8, 9), "mask has colours"),
     (photo(8, 9), photo(8, 9)[..., [0] * 5], "1 to 4 channels, not 5"),
