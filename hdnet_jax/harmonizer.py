@@ -10,6 +10,7 @@ from PIL import Image
 
 from hdnet_jax import masks
 from hdnet_jax.config import ModelConfig
+from hdnet_jax.errors import UserError
 from hdnet_jax.inference.harmonizer import (
   BATCH,
   Mode,
@@ -49,7 +50,7 @@ class Harmonizer:
       the image at its own size, and is compiled for each (in steps of 8).
 
   Raises:
-    ValueError: for another size or mode.
+    UserError: for another size or mode.
   """
 
   def __init__(
@@ -138,7 +139,7 @@ class Harmonizer:
         its composite's EXIF data says, and where nothing tells if it must be.
 
     Raises:
-      ValueError: for other shapes, types and values.
+      UserError: for other shapes, types and values.
       UserError: where a file cannot be read.
     """
     options = strength, feather, background, mask_from_alpha
@@ -181,7 +182,7 @@ class Harmonizer:
       opened = open_composite(composite)
       if mask_from_alpha:
         if mask is not None:
-          raise ValueError("give a mask or mask_from_alpha=True, not both")
+          raise UserError("give a mask or mask_from_alpha=True, not both")
         mask, notes = mask_of_alpha(opened), ()
       else:
         mask, notes = open_mask(mask, opened)

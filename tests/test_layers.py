@@ -11,7 +11,8 @@ PACKAGE = pathlib.Path(__file__).parents[1] / "hdnet_jax"
 # Every part of the package, in order: it may import the parts that it names,
 # which stand above it, and these libraries. A part is a module, or a folder.
 BASE = (
-  *("errors", "config", "files", "orientation", "png", "masks", "mask_fit"),
+  *("errors", "config", "files", "orientation", "pillow", "png", "masks"),
+  "mask_fit",
 )
 DEVICE = ("losses", "metrics", "images", "recolor")
 PARTS = {
@@ -22,6 +23,7 @@ PARTS = {
   "config": (("errors", "settings"), ("ml_collections",)),
   "files": ((), ()),
   "orientation": ((), ("numpy", "PIL")),
+  "pillow": ((), ()),
   "png": ((), ()),
   "masks": (("errors",), ("numpy", "PIL")),
   "mask_fit": (("errors", "orientation"), ("numpy", "PIL")),
@@ -85,7 +87,7 @@ PARTS = {
   # The training inside a function only.
   "trained": (("config", "errors", "released", "training"), ()),
   "harmonizer": (
-    ("config", "masks", "inference", "trained"),
+    ("config", "errors", "masks", "inference", "trained"),
     ("numpy", "PIL"),
   ),
   "video": (

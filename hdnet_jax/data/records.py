@@ -14,8 +14,6 @@ Names and subsets stay on the host: `source.name(index)`.
 import io
 import os
 import pathlib
-import struct
-import zlib
 from typing import Protocol
 
 import numpy as np
@@ -23,6 +21,7 @@ from PIL import Image, UnidentifiedImageError
 
 from hdnet_jax import masks, orientation, png
 from hdnet_jax.errors import UserError
+from hdnet_jax.pillow import is_of_pillow
 
 Example = dict[str, np.ndarray]
 
@@ -111,8 +110,8 @@ def open_image(path: pathlib.Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
     BadImage: for what is missing, no image, cut off, or of more than
       `max_pixels` pixels, which is found before they are decoded.
   """
+  data, chunks, _ = png.split(_read(path))
   try:
-    data, chunks, _ = png.split(_read(path))
     # From memory: Pillow does not turn TIFF files that it maps.
     with Image.open(io.BytesIO(data)) as image:
       image.info.update(png.info_of(chunks)[0])
@@ -125,16 +124,14 @@ def open_image(path: pathlib.Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
         )
       image.load()
       return _upright(image, path)
-  except BadImage:
-    raise
-  except FileNotFoundError:
-    raise BadImage(path, MISSING, "no such file") from None
   except (
     Image.DecompressionBombError,
     Image.DecompressionBombWarning,
   ) as error:
     raise BadImage(path, TOO_LARGE, _words(error, path)) from None
-  except _PILLOW_ERRORS as error:
+  except Exception as error:
+    if not is_of_pillow(error):
+      raise  # our own, or a defect of ours
     words = _words(error, path)
     cut = "truncated" in words.lower() or _is_cut_off(path)
     raise BadImage(path, TRUNCATED if cut else UNREADABLE, words) from None
@@ -142,7 +139,14 @@ def open_image(path: pathlib.Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
 
 def _read(path: pathlib.Path | io.BytesIO) -> bytes:
   """A file's bytes; or those of one in memory, as benchmarks have them."""
-  return path.read() if isinstance(path, io.BytesIO) else path.read_bytes()
+  if isinstance(path, io.BytesIO):
+    return path.read()
+  try:
+    return path.read_bytes()
+  except FileNotFoundError:
+    raise BadImage(path, MISSING, "no such file") from None
+  except OSError as error:
+    raise BadImage(path, UNREADABLE, _words(error, path)) from None
 
 
 def _upright(image: Image.Image, path: pathlib.Path) -> Image.Image:
@@ -153,16 +157,6 @@ def _upright(image: Image.Image, path: pathlib.Path) -> Image.Image:
     turned.info["orientation"] = found
   return turned
 
-
-# What Pillow's readers raise at bytes that they do not expect.
-_PILLOW_ERRORS = (
-  OSError,
-  SyntaxError,
-  ValueError,
-  EOFError,
-  struct.error,
-  zlib.error,
-)
 
 # Formats by their first bytes, and what stands near the end of a whole file.
 _ENDS = {b"\xff\xd8": b"\xff\xd9", b"\x89PNG": b"IEND"}

@@ -4,9 +4,7 @@ JPEG, PNG, WebP and TIFF. Pillow gives 8 bits of colour images that have 16; it
 can be told to unpack either byte of every sample, so those are decoded twice.
 """
 
-import contextlib
 import dataclasses
-import io
 import pathlib
 import struct
 import sys
@@ -22,12 +20,11 @@ from hdnet_jax.inference.opening import (
   Source,
   explained,
   format_of,
-  prints_as_notes,
+  identified,
   read,
-  warnings_as_notes,
 )
 
-# A 150-megapixel photo passes. Pillow itself refuses more than 178 million.
+# A 150-megapixel photo passes.
 MAX_PIXELS = 175_000_000
 _BIG_TIFF = (b"+\0", b"\0+")
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF")
@@ -72,18 +69,17 @@ def decode(source: Source, max_pixels: int = MAX_PIXELS) -> Decoded:
   """
   name, data = read(source)
   notes: list[str] = []
-  with explained(name), warnings_as_notes(name, notes):
+  with explained(name):
     data, chunks, faults = png.split(data)
     image = _open(name, data, max_pixels)
     info, more = png.info_of(chunks)
     image.info.update(info)
     notes += [f"{name} {fault}" for fault in (*faults, *more)]
     notes += _oddities(name, image)
-    aloud = image.format == "TIFF"
     # Pillow turns TIFF files itself, when they are loaded.
-    stored = image.tag_v2.get(orientation.TAG, 1) if aloud else 1
-    with prints_as_notes(name, notes) if aloud else contextlib.nullcontext():
-      samples, alpha = _samples(name, image, data, notes)
+    is_tiff = image.format == "TIFF"
+    stored = image.tag_v2.get(orientation.TAG, 1) if is_tiff else 1
+    samples, alpha = _samples(name, image, data, notes)
     data_of_exif, turn = _exif(name, image, data, stored, notes)
     icc = image.info.get("icc_profile")
     dpi = metadata.resolution(image.info)
@@ -110,7 +106,7 @@ def decode(source: Source, max_pixels: int = MAX_PIXELS) -> Decoded:
 
 def _open(name: str, data: bytes, max_pixels: int) -> ImageFile.ImageFile:
   """The image, its pixels not decoded yet."""
-  image = Image.open(io.BytesIO(data), formats=FORMATS)
+  image = identified(data, FORMATS)
   # A TIFF tile is decoded whole, however little of it the image shows.
   tags = getattr(image, "tag_v2", {})
   tile = tags.get(322, 1) * tags.get(323, 1)
@@ -221,7 +217,7 @@ def _sixteen_bits(
   image: ImageFile.ImageFile, data: bytes, rawmode: str
 ) -> np.ndarray:
   """Both bytes of every sample: uint16 [H, W, 3 or 4]."""
-  again = Image.open(io.BytesIO(data), formats=FORMATS)
+  again = identified(data, FORMATS)
   _set_rawmode(again, _OTHER_BYTE[rawmode])
   samples = np.asarray(image).astype(np.uint16)
   samples <<= 8

@@ -75,8 +75,7 @@ def read_picture(source: Source, max_pixels: int = MAX_PIXELS) -> Picture:
   Args:
     source: a path, a file's bytes, or an open binary file.
     max_pixels: larger images are refused before they are decoded; by default
-      175 million, so that a 150-megapixel camera's pass. Over 178 million,
-      Pillow refuses them in any case.
+      175 million, so that a 150-megapixel camera's pass.
 
   Raises:
     UserError: for what is no whole image, too large, or in floats or another

@@ -47,7 +47,7 @@ class SizedNetwork:
     mode: one of the two above.
 
   Raises:
-    ValueError: for another size or mode.
+    UserError: for another size or mode.
   """
 
   def __init__(
@@ -58,9 +58,9 @@ class SizedNetwork:
     mode: Mode = "guided",
   ):
     if mode not in get_args(Mode):
-      raise ValueError(f"mode={mode!r} is none of {get_args(Mode)}")
+      raise UserError(f"mode={mode!r} is none of {get_args(Mode)}")
     if image_size < REDUCTION or image_size % REDUCTION:
-      raise ValueError(
+      raise UserError(
         f"image_size={image_size} is no multiple of {REDUCTION}; give the size "
         "that the network was trained at"
       )
@@ -105,7 +105,7 @@ class SizedNetwork:
         nothing that the object is fitted to.
 
     Raises:
-      ValueError: for other shapes, types and values.
+      UserError: for other shapes, types and values.
     """
     scenes = [(composite, mask, alpha)]
     return self.many(scenes, strength, feather, background)[0]

@@ -75,7 +75,7 @@ def _open_array(composite: np.ndarray) -> Composite:
 
 def _open_image(image: Image.Image) -> Composite:
   if image.mode in ("I", "F"):
-    raise ValueError(
+    raise UserError(
       f"composite of mode {image.mode} has no known white; convert it to RGB, "
       "or give a float array in 0 to 1"
     )
@@ -155,7 +155,7 @@ def _gray(colours: np.ndarray) -> np.ndarray:
 def mask_of_alpha(composite: Composite) -> np.ndarray:
   """The composite's alpha as its mask."""
   if composite.alpha is None:
-    raise ValueError("composite has no alpha to be its mask; give a mask")
+    raise UserError("composite has no alpha to be its mask; give a mask")
   return masks.values("alpha", composite.alpha, ones=False)[0]
 
 

@@ -34,11 +34,6 @@ _OTHERWISE = (
   png.XMP,
   *(b"Raw profile type " + what for what in (b"exif", b"APP1", b"xmp")),
 )
-# What damaged EXIF data raises in Pillow's reader and writer.
-DAMAGE = (
-  *(struct.error, SyntaxError, ValueError, TypeError, KeyError, OSError),
-  *(EOFError, IndexError, OverflowError, ZeroDivisionError, AttributeError),
-)
 
 
 @dataclasses.dataclass(frozen=True)

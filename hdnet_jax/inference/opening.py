@@ -5,17 +5,14 @@ import io
 import logging
 import os
 import pathlib
-import tempfile
-import threading
-import warnings
-import zlib
-from collections.abc import Iterator
+import struct
+from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from hdnet_jax.errors import UserError
-from hdnet_jax.inference import metadata
+from hdnet_jax.pillow import is_of_pillow
 
 Source = str | os.PathLike | bytes | bytearray | memoryview | BinaryIO
 
@@ -30,9 +27,6 @@ _EXTENSIONS = {
   ".tiff": "TIFF",
 }
 _STARTS = (b"\xff\xd8\xff", b"\x89PNG", b"RIFF", b"II", b"MM")
-
-# What Pillow's readers raise at bytes that they do not expect.
-_PILLOW_ERRORS = (*metadata.DAMAGE, zlib.error, RuntimeError, AssertionError)
 
 # Pillow also logs what is wrong with a file. Where nobody listens, Python
 # would print that; what matters of it is in our error.
@@ -94,49 +88,27 @@ def _not_an_image(name: str) -> UserError:
   )
 
 
-@contextlib.contextmanager
-def warnings_as_notes(name: str, notes: list[str]) -> Iterator[None]:
-  """Pillow's warnings of a damaged file become notes."""
-  with warnings.catch_warnings(record=True) as caught:
-    warnings.simplefilter("always")
-    # The limit on pixels is ours; Pillow warns at another.
-    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-    yield
-  for warning in caught:
-    if warning.category is UserWarning:
-      words = " ".join(str(warning.message).split()).rstrip(".")
-      notes.append(f"{name}: {words}.")
-    else:
-      warnings.warn_explicit(
-        warning.message, warning.category, warning.filename, warning.lineno
-      )
+def identified(data: bytes, formats: Iterable[str]) -> ImageFile.ImageFile:
+  """The image in a file of one of Pillow's formats, its pixels not decoded yet.
 
+  As `Image.open`; but that warns, by the process's own filters, of images of
+  more pixels than it has a mind to. The limit on them is ours.
 
-_stderr = threading.Lock()
-
-
-@contextlib.contextmanager
-def prints_as_notes(name: str, notes: list[str]) -> Iterator[None]:
-  """What libtiff prints of a damaged file becomes a note.
-
-  It goes past Python, so that the process's standard error is a file meanwhile.
+  Raises:
+    UnidentifiedImageError: for what is none, or of a kind that is not read.
   """
-  with _stderr, tempfile.TemporaryFile() as file:
+  for format in formats:
+    if format not in Image.OPEN:
+      Image.init()
+    factory, accept = Image.OPEN[format]
+    if accept is not None and accept(data[:16]) is not True:
+      continue
     try:
-      saved = os.dup(2)
-    except OSError:  # the process has none
-      yield
-      return
-    try:
-      os.dup2(file.fileno(), 2)
-      yield
-    finally:
-      os.dup2(saved, 2)
-      os.close(saved)
-    file.seek(0)
-    first = file.readline().decode(errors="replace").strip().rstrip(".")
-  if first:
-    notes.append(f"{name} is damaged in part: {first}.")
+      return factory(io.BytesIO(data), "")
+    except (SyntaxError, IndexError, TypeError, struct.error) as error:
+      if not is_of_pillow(error):
+        raise
+  raise UnidentifiedImageError
 
 
 @contextlib.contextmanager
@@ -155,7 +127,9 @@ def explained(name: str) -> Iterator[None]:
     raise UserError(f"{name} has too many pixels; make it smaller") from None
   except MemoryError:
     raise UserError(f"{name} does not fit in memory; make it smaller") from None
-  except _PILLOW_ERRORS as error:
+  except Exception as error:
+    if not is_of_pillow(error):
+      raise  # a defect of ours
     words = " ".join(str(error).split()) or type(error).__name__
     raise UserError(
       f"{name} is damaged or cut off ({words}); replace it"

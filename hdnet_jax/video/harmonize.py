@@ -35,7 +35,7 @@ class FrameHarmonizer:
     smoothing: time constant of `Smoother`, in seconds; 0 smooths nothing.
 
   Raises:
-    ValueError: for other values.
+    UserError: for other values.
   """
 
   def __init__(
@@ -47,7 +47,7 @@ class FrameHarmonizer:
     smoothing: float = SMOOTHING,
   ):
     if network.mode != "guided":
-      raise ValueError("only what mode guided makes can be smoothed over time")
+      raise UserError("only what mode guided makes can be smoothed over time")
     check_options(strength, feather)
     self._network, self._smoother = network, Smoother(smoothing)
     self._strength, self._feather = strength, feather
