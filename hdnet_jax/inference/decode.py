@@ -77,8 +77,8 @@ def decode(source: Source, max_pixels: int = MAX_PIXELS) -> Decoded:
     notes += [f"{name} {fault}" for fault in (*faults, *more)]
     notes += _oddities(name, image)
     # Pillow turns TIFF files itself, when they are loaded.
-    is_tiff = image.format == "TIFF"
-    stored = image.tag_v2.get(orientation.TAG, 1) if is_tiff else 1
+    stored = getattr(image, "tag_v2", {}).get(orientation.TAG)
+    stored = stored if stored in range(2, 9) else 1
     samples, alpha = _samples(name, image, data, notes)
     data_of_exif, turn = _exif(name, image, data, stored, notes)
     icc = image.info.get("icc_profile")
@@ -94,7 +94,7 @@ def decode(source: Source, max_pixels: int = MAX_PIXELS) -> Decoded:
     mode=image.mode,
     samples=orientation.turn(samples, turn),
     alpha=None if alpha is None else orientation.turn(alpha, turn),
-    orientation=stored if stored in range(2, 9) else turn,
+    orientation=stored if stored != 1 else turn,
     exif=data_of_exif,
     icc=icc if isinstance(icc, bytes) and icc else None,
     xmp=_xmp(name, image, size, notes),

@@ -313,3 +313,14 @@ def test_what_points_elsewhere_does_not_go_to_tiff(tmp_path):
   )
   with Image.open(tmp_path / "a.tif") as image:
     assert set(image.getexif().get_ifd(0x8769)) == {0x829A}
+
+
+def test_an_orientation_that_is_no_number_is_none():
+  file = io.BytesIO()
+  Image.fromarray(colours()).save(file, "TIFF", tiffinfo={274: 6, 270: "text"})
+  data = bytearray(file.getvalue())
+  at = data.index((274).to_bytes(2, "little") + (3).to_bytes(2, "little"))
+  data[at + 2] = 7  # of the kind "undefined"
+  picture = read_picture(bytes(data))
+  assert picture.orientation == 1
+  np.testing.assert_array_equal(picture.pixels, colours())
