@@ -92,7 +92,8 @@ def values(
       mask = mask * _unit(name, alpha, ones=False)[0]
     return mask, notes
   if _is_drawing(samples, alpha):
-    mask, notes = _unit(name, _gray(name, samples, alpha), ones)
+    shown = np.where(alpha > 0, _gray(name, samples, alpha), 0)
+    mask, notes = _unit(name, shown.astype(samples.dtype), ones)
     return mask * _unit(name, alpha, ones=False)[0], notes
   mask, notes = _unit(name, alpha, ones)
   return mask, [*notes, f"Of {name} the alpha channel is the mask."]
@@ -216,9 +217,9 @@ def _unit(
   if samples.min() < 0 or white is None:
     raise BadMask(
       name,
-      f"has values of {samples.min()} to {samples.max()}, and a mask's are 0 "
-      "to 1, 255 or 65535 (32-bit values over 65535 are none); save it in 8 "
-      "bits",
+      f"has values of {samples.min()} to {samples.max()}, and a mask's are "
+      "from 0 to 1, 255 or 65535 (32-bit values over 65535 are none); save it "
+      "in 8 bits",
     )
   if white == 1:
     mask = samples > 0

@@ -168,3 +168,7 @@ def test_a_drawn_mask_with_alpha_is_both(rng):
   image.putalpha(Image.fromarray(255 * box()))
   mask = opened(image)
   np.testing.assert_array_equal(mask, (drawing / 255) * box())
+  ones = np.where(box() > 0, drawing // 255, 255)  # hidden values are none
+  image = Image.fromarray(ones.astype(np.uint8))
+  image.putalpha(Image.fromarray(255 * box()))
+  np.testing.assert_array_equal(opened(image), (drawing / 255) * box())
