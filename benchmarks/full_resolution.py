@@ -26,6 +26,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 from skimage import data
 
+from hdnet_jax.composites import Layers, make_composites
+from hdnet_jax.config import only
 from hdnet_jax.data.photos import EmbeddedPhotos, segment_masks
 from hdnet_jax.data.records import resize_image
 from hdnet_jax.inference import guided
@@ -33,7 +35,6 @@ from hdnet_jax.inference.files import read_picture
 from hdnet_jax.inference.harmonizer import SizedNetwork
 from hdnet_jax.inference.masks import read_mask
 from hdnet_jax.inference.reduction import reduced
-from hdnet_jax.recolor import make_composites
 from hdnet_jax.trained import find
 
 COLUMNS = ("composite", "small", "guided", "upsampled")
@@ -114,16 +115,21 @@ def recolor(items, seed: int) -> list[np.ndarray]:
     after = [(0, height - array.shape[0]), (0, width - array.shape[1])]
     return np.pad(array.astype(np.uint8), [*after, (0, 0)])[None]
 
-  make, composites = jax.jit(make_composites), []
+  config = only("covariance", least_amount=0.4)
+  make = jax.jit(
+    lambda keys, layers, donors: (
+      make_composites(keys, layers, config, donors=donors).composite
+    )
+  )
+  composites = []
   for index, (_, real, mask) in enumerate(items):
     _, donor, donor_mask = items[index - 1]
     key = jax.random.fold_in(jax.random.key(seed), index)
+    photo, alpha = padded(real), 255 * padded(mask[..., None])
     made = make(
       key[None],
-      padded(real),
-      padded(mask[..., None]),
-      padded(donor),
-      padded(donor_mask[..., None]),
+      Layers(photo, photo, alpha),
+      (padded(donor), 255 * padded(donor_mask[..., None])),
     )
     composites.append(np.asarray(made[0, : mask.shape[0], : mask.shape[1]]))
   return composites

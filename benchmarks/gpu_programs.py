@@ -72,19 +72,22 @@ class JaxLibrary:
 
     from hdnet_jax import sharding
     from hdnet_jax.config import Config, DataConfig
-    from hdnet_jax.recolor.composites import FAMILIES
 
-    # Those that the released weights were trained on.
-    recolorings = tuple(name for name in FAMILIES if name != "distribution")
     config = Config(
       batch_size=case.batch,
       model=self._model(case),
-      data=DataConfig(image_size=case.size, recolorings=recolorings),
+      data=DataConfig(image_size=case.size),
     )
     trainer = train_step.Trainer(config, [self._first])
     batch = pixels(case)
     if case.task == "photos":
-      del batch["composite"]
+      photo, alpha = batch["real"], 255 * batch["mask"]
+      batch = {
+        "background": photo,
+        "object": photo,
+        "alpha": alpha,
+        "index": batch["index"],
+      }
     batch = sharding.put(batch, trainer.mesh)
     compiled = trainer.compile(batch)
 
@@ -224,7 +227,12 @@ def pixels(case: Case) -> dict:
 
   composite, mask = common.inputs(case.size, batch=case.batch)
   image = np.uint8((composite + 1) * 127.5)
-  return {"composite": image, "real": image[::-1], "mask": np.uint8(mask)}
+  return {
+    "composite": image,
+    "real": image[::-1],
+    "mask": np.uint8(mask),
+    "index": np.arange(case.batch, dtype=np.int32),
+  }
 
 
 def fastest(function: Callable, *args, runs: int = 10) -> float:

@@ -57,9 +57,13 @@ class Trainer:
     return self._step.lower(self.state, batch).compile()
 
   def batches(self):
-    source = open_source(self.config.data, "train")
+    data = self.config.data
     return training_batches(
-      source, self.config.batch_size, 0, Reader(self.config.data.threads)
+      open_source(data, "train"),
+      self.config.batch_size,
+      0,
+      Reader(data.threads),
+      composites=data.composites if data.makes_composites else None,
     )
 
 

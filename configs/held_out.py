@@ -2,8 +2,9 @@
 
     python eval.py --config=configs/held_out.py --weights=hdnet-lite
 
-The photos inside scikit-image, cut into objects; each is recoloured by
-`distribution`, the family that `release_lite.py` leaves out.
+The photos inside scikit-image, cut into objects; each takes the colours of
+another by `distribution`, a change that training leaves out, in its place or
+moved.
 """
 
 from hdnet_jax import config
@@ -14,8 +15,6 @@ def get_config():
     config.Config(
       name="held_out",
       model=config.ModelConfig(width=8),
-      data=config.DataConfig(
-        source="embedded", held_out_recolorings=("distribution",)
-      ),
+      data=config.DataConfig(source="embedded"),
     )
   )

@@ -1,4 +1,4 @@
-"""HDNet-lite on a folder of photos with object masks, recoloured at random.
+"""HDNet-lite on a folder of photos, whose objects become composites.
 
 Set --config.data.root to a folder with images/, masks/ and manifest.csv. With
 4,000 objects this is a first model after 20 minutes on two CPU cores. For a

@@ -7,17 +7,16 @@ def get_config():
   return config.flags_of(
     config.Config(
       name="quickstart",
-      epochs=24,
+      epochs=31,
       batch_size=8,
       model=config.ModelConfig(width=8),
       data=config.DataConfig(
         source="embedded",
         image_size=64,
-        recolorings=config.EVEN_RECOLORINGS,
-        # Three photos train: only their structure is to be learned.
-        photo_variation=1.0,
+        # Few photos train: only their structure is to be learned.
+        composites=config.CompositesConfig(as_it_is=0.1, developed=0.6),
       ),
-      optimizer=config.OptimizerConfig(learning_rate=3e-3, boundaries=(18, 22)),
+      optimizer=config.OptimizerConfig(learning_rate=3e-3, boundaries=(23, 28.5)),
       training=config.TrainingConfig(ema_decay=0.99),
       log_every=50,
       eval_every=500,

@@ -13,8 +13,6 @@ def get_config():
       epochs=120,
       data=config.DataConfig(
         source="photos",
-        recolorings=(*config.EVEN_RECOLORINGS, "relight", "mixed"),
-        held_out_recolorings=("distribution",),
         flip=True,
         crop=0.5,
         threads=16,

@@ -19,8 +19,6 @@ def get_config():
       epochs=60.75,
       data=config.DataConfig(
         source="photos",
-        recolorings=(*config.EVEN_RECOLORINGS, "relight", "mixed"),
-        held_out_recolorings=("distribution",),
         flip=True,
         crop=0.5,
       ),

@@ -18,18 +18,22 @@ from hdnet_jax.commands import (
   harmonize,
   harmonize_video,
   prepare,
+  scorecard,
+  show_examples,
 )
 from hdnet_jax.errors import UserError
+from hdnet_jax.terminal import prepare_stdout, tell
 
 COMMANDS = (
   *(harmonize, compose, harmonize_video, demo),
-  *(prepare, compare, ablation),
+  *(prepare, show_examples, compare, scorecard, ablation),
   *(export_weights, export, convert),
 )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
   """Runs `hdnet`; a user's mistake becomes one line and status 1, or 2."""
+  prepare_stdout()
   logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax says much
   parser = make_parser()
   options = parser.parse_args(arguments)
@@ -38,20 +42,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
       warnings.showwarning = _show
       options.run(options)
   except UserError as error:
-    print(f"error: {error}", file=sys.stderr)
+    tell(f"error: {error}")
     raise SystemExit(getattr(options, "failure", 1)) from None
   except KeyboardInterrupt:
     print("stopped; the same command continues", file=sys.stderr)
     raise SystemExit(130) from None
   except OSError as error:
-    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+      tell(
+        f"error: the disk is full ({error}); make room, then the same command "
+        "continues"
+      )
+    elif error.errno == errno.ENAMETOOLONG:
+      tell(f"error: {error.filename} is too long a name; choose a shorter one")
+    else:
       raise
-    print(
-      f"error: the disk is full ({error}); make room, then the same command "
-      "continues",
-      file=sys.stderr,
-    )
-    raise SystemExit(1) from None
+    raise SystemExit(getattr(options, "failure", 1)) from None
 
 
 def _show(message, *_) -> None:
@@ -70,7 +76,9 @@ def make_parser() -> argparse.ArgumentParser:
   hdnet harmonize-video in.mp4 masks/ -o out.mp4 --weights mine.safetensors
   hdnet demo --weights mine.safetensors
   hdnet prepare iharmony4 --root data/iharmony4
+  hdnet show-examples --config configs/quickstart.py -o sheet.png
   hdnet compare runs/base runs/hdnet
+  hdnet scorecard runs/hdnet --genuine data/iharmony4 --photos data/photos
   hdnet ablation --workdir runs/ablation --config.data.root=data/iharmony4
   hdnet export-weights runs/hdnet hdnet.safetensors
   hdnet export hdnet.safetensors hdnet.onnx --uint8

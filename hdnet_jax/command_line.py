@@ -1,7 +1,10 @@
-"""What train.py and eval.py share: flags to a Config, errors to one line."""
+"""What commands share: config files and flags to a Config, errors to a line."""
 
+import importlib.util
 import logging
+import pathlib
 import sys
+import types
 from collections.abc import Callable, Sequence
 
 import absl.logging
@@ -10,6 +13,7 @@ from ml_collections import config_flags
 
 from hdnet_jax.config import Config
 from hdnet_jax.errors import UserError
+from hdnet_jax.terminal import prepare_stdout, tell
 
 CONFIG = config_flags.DEFINE_config_file(
   "config",
@@ -39,6 +43,54 @@ def config_from_flags() -> Config:
       "configs/quickstart.py"
     ) from None
   return Config.from_dict(values)
+
+
+def load_module(file: pathlib.Path) -> types.ModuleType:
+  """Run a config file.
+
+  Raises:
+    UserError: where there is none.
+  """
+  spec = importlib.util.spec_from_file_location("config_file", file)
+  if spec is None or not file.is_file():
+    raise UserError(
+      f"{file} cannot be read; give --config a file such as "
+      "configs/quickstart.py"
+    )
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  return module
+
+
+def load_config(
+  file: pathlib.Path, overrides: Sequence[str], *arguments: str
+) -> Config:
+  """Read a config file, with overrides as train.py takes them.
+
+  Args:
+    overrides: such as --config.batch_size=4.
+    arguments: of the file's `get_config`.
+
+  Raises:
+    UserError: where there is no such file, or a setting does not fit.
+  """
+  command = ["hdnet", *overrides]
+  values = flags.FlagValues()
+  config = load_module(file).get_config(*arguments)
+  try:
+    holder = config_flags.DEFINE_config_dict(
+      "config",
+      config,
+      flag_values=values,
+      lock_config=True,
+      sys_argv=command,
+    )
+    values(command)
+  except flags.Error as error:
+    raise UserError(str(error)) from None
+  except UNKNOWN_SETTING as error:
+    raise UserError(say_unknown(error)) from None
+  return Config.from_dict(holder.value.to_dict())
 
 
 def check_one_of(*names: str) -> None:
@@ -77,6 +129,7 @@ def say_unknown(error: Exception) -> str:
 
 def _call(main: Callable[[], None], argv: Sequence[str]) -> None:
   _quiet_libraries()
+  prepare_stdout()
   if len(argv) > 1:
     _stop(f"unexpected argument {argv[1]!r}; settings are --config.NAME=VALUE")
   try:
@@ -96,5 +149,5 @@ def _quiet_libraries() -> None:
 
 
 def _stop(message: str) -> None:
-  print(f"error: {message}", file=sys.stderr)
+  tell(f"error: {message}")
   raise SystemExit(1)

@@ -30,28 +30,57 @@ class ModelConfig:
   remat: bool = False
 
 
-# The names of `hdnet_jax.recolor.FAMILIES`.
-Recoloring = Literal[
-  "reinhard_lab",
-  "reinhard_rgb",
-  "covariance",
-  "histogram",
-  "distribution",
-  "retouch",
-  "time_of_day",
-  "relight",
-  "mixed",
-]
+@dataclasses.dataclass(frozen=True)
+class CompositesConfig:
+  """How composites are made of photos; see `hdnet_jax.composites`.
 
-# Those of the released weights' training that change all of an object alike.
-EVEN_RECOLORINGS: tuple[Recoloring, ...] = (
-  "reinhard_lab",
-  "reinhard_rgb",
-  "covariance",
-  "histogram",
-  "retouch",
-  "time_of_day",
+  Values are shares of the examples; of the truths, and of the changes, they
+  need not add up to 1.
+  """
+
+  # The object's place and its edge.
+  moved: float = 0.4  # objects that are moved within their photo
+  edge: int = 2  # most half pixels by which a mask is too large or too small
+  hard: float = 0.0  # moved objects whose edges have no soft transition
+  jpeg: float = 0.0  # composites that are saved as JPEG
+
+  # What the truth is: the photo as it is, its dull original, or any other
+  # development of it.
+  as_it_is: float = 0.4
+  dull: float = 0.3
+  developed: float = 0.3
+
+  # What is done to the object.
+  nothing: float = 0.08
+  expert: float = 0.2  # an expert's retouching
+  dulled: float = 0.07  # the reverse
+  light: float = 0.4  # another light and camera
+  covariance: float = 0.15  # a donor's colours, by their covariance
+  reinhard: float = 0.1  # a donor's colours, by mean and deviation in Lab
+  color_map: float = 0.0  # one of `color_maps`
+  distribution: float = 0.0  # a donor's colours, by their distribution
+  least_amount: float = 0.2  # of a change; the greatest is 1
+  strength: float = 1.0  # of expert, dulled and light, times their amount
+  color_maps: str = ""  # an .npz file of 3D look-up tables
+
+
+TRUTHS = ("as_it_is", "dull", "developed")
+CHANGES = (
+  *("nothing", "expert", "dulled", "light", "covariance", "reinhard"),
+  *("color_map", "distribution"),
 )
+
+
+def only(change: str, **others: Any) -> CompositesConfig:
+  """Composites of photos as they are, all by one of CHANGES."""
+  shares = dict.fromkeys((*TRUTHS, *CHANGES), 0.0)
+  return CompositesConfig(
+    **{**shares, "as_it_is": 1.0, change: 1.0, "edge": 1, **others}
+  )
+
+
+# By a change that training does not use; half of the moved edges are hard.
+UNSEEN = only("distribution", moved=0.5, hard=0.5)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,18 +94,24 @@ class DataConfig:
   image_size: int = 256  # examples are resized to this square
   validation_split: str = "validation"  # chooses the best checkpoint
   test_split: str = "test"  # what the final table is about
-  recolor_strength: float = 1.0  # of made composites; 0 leaves photos as is
-  # Made composites draw one each; "mixed" is reinhard_lab and changes of light.
-  recolorings: tuple[Recoloring, ...] = ("mixed",)
-  # Those of evaluations, of any split; () is the same as in training.
-  held_out_recolorings: tuple[Recoloring, ...] = ()
-  photo_variation: float = 0.0  # other light on whole training photos
+  composites: CompositesConfig = CompositesConfig()  # that photos are made into
+  # Those of validation and test.
+  evaluation_composites: CompositesConfig = UNSEEN
   flip: bool = False  # half of the training examples, left to right
   # The least share of a training example's area that a random crop keeps; the
   # crop is resized to image_size. 1 is no crop.
   crop: float = 1.0
   threads: int = 4  # that read and decode ahead, in each worker
   workers: int = 0  # processes that read ahead; 0 is the training process
+  # "device" reads all training examples once, into the devices' memory: of each
+  # so many variants, which are augmented and placed apart.
+  cache: Literal["none", "device"] = "none"
+  cache_variants: int = 1
+
+  @property
+  def makes_composites(self) -> bool:
+    """Whether the source has photos alone, of which composites are made."""
+    return self.source in ("embedded", "photos")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,6 +128,9 @@ class OptimizerConfig:
 @dataclasses.dataclass(frozen=True)
 class TrainingConfig:
   """What is done besides following the gradient."""
+
+  # Eq. 1 as in the authors' code, or its root: see losses.foreground_loss.
+  loss: Literal["squared", "root"] = "squared"
 
   # Of the running mean of the weights, which evaluation then uses; 0 is off.
   ema_decay: float = 0.0
@@ -158,6 +196,7 @@ class Config:
       "keep": self.keep,
       "data.threads": self.data.threads,
       "data.crop": self.data.crop,
+      "data.cache_variants": self.data.cache_variants,
       "mesh.spatial": self.mesh.spatial,
       "hosts.timeout": self.hosts.timeout,
       "model.width": self.model.width,
@@ -169,8 +208,6 @@ class Config:
       if not 0 < value < math.inf:  # false for NaN, too
         raise UserError(f"config.{name} must be above 0, not {value}")
     not_negative = {
-      "data.recolor_strength": self.data.recolor_strength,
-      "data.photo_variation": self.data.photo_variation,
       "training.half_size_epochs": self.training.half_size_epochs,
       "data.workers": self.data.workers,
       "mesh.data": self.mesh.data,
@@ -178,8 +215,10 @@ class Config:
     for name, value in not_negative.items():
       if not 0 <= value < math.inf:
         raise UserError(f"config.{name} must be 0 or more, not {value}")
-    if not self.data.recolorings:
-      raise UserError("config.data.recolorings must name one at least")
+    _check_composites("data.composites", self.data.composites)
+    _check_composites(
+      "data.evaluation_composites", self.data.evaluation_composites
+    )
     if self.data.crop > 1:
       raise UserError(
         f"config.data.crop is a share of the area, not {self.data.crop}"
@@ -226,12 +265,36 @@ class Config:
     return settings.flatten(self.to_dict())
 
 
+def _check_composites(path: str, config: CompositesConfig) -> None:
+  """Raise UserError where shares or amounts are none."""
+  for name, value in dataclasses.asdict(config).items():
+    if not isinstance(value, str) and not 0 <= value < math.inf:
+      raise UserError(f"config.{path}.{name} must be 0 or more, not {value}")
+  for name in ("moved", "hard", "jpeg", "least_amount"):
+    if getattr(config, name) > 1:
+      raise UserError(
+        f"config.{path}.{name} is a share, not {getattr(config, name)}"
+      )
+  for names in (TRUTHS, CHANGES):
+    if not any(getattr(config, name) for name in names):
+      raise UserError(
+        f"config.{path}: one of {', '.join(names)} must be above 0"
+      )
+  if config.color_map and not config.color_maps:
+    raise UserError(
+      f"config.{path}.color_map={config.color_map} needs "
+      f"config.{path}.color_maps, an .npz file of look-up tables"
+    )
+
+
 # Names that may differ between a run and its continuation: where it runs, and
 # what it tells. None changes a number that the run produces, but for the order
 # of summation on another number of devices.
 FREE_TO_CHANGE = (
   "name",
   "data.root",
+  "data.composites.color_maps",
+  "data.evaluation_composites.color_maps",
   "data.threads",
   "data.workers",
   "log_every",

@@ -9,6 +9,7 @@ def foreground_loss(
   real: Float[Array, "b h w 3"],
   mask: Float[Array, "b h w 1"],
   min_area: float = 100.0,
+  root: bool = False,
 ) -> Float[Array, "b"]:
   """Foreground-normalised squared error, Eq. 1 in the authors' code's form.
 
@@ -20,7 +21,11 @@ def foreground_loss(
     real: the truth I.
     mask: 1 = foreground.
     min_area: A_min in pixels; keeps small objects from dominating a batch.
+    root: the square root of it, so that objects that are far off weigh less;
+      about a norm, as the equation is printed.
   """
   squared = jnp.sum(jnp.square(harmonized - real), axis=(1, 2, 3))
   area = jnp.sum(mask, axis=(1, 2, 3))
-  return squared / (3 * jnp.maximum(area, min_area))
+  loss = squared / (3 * jnp.maximum(area, min_area))
+  # A level of 255 below the root: its gradient is finite at 0.
+  return jnp.sqrt(loss + (2 / 255) ** 2) if root else loss

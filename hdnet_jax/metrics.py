@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, UInt8
 
 NAMES = ("mse", "psnr", "fmse", "ssim")
+SHIFTS = ("red", "green", "blue")
 PEAK = 255.0
 _WINDOW = 7  # pixels of SSIM's window, squared
 _AREA = _WINDOW**2
@@ -28,6 +29,7 @@ class Sums(NamedTuple):
 
   squared: Int[Array, "b h"]  # squared differences
   foreground: Int[Array, "b h"]  # of them, those inside the mask
+  shift: Int[Array, "b h 3"]  # differences inside the mask, by channel
   ssim: Float[Array, "b h-6"]  # local similarities, by rows of windows
 
 
@@ -38,10 +40,12 @@ def measure(
 ) -> Sums:
   """What `values` needs to know of `image` and `truth`; jittable."""
   x, y = image.astype(jnp.int32), truth.astype(jnp.int32)
-  squared = jnp.square(x - y)
+  difference = x - y
+  squared = jnp.square(difference)
   return Sums(
     squared=jnp.sum(squared, axis=(2, 3)),
     foreground=jnp.sum(squared * mask, axis=(2, 3)),
+    shift=jnp.sum(difference * mask, axis=2),
     ssim=jnp.sum(_similarity(x, y), axis=2),
   )
 
@@ -54,6 +58,8 @@ def values(sums: Sums, area: np.ndarray, width: int) -> dict[str, np.ndarray]:
   fmse  mean squared error over the foreground, sum(M d^2) / (3 sum(M)); 0 for
         an empty mask, which has no foreground to be wrong
   ssim  structural similarity, scikit-image's default
+  red, green, blue
+        mean of image - truth over the foreground, in levels; 0 for an empty one
 
   Args:
     area: pixels of the foreground, [B].
@@ -63,6 +69,8 @@ def values(sums: Sums, area: np.ndarray, width: int) -> dict[str, np.ndarray]:
   foreground = np.asarray(sums.foreground, np.float64)
   similarity = np.asarray(sums.ssim, np.float64)
   mse = squared.sum(axis=1) / (3 * width * squared.shape[1])
+  shift = np.asarray(sums.shift, np.float64).sum(axis=1)
+  shift = shift / np.maximum(area, 1)[:, None]
   windows = similarity.shape[1] * (width - _WINDOW + 1)
   with np.errstate(divide="ignore"):  # inf is what equal images have
     psnr = 10 * np.log10(PEAK**2 / mse)
@@ -71,6 +79,7 @@ def values(sums: Sums, area: np.ndarray, width: int) -> dict[str, np.ndarray]:
     "psnr": psnr,
     "fmse": foreground.sum(axis=1) / (3 * np.maximum(area, 1)),
     "ssim": similarity.sum(axis=1) / (3 * windows),
+    **dict(zip(SHIFTS, shift.T, strict=True)),
   }
 
 

@@ -12,9 +12,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hdnet_jax import weights
-from hdnet_jax.config import ModelConfig
-from hdnet_jax.data.photos import split_of
 from hdnet_jax.model import plain_convolution
 from hdnet_jax.model.hdnet import HDNet
 
@@ -168,36 +165,6 @@ def test_input_pipeline(tmp_path, photos):
   assert 0 <= results[-1]["wait"] <= 1
 
 
-def test_recolorings(tmp_path, rng):
-  model = ModelConfig(width=2)
-  shapes = shapes_of(HDNet(width=2))
-  params = jax.tree.map(lambda leaf: np.zeros(leaf.shape), shapes)
-  weights.save(
-    tmp_path / "zero.safetensors", params, model, {"image_size": "16"}
-  )
-  names = [f"p{number}.png" for number in range(99)]
-  names = [name for name in names if split_of(name) == "test"][:2]
-  for name in names:
-    for folder, shape in (("images", (20, 30, 3)), ("masks", (20, 30))):
-      (tmp_path / folder).mkdir(exist_ok=True)
-      pixels = rng.integers(0, 256, shape, dtype=np.uint8)
-      Image.fromarray(pixels).save(tmp_path / folder / name)
-  lines = [f"images/{name},masks/{name}\n" for name in names]
-  (tmp_path / "manifest.csv").write_text("image,mask\n" + "".join(lines))
-  results = measure(
-    *("recolorings", tmp_path, "--root", tmp_path, "--batch", 2),
-    *("--weights", tmp_path / "zero.safetensors"),
-    *("--recoloring", "retouch", "covariance"),
-  )
-  assert [row["recoloring"] for row in results] == ["retouch", "covariance"]
-  for row in results:
-    low, high = row["gain_interval"]
-    assert low <= row["gain"] <= high
-    gain = row["harmonized_psnr"] - row["composite_psnr"]
-    assert row["gain"] == pytest.approx(gain)
-    assert 0 <= row["better"] <= 1
-
-
 @pytest.mark.slow
 def test_gpu(tmp_path):
   # On whatever device there is: it has no shares on a CPU.
@@ -299,26 +266,6 @@ def test_official_without_pytorch(tmp_path, monkeypatch):
   with pytest.raises(SystemExit, match="needs PyTorch") as stopped:
     official.check(tmp_path)
   assert isinstance(stopped.value.code, str)  # is printed; the status is 1
-
-
-def test_random_masks(tmp_path, rng):
-  root, out = tmp_path / "photos", tmp_path / "random"
-  for name, shape in (("images/a.png", (20, 30, 3)), ("masks/a.png", (20, 30))):
-    (root / name).parent.mkdir(parents=True)
-    pixels = rng.integers(0, 256, shape, dtype=np.uint8)
-    Image.fromarray(pixels).save(root / name)
-  (root / "manifest.csv").write_text("image,mask\nimages/a.png,masks/a.png\n")
-  done = start("random_masks", "--root", root, "--out", out)
-  assert done.returncode == 0, done.stderr
-  mask = np.asarray(Image.open(out / "masks/a.png"))
-  assert mask.shape == (20, 30)
-  assert set(np.unique(mask)) == {0, 255}
-  assert 0.02 < np.mean(mask > 0) < 1
-  photo = "images/a.png"
-  assert (out / photo).read_bytes() == (root / photo).read_bytes()
-  again = start("random_masks", "--root", root, "--out", out)
-  assert again.returncode != 0
-  assert "exists; name another folder" in again.stderr
 
 
 @pytest.mark.slow

@@ -8,14 +8,16 @@ import typing
 import pytest
 
 from hdnet_jax.config import (
+  CHANGES,
   FREE_TO_CHANGE,
+  TRUTHS,
+  CompositesConfig,
   Config,
   DataConfig,
   HostsConfig,
   MeshConfig,
   ModelConfig,
   OptimizerConfig,
-  Recoloring,
   TrainingConfig,
   differences,
   flags_of,
@@ -26,6 +28,19 @@ ROOT = pathlib.Path(__file__).parents[1]
 CONFIG_FILES = sorted((ROOT / "configs").glob("*.py"))
 
 # Nothing in it is a default.
+# Another value of everything.
+OTHER_COMPOSITES = CompositesConfig(
+  **{
+    **{
+      field.name: 0.5 + number / 100
+      for number, field in enumerate(dataclasses.fields(CompositesConfig))
+    },
+    "edge": 5,
+    "color_maps": "maps.npz",
+  }
+)
+NO_TRUTH = dict.fromkeys(TRUTHS, 0.0)
+NO_CHANGE = dict.fromkeys(CHANGES, 0.0)
 OTHER = Config(
   name="other",
   seed=3,
@@ -45,17 +60,17 @@ OTHER = Config(
     image_size=64,
     validation_split="train",
     test_split="validation",
-    recolor_strength=0.5,
-    recolorings=("retouch", "relight"),
-    held_out_recolorings=("covariance",),
-    photo_variation=0.25,
+    composites=OTHER_COMPOSITES,
+    evaluation_composites=dataclasses.replace(OTHER_COMPOSITES, moved=0.25),
     flip=True,
     crop=0.5,
     threads=2,
     workers=1,
+    cache="device",
+    cache_variants=3,
   ),
   optimizer=OptimizerConfig(0.5, 0.8, 0.9, (1.0, 2.0, 3.5), 0.25),
-  training=TrainingConfig(0.9, 2.0, "mine.safetensors"),
+  training=TrainingConfig("root", 0.9, 2.0, "mine.safetensors"),
   mesh=MeshConfig(2, 4),
   distributed=True,
   hosts=HostsConfig("localhost:1234", 2, 1, 10),
@@ -83,7 +98,8 @@ def test_defaults_are_the_papers():
   assert run.model == ModelConfig(32, "paper", 1, "mask", "float32")
   assert run.data.image_size == 256
   # No augmentation.
-  assert (run.data.photo_variation, run.data.flip, run.data.crop) == (0, 0, 1)
+  assert (run.data.flip, run.data.crop) == (0, 1)
+  assert run.training.loss == "squared"
   assert run.optimizer.learning_rate == 1e-3
   assert (run.optimizer.beta1, run.optimizer.beta2) == (0.9, 0.999)
   assert run.optimizer.boundaries == (100, 110)
@@ -124,7 +140,7 @@ def test_configs_are_frozen():
     ("model.widht", "config.model.widht does not exist; did you mean 'width'?"),
     ("data.dir_root", "did you mean 'root'?"),
     ("optimizer.learning_rat", "did you mean 'learning_rate'?"),
-    ("data.qqq", "valid names: crop, flip, held_out_recolorings, image_size"),
+    ("data.qqq", "valid names: composites, crop, evaluation_composites, flip"),
   ],
 )
 def test_unknown_names(name, hint):
@@ -227,9 +243,12 @@ def test_sizes_that_cannot_be_halved(size):
     ("training.half_size_epochs", -1.0, "must be 0 or more, not -1.0"),
     ("data.subsets", [1], "config.data.subsets is of type str, not 1"),
     ("data.subsets", "HCOCO", "is a list of names, not 'HCOCO'"),
-    ("data.recolorings", [], "config.data.recolorings must name one"),
-    ("data.recolorings", ["warm"], "is one of reinhard_lab, reinhard_rgb"),
-    ("data.held_out_recolorings", "mixed", "is a list of names, not 'mixed'"),
+    ("data.composites.moved", 1.5, "composites.moved is a share, not 1.5"),
+    ("data.composites.light", -1.0, "composites.light must be 0 or more"),
+    ("data.composites.color_map", 0.5, "needs config.data.composites.color_m"),
+    ("data.composites", NO_CHANGE, "one of nothing, expert, dulled"),
+    ("data.evaluation_composites", NO_TRUTH, "one of as_it_is, dull, develop"),
+    ("training.loss", "cubed", "is one of squared, root, not 'cubed'"),
   ],
 )
 def test_values_out_of_range(name, value, words):
@@ -287,6 +306,8 @@ def test_differences_are_dotted_names():
 def test_differences_see_every_name_but_the_free_ones():
   # Neither the numbers of a run nor their places depend on these.
   assert set(FREE_TO_CHANGE) == {
+    "data.composites.color_maps",
+    "data.evaluation_composites.color_maps",
     "name",
     "data.root",
     "data.threads",
@@ -349,7 +370,6 @@ def test_the_papers_configs_train_as_the_paper_says(name):
   assert run.optimizer == paper.optimizer
   assert (run.epochs, run.min_area) == (paper.epochs, paper.min_area)
   assert run.data.source == "iharmony4"
-  assert run.data.photo_variation == 0
 
 
 def test_flags_take_overrides():
@@ -380,12 +400,10 @@ def test_flags_are_the_way_back(run):
 def test_every_setting_has_a_type_that_is_checked():
   # `settings` knows these; a new one needs a line there.
   for group in (
-    *(Config, ModelConfig, DataConfig, OptimizerConfig),
+    *(Config, ModelConfig, DataConfig, CompositesConfig, OptimizerConfig),
     *(TrainingConfig, MeshConfig, HostsConfig),
   ):
     for kind in typing.get_type_hints(group).values():
-      if kind == tuple[Recoloring, ...]:
-        continue
       assert (
         kind in (bool, int, float, str, tuple[float, ...], tuple[str, ...])
         or typing.get_origin(kind) is typing.Literal

@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from hdnet_jax.files import write_text, write_then_rename
+from hdnet_jax.files import open_text, with_end, write_text, write_then_rename
 
 
 def names(folder) -> list[str]:
@@ -48,6 +48,33 @@ def test_two_processes_do_not_share_a_temporary_file(tmp_path, monkeypatch):
       tmp_path / "a.txt", lambda path: used.append(path) or path.touch()
     )
   assert used[0] != used[1]
+
+
+@pytest.mark.parametrize("stem", ["a" * 250, "ü" * 125])
+def test_names_may_be_as_long_as_the_system_takes(tmp_path, stem):
+  path = tmp_path / f"{stem}.json"
+  write_text(path, "{}")
+  assert names(tmp_path) == [path.name]
+  for end in ("_compare.png", "_harmonized.webp"):
+    longer = with_end(path, end)
+    longer.touch()
+    assert longer.name.endswith(end)
+    assert longer.name.startswith(stem[:100])
+  assert with_end(tmp_path / "a.b.jpg", ".png") == tmp_path / "a.b.png"
+
+
+def test_a_name_too_long_is_found_before_the_work(tmp_path):
+  with pytest.raises(OSError, match="File name too long"):
+    write_then_rename(tmp_path / f"{'a' * 256}.png", pytest.fail)
+  assert names(tmp_path) == []
+
+
+def test_names_that_are_no_text_are_written_and_read(tmp_path):
+  text = os.fsdecode(b"caf\xe9") + "\r\n\u2028é\n"
+  write_text(tmp_path / "names.csv", text)
+  assert b"caf\xe9\r\n" in (tmp_path / "names.csv").read_bytes()
+  with open_text(tmp_path / "names.csv") as file:
+    assert file.read() == text
 
 
 @pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])

@@ -11,10 +11,10 @@ PACKAGE = pathlib.Path(__file__).parents[1] / "hdnet_jax"
 # Every part of the package, in order: it may import the parts that it names,
 # which stand above it, and these libraries. A part is a module, or a folder.
 BASE = (
-  *("errors", "config", "files", "orientation", "pillow", "png", "masks"),
-  "mask_fit",
+  *("errors", "config", "files", "folders", "image_formats", "terminal"),
+  *("orientation", "pillow", "png", "masks", "mask_fit"),
 )
-DEVICE = ("losses", "metrics", "images", "recolor")
+DEVICE = ("losses", "metrics", "images", "composites")
 PARTS = {
   "__init__": ((), ()),
   "errors": ((), ()),
@@ -27,6 +27,9 @@ PARTS = {
   "png": ((), ()),
   "masks": (("errors",), ("numpy", "PIL")),
   "mask_fit": (("errors", "orientation"), ("numpy", "PIL")),
+  "folders": ((), ()),
+  "terminal": ((), ()),
+  "image_formats": ((), ("PIL", "pillow_heif")),
   "data": (
     BASE,
     (
@@ -39,7 +42,7 @@ PARTS = {
   "losses": ((), ("jax", "jaxtyping")),
   "metrics": ((), ("jax", "jaxtyping", "numpy")),
   "images": ((), ("jax", "jaxtyping")),
-  "recolor": (("errors",), ("jax", "jaxtyping", "numpy")),
+  "composites": (("errors", "config"), ("jax", "jaxtyping", "numpy")),
   "sharding": (("errors", "config", "data"), ("jax", "numpy")),
   "peers": ((), ()),
   "hosts": (("errors", "config", "peers"), ("jax", "numpy")),
@@ -79,7 +82,10 @@ PARTS = {
       *("rich", "tensorboardX"),
     ),
   ),
-  "command_line": (("errors", "config"), ("absl", "ml_collections")),
+  "command_line": (
+    ("errors", "config", "terminal"),
+    ("absl", "ml_collections"),
+  ),
   "ablation": (
     (*BASE, "weights", "command_line", "evaluation", "training"),
     ("absl", "jax", "ml_collections"),
@@ -91,11 +97,11 @@ PARTS = {
     ("numpy", "PIL"),
   ),
   "video": (
-    ("errors", "files", "mask_fit", "inference"),
+    ("errors", "files", "folders", "image_formats", "mask_fit", "inference"),
     ("av", "numpy", "PIL"),
   ),
   "demo": (
-    ("errors", "masks", "inference"),
+    ("errors", "image_formats", "masks", "inference"),
     # Starlette is Gradio's server, and its errors are Gradio's.
     ("gradio", "numpy", "PIL", "skimage", "starlette"),
   ),
@@ -103,12 +109,13 @@ PARTS = {
     (
       *(*BASE, "__init__", "data", "weights", "interop", "inference"),
       *("evaluation", "training", "ablation", "released", "trained"),
+      "command_line",
       "harmonizer",
       *("video", "demo"),
     ),
     ("numpy", "PIL", "rich"),
   ),
-  "cli": (("errors", "commands"), ()),
+  "cli": (("errors", "terminal", "commands"), ()),
 }
 
 
@@ -178,6 +185,7 @@ OPTIONAL = {
   "onnx": (("interop/",), False),
   "av": (("video/",), False),
   "gradio": (("demo/",), False),
+  "pillow_heif": (("image_formats.py",), True),
 }
 
 

@@ -1,14 +1,9 @@
 """Which runs an ablation has: the rows of a config file, with every seed."""
 
 import dataclasses
-import importlib.util
 import pathlib
-import types
 from collections.abc import Mapping, Sequence
 from typing import Any
-
-from absl import flags
-from ml_collections import config_flags
 
 from hdnet_jax import command_line
 from hdnet_jax.config import Config
@@ -34,25 +29,13 @@ def load_rows(file: pathlib.Path) -> Rows:
   Raises:
     UserError: where the file cannot be read or has none.
   """
-  rows = getattr(_load(file), "ROWS", None)
+  rows = getattr(command_line.load_module(file), "ROWS", None)
   if not rows:
     raise UserError(
       f"{file} has no ROWS; give --config a file of rows, such as "
       "configs/ablation.py"
     )
   return rows
-
-
-def _load(file: pathlib.Path) -> types.ModuleType:
-  spec = importlib.util.spec_from_file_location("rows_of_config", file)
-  if spec is None or not file.is_file():
-    raise UserError(
-      f"{file} cannot be read; give --config a file of rows, such as "
-      "configs/ablation.py"
-    )
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  return module
 
 
 def choose(rows: Rows, wanted: Sequence[str] | None) -> list[str]:
@@ -113,24 +96,7 @@ def _check_overrides(rows: Rows, overrides: Sequence[str]) -> None:
 
 
 def _parse(file: pathlib.Path, row: str, overrides: Sequence[str]) -> Config:
-  """The config of a row, with overrides parsed as train.py parses them."""
-  arguments = ["hdnet", *overrides]
-  values = flags.FlagValues()
-  config = _load(file).get_config(row)
-  try:
-    holder = config_flags.DEFINE_config_dict(
-      "config",
-      config,
-      flag_values=values,
-      lock_config=True,
-      sys_argv=arguments,
-    )
-    values(arguments)
-  except flags.Error as error:
-    raise UserError(str(error)) from None
-  except command_line.UNKNOWN_SETTING as error:
-    raise UserError(command_line.say_unknown(error)) from None
-  run = Config.from_dict(holder.value.to_dict())
+  run = command_line.load_config(file, overrides, row)
   if run.distributed:
     raise UserError(
       "hdnet ablation trains in one process; train the rows of a distributed "

@@ -4,7 +4,7 @@ import argparse
 import pathlib
 from collections.abc import Sequence
 
-from hdnet_jax.commands.parser import add_parser
+from hdnet_jax.commands.parser import add_parser, set_overrides_apart
 from hdnet_jax.errors import UserError
 
 
@@ -67,41 +67,8 @@ examples:
     action="store_true",
     help="draw from the rows that are finished",
   )
-  parser.set_defaults(run=_run, overrides=[])
-  _set_overrides_apart(parser)
-
-
-def _set_overrides_apart(parser: argparse.ArgumentParser) -> None:
-  """--config.NAME=VALUE goes to options.overrides, for ml_collections."""
-  parse = parser.parse_known_args
-
-  def parse_known_args(args: Sequence[str], namespace=None):
-    overrides, rest = split_overrides(args)
-    options, unknown = parse(rest, namespace)
-    options.overrides = overrides
-    return options, unknown
-
-  parser.parse_known_args = parse_known_args
-
-
-def split_overrides(
-  arguments: Sequence[str],
-) -> tuple[list[str], list[str]]:
-  """Overrides, with the value of each behind `=`, and all other arguments."""
-  overrides: list[str] = []
-  rest: list[str] = []
-  value_may_follow = False
-  for argument in arguments:
-    if argument.startswith(("--config.", "--noconfig.")):
-      overrides.append(argument)
-      value_may_follow = "=" not in argument
-    elif value_may_follow and not argument.startswith("--"):
-      overrides[-1] += f"={argument}"
-      value_may_follow = False
-    else:
-      rest.append(argument)
-      value_may_follow = False
-  return overrides, rest
+  parser.set_defaults(run=_run)
+  set_overrides_apart(parser)
 
 
 def _run(options: argparse.Namespace) -> None:

@@ -2,11 +2,12 @@
 
 import argparse
 import math
-import sys
 
 from hdnet_jax.commands.harmonize import add_changes, change, load
 from hdnet_jax.commands.parser import add_parser
+from hdnet_jax.commands.streams import STREAM, add_format, output_path, source
 from hdnet_jax.errors import UserError
+from hdnet_jax.terminal import tell
 
 
 def add(commands) -> None:
@@ -18,13 +19,23 @@ def add(commands) -> None:
     "it so that it fits.",
     epilog="""examples:
   hdnet compose cutout.png photo.jpg --at 400,250 --scale 0.5 -o out.png \\
-      --weights runs/quickstart""",
+      --weights runs/quickstart
+  hdnet compose - photo.jpg -o - < cutout.png > out.png""",
   )
-  parser.add_argument("cutout", metavar="CUTOUT", help="image with alpha")
-  parser.add_argument("photo", metavar="PHOTO", help="what it goes on")
   parser.add_argument(
-    "-o", "--output", required=True, metavar="OUT", help="image to write"
+    "cutout", metavar="CUTOUT", help="image with alpha, or - for stdin"
   )
+  parser.add_argument(
+    "photo", metavar="PHOTO", help="what it goes on, or - for stdin"
+  )
+  parser.add_argument(
+    "-o",
+    "--output",
+    required=True,
+    metavar="OUT",
+    help="image to write, or - for stdout",
+  )
+  add_format(parser)
   parser.add_argument(
     "--at",
     default="0,0",
@@ -56,22 +67,24 @@ def _compose(options: argparse.Namespace) -> None:
   if not 0 < options.scale < math.inf:
     raise UserError(f"--scale is above 0, not {options.scale}")
   place = _place(options.at)
-  cutout = files.read_picture(options.cutout)
-  photo = files.read_picture(options.photo)
-  files.check_output(photo, options.output, options.quality, options.force)
-  pasted = compose.paste(cutout, photo, place, options.scale)
-  notes = [*cutout.notes, *photo.notes, *pasted.notes]
-  if report := masks.report(pasted.mask, "", pasted.photo.alpha):
-    notes.append(report)
-  pixels = change(
-    load(options), pasted.pixels, pasted.mask, pasted.photo.alpha, options
-  )
-  # Pixels that are still the photo's are written as the photo has them.
-  notes += files.write_picture(
-    pasted.photo, pixels, options.output, options.quality, force=options.force
-  )
+  if options.cutout == options.photo == STREAM:
+    raise UserError("only one of CUTOUT and PHOTO can be stdin")
+  cutout = files.read_picture(source(options.cutout))
+  photo = files.read_picture(source(options.photo))
+  with output_path(options.output, options.format) as path:
+    files.check_output(photo, path, options.quality, options.force)
+    pasted = compose.paste(cutout, photo, place, options.scale)
+    notes = [*cutout.notes, *photo.notes, *pasted.notes]
+    alpha = pasted.photo.alpha
+    if report := masks.report(pasted.mask, "", alpha):
+      notes.append(report)
+    pixels = change(load(options), pasted.pixels, pasted.mask, alpha, options)
+    # Pixels that are still the photo's are written as the photo has them.
+    notes += files.write_picture(
+      pasted.photo, pixels, path, options.quality, force=options.force
+    )
   for note in notes:
-    print(note, file=sys.stderr)
+    tell(note)
 
 
 def _place(text: str) -> tuple[int, int]:

@@ -1,18 +1,16 @@
 """`hdnet harmonize`: composites made to look right, one or a folder of them."""
 
 import argparse
-import contextlib
 import dataclasses
+import os
 import pathlib
-import sys
-import tempfile
-from collections.abc import Iterator
 from typing import Any
 
 from hdnet_jax.commands.parser import add_parser
+from hdnet_jax.commands.streams import STREAM, add_format, output_path, source
 from hdnet_jax.errors import UserError
-
-_STREAM = "-"  # standard input or output
+from hdnet_jax.files import with_end, write_then_rename
+from hdnet_jax.terminal import line, tell
 
 
 def add(commands) -> None:
@@ -30,6 +28,7 @@ def add(commands) -> None:
   hdnet harmonize composite.png mask.png -o out.png --strength 0.7 --compare
   hdnet harmonize composite.png --mask-from-alpha -o out.png
   hdnet harmonize --input-dir composites --mask-dir masks --output-dir out
+  hdnet harmonize --input-dir both --output-dir out --format png
   curl -s URL | hdnet harmonize - mask.png -o - > out.png""",
   )
   _add_files(parser)
@@ -49,19 +48,31 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
     "-o",
     "--output",
     metavar="OUT",
-    help="image to write; its extension says the format; - for stdout (PNG) "
+    help="image to write; its extension says the format; - for stdout "
     "(default: COMPOSITE's name with _harmonized.png)",
   )
+  add_format(parser)
   for name, what in (
     ("--input-dir", "folder of composites, searched in depth"),
-    ("--mask-dir", "folder of their masks, named as they are"),
-    ("--output-dir", "folder to write to"),
+    (
+      "--mask-dir",
+      "folder of their masks: of a.jpg it is a.png, a_mask.png, a.jpg.png, ...;"
+      " of a_1.jpg, where it has none, a.png; or one file for all (default: "
+      "--input-dir)",
+    ),
+    ("--output-dir", "folder to write to; what it has already is skipped"),
   ):
     parser.add_argument(name, type=pathlib.Path, metavar="DIR", help=what)
   parser.add_argument(
+    "--mask-suffix",
+    metavar="END",
+    help="end of the masks' names, such as _seg; as --mask-suffix=-m where it "
+    "begins with a hyphen",
+  )
+  parser.add_argument(
     "--skip-existing",
     action="store_true",
-    help="leave out what --output-dir has already",
+    help="skip what --output-dir has, also with --force",
   )
   parser.add_argument(
     "--force", action="store_true", help="replace files that exist"
@@ -140,7 +151,10 @@ def add_weights(parser: argparse.ArgumentParser) -> None:
 
 
 def _harmonize(options: argparse.Namespace) -> None:
-  folders = (options.input_dir, options.mask_dir, options.output_dir)
+  folders = (
+    *(options.input_dir, options.mask_dir, options.output_dir),
+    options.mask_suffix,
+  )
   files = (options.composite, options.mask, options.output)
   if any(folders) and any(files):
     raise UserError(
@@ -150,32 +164,30 @@ def _harmonize(options: argparse.Namespace) -> None:
   if options.mask_from_alpha and (options.mask or options.mask_dir):
     raise UserError("give a mask or --mask-from-alpha, not both")
   if any(folders):
-    masks = options.mask_dir or options.mask_from_alpha
-    if not (options.input_dir and masks and options.output_dir):
-      raise UserError(
-        "give --input-dir, --mask-dir and --output-dir, all three"
-      )
+    if not (options.input_dir and options.output_dir):
+      raise UserError("give both --input-dir and --output-dir")
     _harmonize_folder(options)
     return
   if not (options.composite and (options.mask or options.mask_from_alpha)):
     raise UserError("give COMPOSITE and MASK; --help has examples")
-  if options.composite == options.mask == _STREAM:
+  if options.composite == options.mask == STREAM:
     raise UserError("only one of COMPOSITE and MASK can be stdin")
-  with _output(options.output or _beside(options.composite)) as path:
-    mask = _source(options.mask) if options.mask else None
-    task = _Task(_source(options.composite), mask, path)
+  name = options.output or _beside(options.composite, options.format)
+  with output_path(name, options.format) as path:
+    mask = source(options.mask) if options.mask else None
+    task = _Task(source(options.composite), mask, path)
     for note in _do(task, load(options), options):
-      print(note, file=sys.stderr)
+      tell(note)
     if not options.output:
       print(path)
 
 
-def _beside(composite: str) -> str:
+def _beside(composite: str, format: str | None) -> str:
   """Where the result goes if nothing is said: no name is lost."""
-  if composite == _STREAM:
+  if composite == STREAM:
     raise UserError("give --output: stdin has no name to derive one from")
-  path = pathlib.Path(composite)
-  return str(path.with_name(f"{path.stem}_harmonized.png"))
+  end = f"_harmonized.{format or 'png'}"
+  return str(with_end(pathlib.Path(composite), end))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -185,23 +197,6 @@ class _Task:
   composite: str | pathlib.Path | bytes
   mask: str | pathlib.Path | bytes | None  # None: the composite's own alpha
   output: pathlib.Path
-
-
-def _source(name: str) -> str | bytes:
-  return sys.stdin.buffer.read() if name == _STREAM else name
-
-
-@contextlib.contextmanager
-def _output(name: str) -> Iterator[pathlib.Path]:
-  """The path to write to; for stdout a temporary one, which is then sent."""
-  if name != _STREAM:
-    yield pathlib.Path(name)
-    return
-  with tempfile.TemporaryDirectory() as folder:
-    path = pathlib.Path(folder) / "out.png"
-    yield path
-    sys.stdout.buffer.write(path.read_bytes())
-    sys.stdout.buffer.flush()
 
 
 def load(options: argparse.Namespace):
@@ -221,9 +216,9 @@ def _do(task: _Task, network, options: argparse.Namespace) -> list[str]:
   picture = files.read_picture(task.composite)
   # What cannot be written is found before anything is computed.
   files.check_output(picture, task.output, options.quality, options.force)
-  comparison = task.output.with_name(f"{task.output.stem}_compare.png")
-  if options.compare and comparison.exists() and not options.force:
-    raise UserError(f"{comparison} exists; move it, or give --force")
+  comparison = _comparison(task.output)
+  if options.compare:
+    files.check_free(comparison, options.force)
   if task.mask is None:
     mask, said = mask_of_alpha(picture, options.invert_mask)
   else:
@@ -254,11 +249,14 @@ def change(network, pixels, mask, alpha, options: argparse.Namespace) -> Any:
   return network(pixels, mask, strength, feather, options.background, alpha)
 
 
+def _comparison(output: pathlib.Path) -> pathlib.Path:
+  """Where --compare puts before beside after."""
+  return with_end(output, "_compare.png")
+
+
 def _write_comparison(before, after, path: pathlib.Path) -> None:
   import numpy as np
   from PIL import Image
-
-  from hdnet_jax.files import write_then_rename
 
   both = np.concatenate([before, after], axis=1)
   if both.dtype == np.uint16:
@@ -271,59 +269,50 @@ def _harmonize_folder(options: argparse.Namespace) -> None:
   from rich.console import Console
   from rich.progress import MofNCompleteColumn, Progress
 
-  tasks, failures = _find_tasks(options)
+  from hdnet_jax.inference.folder import plan
+
+  work = plan(
+    *(options.input_dir, options.mask_dir, options.output_dir),
+    options.mask_suffix,
+    _comparison if options.compare else None,
+    f".{options.format}" if options.format else None,
+    options.mask_from_alpha,
+  )
+  failures = work.failures
+  for note in work.notes:
+    tell(note)
   network = load(options)
+  # What is not skipped is made, also where a stopped run left one of two files.
+  making = argparse.Namespace(**{**vars(options), "force": True})
   done = skipped = 0
-  console = Console(stderr=True, highlight=False, markup=False)
+  console = Console(stderr=True, highlight=False, markup=False, emoji=False)
   columns = (*Progress.get_default_columns(), MofNCompleteColumn())
   with Progress(*columns, console=console) as bar:
-    for task in bar.track(tasks, description="harmonizing"):
-      if options.skip_existing and task.output.exists():
+    for pair in bar.track(work.pairs, description="harmonizing"):
+      if _is_done(pair.output, options):
         skipped += 1
         continue
+      task = _Task(pair.composite, pair.mask, pair.output)
       try:
-        for note in _do(task, network, options):
-          bar.print(f"{task.composite}: {note}")
+        for note in _do(task, network, making):
+          bar.print(line(f"{task.composite}: {note}"))
         done += 1
       except UserError as error:
         failures.append(str(error))
   for failure in failures:
-    print(f"error: {failure}", file=sys.stderr)
+    tell(f"error: {failure}")
+  if skipped and not options.skip_existing:
+    tell("what exists was skipped; --force replaces it")
   parts = [f"{done:,} harmonized", f"{skipped:,} skipped"]
   print(", ".join([*parts, f"{len(failures):,} failed"]))
   if failures:
     raise SystemExit(2)
 
 
-def _find_tasks(options: argparse.Namespace) -> tuple[list[_Task], list[str]]:
-  """What is to be done, and what has no mask."""
-  from hdnet_jax.inference.opening import format_of
-
-  for name in ("input_dir", "mask_dir"):
-    folder = getattr(options, name)
-    if folder and not folder.is_dir():
-      flag = name.replace("_", "-")
-      raise UserError(f"--{flag} {folder} is not a folder")
-  composites, masks = (
-    sorted(path for path in folder.rglob("*") if format_of(path))
-    if folder
-    else []
-    for folder in (options.input_dir, options.mask_dir)
+def _is_done(output: pathlib.Path, options: argparse.Namespace) -> bool:
+  """Whether an earlier run, stopped or not, made all of it."""
+  if options.force and not options.skip_existing:
+    return False
+  return os.path.exists(output) and (
+    not options.compare or os.path.exists(_comparison(output))
   )
-  if not composites:
-    raise UserError(f"--input-dir {options.input_dir} has no image")
-  found = {
-    path.relative_to(options.mask_dir).with_suffix(""): path for path in masks
-  }
-  tasks, failures = [], []
-  for path in composites:
-    place = path.relative_to(options.input_dir)
-    mask = found.get(place.with_suffix(""))
-    if mask is None and not options.mask_from_alpha:
-      failures.append(
-        f"{path} has no mask {place.with_suffix('')}.* in {options.mask_dir}; "
-        "add one of the same name"
-      )
-      continue
-    tasks.append(_Task(path, mask, options.output_dir / place))
-  return tasks, failures

@@ -8,6 +8,7 @@ import sys
 from hdnet_jax.commands.harmonize import add_changes
 from hdnet_jax.commands.parser import add_parser
 from hdnet_jax.errors import UserError
+from hdnet_jax.terminal import tell
 
 
 def add(commands) -> None:
@@ -19,13 +20,12 @@ def add(commands) -> None:
     "that it fits the rest. Every frame keeps its time, and sound and "
     "subtitles are copied. What is not white is not changed, but the video is "
     "encoded anew, so that it is not the same bit by bit: H.264 in .mp4, .m4v, "
-    ".mov and .mkv, VP9 in .webm. Colours stay in their matrix and range, with "
-    "10 bits in H.264 where the input has them; an H.264 video of an odd size "
-    "gets colours at every pixel (yuv444p), which not every player shows.",
+    ".mov and .mkv, VP9 in .webm. Colours stay in their matrix and range.",
     epilog="""examples:
   hdnet harmonize-video in.mp4 masks/ -o out.mp4 --weights runs/quickstart
   hdnet harmonize-video in.mp4 mask.mp4 -o out.mp4 --smoothing 1
-  hdnet harmonize-video in.mp4 mask.png -o out.webm --strength 0.7""",
+  hdnet harmonize-video in.mp4 mask.png -o out.webm --strength 0.7
+  hdnet harmonize-video in.mov mask.png -o out.mov --chroma source""",
   )
   parser.add_argument("video", metavar="VIDEO", help="video to harmonize")
   parser.add_argument(
@@ -60,6 +60,14 @@ def add(commands) -> None:
     metavar="CRF",
     help="constant rate factor, less is better: 0 to 51 of H.264 (default: "
     "17), 0 to 63 of VP9 (default: 20)",
+  )
+  parser.add_argument(
+    "--chroma",
+    choices=("420", "source"),
+    help="420: 8 bits and colours of half the size (yuv420p), and a pixel more "
+    "where a side is odd: QuickTime and phones play no other H.264 (default of "
+    ".mp4, .m4v and .mov); source: bits and colours as the video has them "
+    "(default of .mkv and .webm)",
   )
   parser.add_argument(
     "--smoothing",
@@ -105,7 +113,7 @@ def _harmonize_video(options: argparse.Namespace) -> None:
     print("stopped; nothing was written", file=sys.stderr)
     raise SystemExit(130) from None
   for note in notes:
-    print(note, file=sys.stderr)
+    tell(note)
 
 
 def _show(clip, masks, harmonizer, options: argparse.Namespace) -> list[str]:
@@ -115,7 +123,7 @@ def _show(clip, masks, harmonizer, options: argparse.Namespace) -> list[str]:
 
   from hdnet_jax.video.harmonize import harmonize_video
 
-  console = Console(stderr=True, highlight=False, markup=False)
+  console = Console(stderr=True, highlight=False, markup=False, emoji=False)
   columns = (*Progress.get_default_columns(), MofNCompleteColumn())
   with Progress(*columns, console=console) as bar:
     task = bar.add_task("harmonizing", total=clip.frames)
@@ -126,4 +134,5 @@ def _show(clip, masks, harmonizer, options: argparse.Namespace) -> list[str]:
       harmonizer,
       options.quality,
       lambda: bar.advance(task),
+      options.chroma,
     )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from hdnet_jax.commands.parser import add_parser
 from hdnet_jax.errors import UserError
+from hdnet_jax.terminal import tell
 
 
 def add(commands) -> None:
@@ -67,7 +68,8 @@ def _add_photos(kinds) -> None:
     "photos",
     help="a folder of photos with object masks",
     description="Checks images/ and masks/ and writes manifest.csv. A mask is "
-    "named as its photo, with or without _NUMBER; white is the object.",
+    "named as its photo, with or without _NUMBER, _mask or the photo's "
+    "extension (a.png, a_1.png, a_mask.png, a.jpg.png); white is the object.",
     epilog="""example:
   hdnet prepare photos --root data/photos
 then:
@@ -158,6 +160,8 @@ def _prepare_photos(options: argparse.Namespace) -> None:
   from hdnet_jax.data.prepare_photos import prepare_photos
 
   checked = prepare_photos(options.root, options_of(options))
+  for note in checked.notes:
+    tell(note)
   if checked.faults:
     print(f"left out: {checks.summary(checked.faults)}")
     print(f"listed in  {options.root / 'skipped.csv'}")

@@ -20,6 +20,7 @@ from hdnet_jax.data import records
 from hdnet_jax.errors import UserError
 from hdnet_jax.files import write_text
 from hdnet_jax.orientation import turned_size
+from hdnet_jax.terminal import line
 
 UNLISTED = "file without list entry"
 NO_FILE = "list entry without file"
@@ -139,7 +140,8 @@ def report(root: pathlib.Path, faults: list[Fault], strict: bool) -> None:
 
 def show(faults: list[Fault]) -> None:
   """Prints the table on standard error."""
-  console = Console(stderr=True)
+  # A file's name is no markup.
+  console = Console(stderr=True, highlight=False, markup=False, emoji=False)
   if not console.is_terminal:
     # A log has no width to fit in, and is searched for names of files.
     console.width = max(console.width, 160)
@@ -158,7 +160,7 @@ def table_of(faults: list[Fault]) -> Table:
     of_kind = [fault for fault in faults if fault.kind == kind]
     for place, fault in enumerate(of_kind[:share]):
       first = (kind, str(count)) if place == 0 else ("", "")
-      table.add_row(*first, fault.file, fault.detail)
+      table.add_row(*first, line(fault.file), line(fault.detail))
     if count > share:
       table.add_row("", "", f"and {count - share} more", "")
     table.add_section()

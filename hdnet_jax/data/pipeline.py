@@ -10,11 +10,13 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 
 import grain
+import numpy as np
 
-from hdnet_jax.config import DataConfig
+from hdnet_jax.config import CompositesConfig, DataConfig
 from hdnet_jax.data.augment import augment
 from hdnet_jax.data.iharmony4 import Iharmony4Folder
 from hdnet_jax.data.photos import EmbeddedPhotos, PhotoFolder
+from hdnet_jax.data.placement import make_layers
 from hdnet_jax.data.prepared import PreparedIharmony4
 from hdnet_jax.data.records import Example, Source
 from hdnet_jax.errors import UserError
@@ -38,9 +40,9 @@ def open_source(config: DataConfig, split: str) -> Source:
   """
   size = config.image_size
   if config.source == "embedded":
-    return EmbeddedPhotos(split, size)
+    return EmbeddedPhotos(split, 2 * size)
   if config.source == "photos":
-    return PhotoFolder(config.root, split, size)
+    return PhotoFolder(config.root, split, 2 * size)
   if config.source == "folder":
     return Iharmony4Folder(config.root, split, size, config.subsets)
   if config.source == "iharmony4":
@@ -59,6 +61,7 @@ def training_batches(
   start: int = 0,
   flip: bool = False,
   crop: float = 1.0,
+  composites: CompositesConfig | None = None,
 ) -> Iterator[Example]:
   """An endless iterator over this process's rows of every batch.
 
@@ -69,24 +72,38 @@ def training_batches(
     batch_size: of the whole batch, over all processes.
     start: number of the first batch.
     flip, crop: see `augment`.
+    composites: of a source of photos, how layers are made of them; they are
+      half as large. None gives examples as they are.
   """
   dataset = grain.MapDataset.source(source).seed(seed).shuffle().repeat()
   if flip or crop < 1:
     dataset = dataset.random_map(
       lambda example, rng: augment(example, rng, flip, crop)
     )
+  if composites is not None:
+    dataset = dataset.random_map(
+      lambda example, rng: make_layers(example, rng, composites)
+    )
   return _read(dataset, batch_size, reader, start)
 
 
 def evaluation_batches(
-  source: Source, indices: Sequence[int], batch_size: int, reader: Reader
+  source: Source,
+  indices: Sequence[int],
+  batch_size: int,
+  reader: Reader,
+  composites: CompositesConfig | None = None,
 ) -> Iterator[Example]:
   """The examples at `indices`, in order, in batches of one shape.
 
-  The last batch is filled up with its last example. Where the device has to
-  make the composite, batches have two more entries than Examples, `donor_real`
-  and `donor_mask`: another example, whose object lends its colours. The donor
-  depends on the example alone, not on its batch.
+  The last batch is filled up with its last example. Photos become layers, and
+  their batches have two more entries, `donor_object` and `donor_alpha`: another
+  example, whose object lends its colours. Layers and donor depend on the
+  example alone, not on its batch.
+
+  Args:
+    composites: as in `training_batches`; examples that have composites are
+      left alone.
   """
   count, half = len(indices), len(source) // 2
   padded = -(-count // batch_size) * batch_size
@@ -94,10 +111,17 @@ def evaluation_batches(
   def read(place: int) -> Example:
     index = int(indices[min(place, count - 1)])
     example = dict(source[index])
-    if "composite" not in example:
-      donor = source[(index + half) % len(source)]
-      example |= {"donor_real": donor["real"], "donor_mask": donor["mask"]}
-    return example
+    if composites is None or "composite" in example:
+      return example
+    donor = layers(source[(index + half) % len(source)])
+    return layers(example) | {
+      "donor_object": donor["object"],
+      "donor_alpha": donor["alpha"],
+    }
+
+  def layers(example: Example) -> Example:
+    rng = np.random.default_rng(int(example["index"]))
+    return make_layers(example, rng, composites)
 
   if not count:
     return iter(())

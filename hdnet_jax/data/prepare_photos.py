@@ -3,6 +3,9 @@
   root/images/NAME.jpg                     a photo
   root/masks/NAME.png, NAME_1.png, ...     its objects: white is foreground
 
+or as tools name masks: NAME_mask.png, NAME_1_mask.png, NAME.jpg.png; see
+`mask_names`.
+
 Pairs are those of an existing manifest, whose further columns are kept, and
 what lies in the folders besides, matched by name.
 """
@@ -10,25 +13,27 @@ what lies in the folders besides, matched by name.
 import csv
 import io
 import pathlib
+from collections.abc import Iterator
 from typing import NamedTuple
 
-from hdnet_jax.data import checks, records
+from hdnet_jax.data import checks, mask_names, records
 from hdnet_jax.data.checks import Fault
 from hdnet_jax.data.photos import read_manifest
 from hdnet_jax.data.prepare import Options
 from hdnet_jax.data.processes import bar_of, in_processes
 from hdnet_jax.errors import UserError
 from hdnet_jax.files import write_text
+from hdnet_jax.folders import files_in, told
+from hdnet_jax.image_formats import NOT_READ, format_of
 
 Row = dict[str, str]
 
 _MEASURED = ("width", "height", "foreground_fraction")
-_IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 _CHUNK = 64  # pairs
 
 
 class Checked(NamedTuple):
-  """Good rows with their measures, and what was wrong with the others.
+  """Good rows with their measures, what was wrong with others, and notes.
 
   turned: photos that are turned by EXIF data, whose masks' sizes do not tell
     if they are turned, too.
@@ -36,7 +41,8 @@ class Checked(NamedTuple):
 
   rows: list[Row]
   faults: list[Fault]
-  turned: list[str]
+  notes: tuple[str, ...] = ()
+  turned: tuple[str, ...] = ()
 
 
 def prepare_photos(root: pathlib.Path, options: Options) -> Checked:
@@ -46,7 +52,7 @@ def prepare_photos(root: pathlib.Path, options: Options) -> Checked:
     UserError: where there are no photos, or, if strict, for any fault; then
       nothing is written.
   """
-  rows, faults = find_pairs(root)
+  rows, faults, notes, _ = find_pairs(root)
   parts = [rows[i : i + _CHUNK] for i in range(0, len(rows), _CHUNK)]
   with bar_of("checking", len(rows)) as advance:
     results = in_processes(
@@ -63,11 +69,11 @@ def prepare_photos(root: pathlib.Path, options: Options) -> Checked:
   write_text(root / "manifest.csv", _text_of(good))
   if faults:
     checks.write_csv(root / "skipped.csv", faults)
-  turned = [name for result in results for name in result.turned]
-  return Checked(good, faults, list(dict.fromkeys(turned)))
+  turned = dict.fromkeys(name for part in results for name in part.turned)
+  return Checked(good, faults, notes, tuple(turned))
 
 
-def find_pairs(root: pathlib.Path) -> tuple[list[Row], list[Fault]]:
+def find_pairs(root: pathlib.Path) -> Checked:
   """Pairs of photo and mask, the manifest's first; files without a partner."""
   listed = read_manifest(root) if (root / "manifest.csv").is_file() else []
   rows, faults = [], []
@@ -80,17 +86,15 @@ def find_pairs(root: pathlib.Path) -> tuple[list[Row], list[Fault]]:
     known.add(pair)
     rows.append(row)
   masks_there = {mask for _, mask in known}
-  photos = _files(root / "images")
-  images: dict[str, pathlib.Path] = {}
-  for path in photos:
-    images.setdefault(_key(path, root / "images"), path)
+  notes: list[str] = []
+  files = _files(root, "images", faults, notes)
+  photos = _Photos(root / "images", files)
   used = {image for image, _ in known}
-  for path in _files(root / "masks"):
+  for path in _files(root, "masks", faults, notes):
     mask = path.relative_to(root).as_posix()
     if mask in masks_there:
       continue
-    key = _key(path, root / "masks")
-    image = images.get(key) or images.get(key.rpartition("_")[0])
+    image = photos.of(path.relative_to(root / "masks"))
     if image is None:
       detail = "no image of its name"
       faults.append(Fault(checks.UNLISTED, mask, detail))
@@ -98,7 +102,7 @@ def find_pairs(root: pathlib.Path) -> tuple[list[Row], list[Fault]]:
     name = image.relative_to(root).as_posix()
     used.add(name)
     rows.append({"image": name, "mask": mask})
-  for path in photos:
+  for path in files:
     name = path.relative_to(root).as_posix()
     if name not in used:
       faults.append(Fault(checks.UNLISTED, name, "no mask of its name"))
@@ -107,32 +111,67 @@ def find_pairs(root: pathlib.Path) -> tuple[list[Row], list[Fault]]:
       f"{root} has no photos; put them in {root / 'images'} and their masks, "
       f"of the same names, in {root / 'masks'}"
     )
-  return rows, faults
+  return Checked(rows, faults, tuple(notes))
 
 
-def _key(path: pathlib.Path, folder: pathlib.Path) -> str:
-  """What a photo and its mask have in common: the place, but for the format."""
-  return path.relative_to(folder).with_suffix("").as_posix()
+class _Photos:
+  """Photos by the names that their masks have."""
+
+  def __init__(self, folder: pathlib.Path, files: list[pathlib.Path]):
+    self._exact: dict[str, pathlib.Path] = {}
+    self._alike: dict[str, pathlib.Path] = {}
+    for path in files:
+      place = path.relative_to(folder)
+      for name in (place.with_suffix("").as_posix(), place.as_posix()):
+        self._exact.setdefault(name, path)
+        self._alike.setdefault(mask_names.key(name), path)
+
+  def of(self, mask: pathlib.Path) -> pathlib.Path | None:
+    """The photo of a mask, by its path inside its folder."""
+    for name in _photo_names(mask):
+      key = mask_names.key(name)
+      if found := self._exact.get(name) or self._alike.get(key):
+        return found
+    return None
 
 
-def _files(folder: pathlib.Path) -> list[pathlib.Path]:
-  return [
-    path
-    for path in sorted(folder.rglob("*"))
-    if path.suffix.lower() in _IMAGES and not path.name.startswith(".")
+def _photo_names(mask: pathlib.Path) -> Iterator[str]:
+  """Names of the photos that a mask may be of, the likeliest first."""
+  bare = mask_names.photo_key(mask.stem) or ""
+  single = mask_names.without_number(mask.stem) or ""
+  numbered = mask_names.without_number(bare), mask_names.photo_key(single)
+  for name in filter(None, (mask.stem, single, bare, *numbered)):
+    yield mask.with_name(name).as_posix()
+
+
+def _files(
+  root: pathlib.Path, name: str, faults: list[Fault], notes: list[str]
+) -> list[pathlib.Path]:
+  """The images of the folder `root/name`, in depth; none where it is not."""
+  folder = root / name
+  if not folder.is_dir():
+    return []
+  listing = files_in(folder)
+  faults += [
+    Fault(records.UNREADABLE, path.relative_to(root).as_posix(), words)
+    for path, words in listing.problems
   ]
+  if hidden := [path for path in listing.hidden if format_of(path)]:
+    notes.append(told(hidden, "hidden file", "left out"))
+  if others := [path for path in listing.files if not format_of(path)]:
+    notes.append(told(others, "file", NOT_READ))
+  return [path for path in listing.files if format_of(path)]
 
 
 def check_pairs(
   root: pathlib.Path, rows: list[Row], max_pixels: int
 ) -> Checked:
-  checked = Checked([], [], [])
-  for row in rows:
-    for found, more in zip(
-      checked, check_pair(root, row, max_pixels), strict=True
-    ):
-      found += more
-  return checked
+  parts = [check_pair(root, row, max_pixels) for row in rows]
+  return Checked(
+    [row for part in parts for row in part.rows],
+    [fault for part in parts for fault in part.faults],
+    turned=tuple(name for part in parts for name in part.turned),
+  )
 
 
 def check_pair(root: pathlib.Path, row: Row, max_pixels: int) -> Checked:
@@ -140,18 +179,18 @@ def check_pair(root: pathlib.Path, row: Row, max_pixels: int) -> Checked:
   faults: list[Fault] = []
   image = checks.read(root, row["image"], max_pixels, faults, checks.NO_FILE)
   mask = checks.read(root, row["mask"], max_pixels, faults, checks.NO_FILE)
-  turned = []
+  turned: tuple[str, ...] = ()
   if image and mask:
     checks.check_turned_sizes(image, mask, row["mask"], faults)
     if checks.is_ambiguous(image, mask):
-      turned.append(row["image"])
+      turned = (row["image"],)
   light = checks.check_mask(mask, row["mask"], faults)
   if faults:
-    return Checked([], faults, [])
+    return Checked([], faults)
   fraction = float(records.mask_pixels(light).mean())
   values = (*image.size, f"{fraction:.4f}")
   measures = zip(_MEASURED, map(str, values), strict=True)
-  return Checked([{**row, **dict(measures)}], [], turned)
+  return Checked([{**row, **dict(measures)}], [], turned=turned)
 
 
 def _text_of(rows: list[Row]) -> str:

@@ -19,7 +19,7 @@ from typing import Protocol
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from hdnet_jax import masks, orientation, png
+from hdnet_jax import image_formats, masks, orientation, png
 from hdnet_jax.errors import UserError
 from hdnet_jax.pillow import is_of_pillow
 
@@ -110,6 +110,7 @@ def open_image(path: pathlib.Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
     BadImage: for what is missing, no image, cut off, or of more than
       `max_pixels` pixels, which is found before they are decoded.
   """
+  image_formats.readable()  # registers readers that Pillow has not itself
   data, chunks, _ = png.split(_read(path))
   try:
     # From memory: Pillow does not turn TIFF files that it maps.
@@ -179,6 +180,6 @@ def _is_cut_off(path: pathlib.Path) -> bool:
 def _words(error: Exception, path: pathlib.Path) -> str:
   """The error in a line, without the path that stands beside it."""
   if isinstance(error, UnidentifiedImageError):
-    return "not an image"
+    return image_formats.remedy(image_formats.format_in(path)) or "not an image"
   words = " ".join(str(error).replace(str(path), "it").split())
   return words or type(error).__name__

@@ -5,9 +5,10 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
+from hdnet_jax.image_formats import extensions
+
 MASK, PAINT, CUTOUT = "mask", "paint", "cutout"  # ids of the tabs
 
-_PHOTOS = [".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff"]
 _BRUSH = "#ff3b30"
 _DROP = 150  # CSS pixels, of the boxes that files are dropped on
 
@@ -55,7 +56,9 @@ def objects():
 
 def file(label: str, name: str) -> gr.File:
   """A box that a photo is dropped on."""
-  return gr.File(label=label, file_types=_PHOTOS, height=_DROP, elem_id=name)
+  return gr.File(
+    label=label, file_types=list(extensions()), height=_DROP, elem_id=name
+  )
 
 
 def picture(label: str, name: str) -> gr.Image:

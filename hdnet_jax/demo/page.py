@@ -15,10 +15,11 @@ from hdnet_jax.demo import clicks, layout
 from hdnet_jax.demo.answers import answered
 from hdnet_jax.demo.examples import Sample
 from hdnet_jax.demo.work import Work
+from hdnet_jax.image_formats import NAMES
 
-_TITLE = """# Make a pasted object fit
+_TITLE = f"""# Make a pasted object fit
 Drop a photo, say what of it does not fit, and press **Harmonize**.
-JPEG, PNG, WebP or TIFF; nothing leaves this machine."""
+{NAMES}; nothing leaves this machine."""
 # What the tab of the cut-out holds.
 _CUTOUT = ("cutout", "across", "down", "size")
 # Seconds: every so often files that are older are deleted.

@@ -16,6 +16,7 @@ from PIL import Image
 
 from hdnet_jax import masks
 from hdnet_jax.errors import UserError
+from hdnet_jax.image_formats import format_in, suffix_of
 from hdnet_jax.inference import compose
 from hdnet_jax.inference.arrays import to_bytes
 from hdnet_jax.inference.files import Picture, read_picture, write_picture
@@ -26,7 +27,6 @@ SHOWN = 1600  # pixels of the longer side of what the page shows
 PLACED = 1024  # of what it shows at every move of a slider, or is painted on
 _KEPT = 8  # small copies in memory, of 3 or 4 MB each
 _DIMMED = 0.25  # what remains of the background's light where a mask is shown
-_SUFFIXES = {b"\xff\xd8\xff": ".jpg", b"\x89PNG": ".png", b"RIFF": ".webp"}
 
 Path = str | os.PathLike
 
@@ -240,8 +240,6 @@ def _shown(picture: Picture) -> Image.Image:
 
 
 def _result_name(photo: pathlib.Path) -> str:
-  """NAME-harmonized, with the extension of what the photo's contents are."""
-  with photo.open("rb") as file:
-    start = file.read(4)
-  suffixes = (s for known, s in _SUFFIXES.items() if start.startswith(known))
-  return f"{photo.stem}-harmonized{next(suffixes, '.tif')}"
+  """NAME-harmonized, with the extension of what the photo's contents are, or
+  .png where that is not written."""
+  return f"{photo.stem}-harmonized{suffix_of(format_in(photo))}"

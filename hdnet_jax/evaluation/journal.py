@@ -6,6 +6,7 @@ not continued but written over.
 """
 
 import csv
+import io
 import json
 import pathlib
 import shutil
@@ -14,7 +15,7 @@ from typing import Any
 
 from hdnet_jax.errors import UserError
 from hdnet_jax.evaluation.tables import COLUMNS, TEXT, Row
-from hdnet_jax.files import write_text
+from hdnet_jax.files import open_text, write_text
 
 NAME = "per_image.csv"
 
@@ -38,7 +39,7 @@ class Journal:
     # Anew, so that the end of a torn line is gone.
     self._folder.mkdir(parents=True, exist_ok=True)
     write_text(self._folder / "facts.json", text)
-    with self._path.open("w", newline="", encoding="utf-8") as file:
+    with open_text(self._path, "w") as file:
       writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
       writer.writeheader()
       writer.writerows(self.rows)
@@ -49,14 +50,14 @@ class Journal:
       return []
     if path.read_text(encoding="utf-8") != facts:
       return []
-    text = self._path.read_text(encoding="utf-8")
-    whole = text[: text.rfind("\n") + 1]
-    rows = _parse(whole.splitlines(), self._path)
+    with open_text(self._path) as file:
+      text = file.read()
+    rows = _parse(text[: text.rfind("\n") + 1], self._path)
     return rows[: len(rows) // each * each]
 
   def append(self, rows: Sequence[Row]) -> None:
     self.rows += rows
-    with self._path.open("a", newline="", encoding="utf-8") as file:
+    with open_text(self._path, "a") as file:
       csv.DictWriter(file, COLUMNS, lineterminator="\n").writerows(rows)
 
   def finish(self) -> None:
@@ -72,16 +73,17 @@ def read(path: pathlib.Path) -> list[Row]:
     UserError: where it is not there, or no such file.
   """
   try:
-    text = path.read_text(encoding="utf-8")
+    with open_text(path) as file:
+      text = file.read()
   except FileNotFoundError:
     raise UserError(f"{path} does not exist; evaluate first: eval.py") from None
-  except (OSError, UnicodeDecodeError) as error:
+  except OSError as error:
     raise UserError(f"{path} cannot be read ({error})") from None
-  return _parse(text.splitlines(), path)
+  return _parse(text, path)
 
 
-def _parse(lines: Sequence[str], path: pathlib.Path) -> list[Row]:
-  reader = csv.DictReader(lines)
+def _parse(text: str, path: pathlib.Path) -> list[Row]:
+  reader = csv.DictReader(io.StringIO(text, newline=""))
   missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
   if missing:
     raise UserError(

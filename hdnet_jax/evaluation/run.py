@@ -10,14 +10,14 @@ import numpy as np
 from jax.sharding import Mesh
 
 from hdnet_jax import compilation, metrics
-from hdnet_jax.config import Config, DataConfig
+from hdnet_jax.composites import with_composites
+from hdnet_jax.config import CompositesConfig, Config
 from hdnet_jax.data.pipeline import Reader, evaluation_batches
 from hdnet_jax.data.records import Source
 from hdnet_jax.evaluation import tables, visuals
 from hdnet_jax.evaluation.protocols import PROTOCOLS, Harmonize
 from hdnet_jax.hosts import together
 from hdnet_jax.model.hdnet import HDNet, blend
-from hdnet_jax.recolor import make_composites
 from hdnet_jax.sharding import gather, put_ahead, replicated, split
 
 PICTURES = 6  # rows of a grid
@@ -65,8 +65,10 @@ def make_eval_step(
   """
 
   def eval_step(params, batch):
-    composite = _composites(batch, config.seed, config.data)
-    real, mask = batch["real"], batch["mask"]
+    batch = _with_composites(
+      batch, config.seed, config.data.evaluation_composites
+    )
+    composite, real, mask = batch["composite"], batch["real"], batch["mask"]
     harmonize = method(params, batch)
     images = {
       name: PROTOCOLS[name](harmonize, composite, real, mask)
@@ -93,20 +95,12 @@ def make_eval_step(
   )
 
 
-def _composites(batch: Batch, seed: int, data: DataConfig) -> jax.Array:
-  if "composite" in batch:
-    return batch["composite"]
+def _with_composites(
+  batch: Batch, seed: int, config: CompositesConfig
+) -> Batch:
   key = jax.random.key(seed)
   keys = jax.vmap(lambda index: jax.random.fold_in(key, index))(batch["index"])
-  return make_composites(
-    keys,
-    batch["real"],
-    batch["mask"],
-    batch["donor_real"],
-    batch["donor_mask"],
-    data.recolor_strength,
-    data.held_out_recolorings or data.recolorings,
-  )
+  return with_composites(batch, keys, config)
 
 
 class Evaluator:
@@ -221,7 +215,11 @@ class Evaluator:
       jax.process_count(),
     )
     batches = evaluation_batches(
-      source, indices, config.eval_batch_size, reader
+      source,
+      indices,
+      config.eval_batch_size,
+      reader,
+      config.data.evaluation_composites,
     )
     for batch in put_ahead(batches, self._mesh):
       yield self._step(params, batch)

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from hdnet_jax.data.iharmony4 import SUBSETS
 from hdnet_jax.evaluation import bootstrap, published
-from hdnet_jax.metrics import NAMES
+from hdnet_jax.metrics import NAMES, SHIFTS
 
 # name, subset, protocol, ratio, and the metrics before and after: the columns
 # of per_image.csv.
@@ -21,7 +21,7 @@ TEXT = ("name", "subset", "protocol")
 COLUMNS = (
   *TEXT,
   "ratio",
-  *(f"{kind}_{name}" for kind in KINDS for name in NAMES),
+  *(f"{kind}_{name}" for kind in KINDS for name in (*NAMES, *SHIFTS)),
 )
 
 # Table 2 of the paper: the foreground's share of the image, upper bounds.

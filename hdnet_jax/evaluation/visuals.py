@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -64,6 +64,51 @@ def grid(comparisons: Sequence[Comparison]) -> Image.Image:
       canvas.paste(picture(image, factor), (left, top))
       _label(draw, font, left, top + height, width, text)
   return canvas
+
+
+def contact_sheet(
+  examples: Sequence[Mapping[str, np.ndarray]], columns: int = 3
+) -> Image.Image:
+  """Training examples, composite | mask | truth, `columns` of them a row.
+
+  Below each stands how far its foreground is off. Images narrower than 144
+  pixels are enlarged by a whole factor.
+
+  Args:
+    examples: `composite` and `real`, uint8 [H, W, 3], `mask`, uint8 0/1.
+  """
+  height, width = examples[0]["real"].shape[:2]
+  factor = -(-_MIN_WIDTH // width)
+  height, width = factor * height, factor * width
+  size = max(11, min(20, width // 11))
+  font = ImageFont.load_default(size)
+  line = round(1.5 * size)
+  cell_width = 3 * (width + _MARGIN) + 2 * _MARGIN
+  cell_height = height + line + _MARGIN
+  rows = -(-len(examples) // columns)
+  canvas = Image.new(
+    "RGB",
+    (columns * cell_width, rows * cell_height + _MARGIN),
+    _BACKGROUND,
+  )
+  draw = ImageDraw.Draw(canvas)
+  for number, example in enumerate(examples):
+    left = number % columns * cell_width + _MARGIN
+    top = number // columns * cell_height + _MARGIN
+    for name in ("composite", "mask", "real"):
+      canvas.paste(picture(example[name], factor), (left, top))
+      text = "truth" if name == "real" else name
+      if name == "composite":
+        text = f"fMSE {_foreground_error(example):.0f}"
+      _label(draw, font, left, top + height, width, text)
+      left += width + _MARGIN
+  return canvas
+
+
+def _foreground_error(example: Mapping[str, np.ndarray]) -> float:
+  difference = example["composite"].astype(float) - example["real"]
+  area = max(int(example["mask"].sum()), 1)
+  return float(np.sum(np.square(difference) * example["mask"]) / (3 * area))
 
 
 def _cells(comparison: Comparison) -> list[tuple[np.ndarray, str]]:

@@ -1,6 +1,6 @@
 """Image files decoded: their own samples, upright, and what comes with them.
 
-JPEG, PNG, WebP and TIFF. Pillow gives 8 bits of colour images that have 16; it
+Those of `image_formats`. Pillow gives 8 bits of colour images that have 16; it
 can be told to unpack either byte of every sample, so those are decoded twice.
 """
 
@@ -15,11 +15,11 @@ from PIL import Image, ImageFile
 
 from hdnet_jax import orientation, png
 from hdnet_jax.errors import UserError
+from hdnet_jax.image_formats import format_of, readable
 from hdnet_jax.inference import exif, metadata, xmp
 from hdnet_jax.inference.opening import (
   Source,
   explained,
-  format_of,
   identified,
   read,
 )
@@ -27,7 +27,6 @@ from hdnet_jax.inference.opening import (
 # A 150-megapixel photo passes.
 MAX_PIXELS = 175_000_000
 _BIG_TIFF = (b"+\0", b"\0+")
-FORMATS = ("JPEG", "PNG", "WEBP", "TIFF")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -106,7 +105,7 @@ def decode(source: Source, max_pixels: int = MAX_PIXELS) -> Decoded:
 
 def _open(name: str, data: bytes, max_pixels: int) -> ImageFile.ImageFile:
   """The image, its pixels not decoded yet."""
-  image = identified(data, FORMATS)
+  image = identified(data, readable())
   # A TIFF tile is decoded whole, however little of it the image shows.
   tags = getattr(image, "tag_v2", {})
   tile = tags.get(322, 1) * tags.get(323, 1)
@@ -129,7 +128,10 @@ def _open(name: str, data: bytes, max_pixels: int) -> ImageFile.ImageFile:
 def _oddities(name: str, image: Image.Image) -> Iterator[str]:
   path, found = pathlib.PurePath(name), _plain_format(image)
   if path.suffix and format_of(path) != found:
-    yield f"{name} is a {found} file by its contents, and is read as one."
+    article = "an" if found == "AVIF" else "a"
+    yield (
+      f"{name} is {article} {found} file by its contents, and is read as one."
+    )
   if getattr(image, "is_animated", False):
     yield f"{name} holds several images; the first one is used."
 
@@ -149,8 +151,8 @@ def _samples(
   if rawmode == "LA;16B":  # its four bytes a pixel, as if they were RGBA
     _set_rawmode(image, "RGBA")
     return _apart(_pairs(np.asarray(image)), image)
-  if ";16" in rawmode and not image.mode.startswith("I"):
-    notes.append(f"{name} has 16 bits a sample, of which 8 can be read.")
+  if (bits := _bits(image, data, rawmode)) > 8:
+    notes.append(f"{name} has {bits} bits a sample, of which 8 can be read.")
   if rawmode.startswith("RGBa"):
     notes.append(
       f"{name} has colours multiplied by alpha; they are read, and written, "
@@ -166,6 +168,18 @@ def _samples(
   if plain.mode == "RGBA":
     return samples[..., :3], samples[..., 3]
   return samples, None
+
+
+def _bits(image: ImageFile.ImageFile, data: bytes, rawmode: str) -> int:
+  """The bits of a sample in the file, where Pillow would give 8 of them."""
+  if image.format == "HEIF":
+    return image.info.get("bit_depth", 8)
+  if image.format == "AVIF":
+    # A box with a version of 4 bytes, a count of channels, and bits of each.
+    place = data.find(b"pixi") + 9
+    return data[place] if 9 <= place < len(data) else 8
+  deep = image.format in ("PNG", "TIFF") and ";16" in rawmode
+  return 16 if deep and not image.mode.startswith("I") else 8
 
 
 def _plain_mode(name: str, image: Image.Image) -> str:
@@ -217,7 +231,7 @@ def _sixteen_bits(
   image: ImageFile.ImageFile, data: bytes, rawmode: str
 ) -> np.ndarray:
   """Both bytes of every sample: uint16 [H, W, 3 or 4]."""
-  again = identified(data, FORMATS)
+  again = identified(data, readable())
   _set_rawmode(again, _OTHER_BYTE[rawmode])
   samples = np.asarray(image).astype(np.uint16)
   samples <<= 8

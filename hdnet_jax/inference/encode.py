@@ -47,6 +47,9 @@ def image_for(
   if kind != picture.kind:
     notes.append(f"{format} holds no {picture.kind}; it is written as {kind}.")
   alpha = picture.alpha
+  if alpha is not None and format == "JPEG" and not has_alpha(picture):
+    alpha = None
+    notes.append("The alpha channel is opaque everywhere, and is left out.")
   if samples.dtype == np.uint16 and format in ("JPEG", "WEBP"):
     notes.append(f"{format} holds 8 bits; the 16 of {picture.name} are cut.")
     samples, alpha = _eight_bits(samples), _eight_bits(alpha)
@@ -64,6 +67,12 @@ def image_for(
     samples, mode, kept.exif, kept.icc, kept.xmp, picture.dpi, kept.extras
   )
   return image, (*notes, *more)
+
+
+def has_alpha(picture: "Picture") -> bool:
+  """Whether anything of a picture is transparent."""
+  alpha = picture.alpha
+  return alpha is not None and alpha.min() < np.iinfo(alpha.dtype).max
 
 
 def _own_samples(

@@ -15,10 +15,11 @@ from PIL import Image
 
 from hdnet_jax.errors import UserError
 from hdnet_jax.files import write_then_rename
+from hdnet_jax.image_formats import written_extensions, written_format_of
 from hdnet_jax.inference import encode
 from hdnet_jax.inference.decode import MAX_PIXELS, Decoded, decode
 from hdnet_jax.inference.metadata import NO_EXTRAS, Extras
-from hdnet_jax.inference.opening import Source, extensions, format_of
+from hdnet_jax.inference.opening import Source
 
 # What the encoders take, in pixels.
 LARGEST_SIDE = {"JPEG": 65500, "WEBP": 16383}
@@ -68,7 +69,7 @@ class Picture:
 
 
 def read_picture(source: Source, max_pixels: int = MAX_PIXELS) -> Picture:
-  """The picture in a JPEG, PNG, WebP or TIFF file.
+  """The picture in a file of a format of `image_formats`.
 
   The contents count, not the extension. Of several images, it is the first.
 
@@ -135,7 +136,7 @@ def write_picture(
   if mask is not None and mask.shape != pixels.shape[:2]:
     raise ValueError("the mask's shape differs from the pixels'")
   check_output(picture, path, quality, force)
-  format = format_of(path)
+  format = written_format_of(path)
   image, notes = encode.image_for(picture, pixels, format, mask)
   fresh: list[pathlib.Path] = []
   try:
@@ -166,15 +167,15 @@ def check_output(
       that is not within 1 to 100.
   """
   path = pathlib.Path(path)
-  format = format_of(path)
+  format = written_format_of(path)
   if format is None:
     raise UserError(
       f"{path} has an extension of no format that can be written; choose one "
-      f"of {extensions()}"
+      f"of {', '.join(written_extensions())}"
     )
   if not 1 <= quality <= 100:
     raise UserError(f"quality is {quality}; give one from 1 to 100")
-  if picture.alpha is not None and format == "JPEG":
+  if encode.has_alpha(picture) and format == "JPEG":
     raise UserError(
       f"{picture.name} has an alpha channel, which {path} cannot hold; write "
       "PNG, WebP or TIFF"
@@ -184,16 +185,19 @@ def check_output(
       f"{path} cannot hold a side of {max(picture.size)} pixels "
       f"({LARGEST_SIDE[format]} at most); write PNG or TIFF"
     )
-  _check_free(path, force)
+  check_free(path, force)
 
 
-def _check_free(path: pathlib.Path, force: bool) -> None:
+def check_free(path: pathlib.Path, force: bool) -> None:
+  """Raises UserError for a folder, a file that exists, and no possible name."""
   if "\0" in str(path):
     raise UserError(f"{path} has a null character; choose another path")
   try:
     folder, exists = path.is_dir(), os.path.lexists(path)
   except OSError as error:
-    raise UserError(f"{path} cannot be written ({error.strerror})") from None
+    raise UserError(
+      f"{path} cannot be written ({error.strerror}); choose another path"
+    ) from None
   if folder:
     raise UserError(f"{path} is a folder; name a file")
   if exists and not force:

@@ -87,6 +87,8 @@ def not_carried(image: Image.Image, chunks: Iterable[png.Chunk]) -> list[str]:
       "has content credentials (C2PA), which are of the picture as it was, and "
       "are left out."
     )
+  if image.format == "GIF" and image.info.get("comment"):
+    notes.append("has a comment, which is left out.")
   if image.format == "TIFF":
     others = sorted(set(image.tag_v2) - _KNOWN_TAGS)
     if others:

@@ -4,13 +4,13 @@ import contextlib
 import io
 import logging
 import os
-import pathlib
 import struct
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
 from PIL import Image, ImageFile, UnidentifiedImageError
 
+from hdnet_jax import image_formats
 from hdnet_jax.errors import UserError
 from hdnet_jax.pillow import is_of_pillow
 
@@ -18,28 +18,10 @@ Source = str | os.PathLike | bytes | bytearray | memoryview | BinaryIO
 
 # A whole file in memory: more than the pixels above take in 16-bit RGBA.
 MAX_BYTES = 2**31
-_EXTENSIONS = {
-  ".jpg": "JPEG",
-  ".jpeg": "JPEG",
-  ".png": "PNG",
-  ".webp": "WEBP",
-  ".tif": "TIFF",
-  ".tiff": "TIFF",
-}
-_STARTS = (b"\xff\xd8\xff", b"\x89PNG", b"RIFF", b"II", b"MM")
 
 # Pillow also logs what is wrong with a file. Where nobody listens, Python
 # would print that; what matters of it is in our error.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
-
-
-def format_of(path: pathlib.PurePath) -> str | None:
-  """The format that a file's extension names; None for one unknown."""
-  return _EXTENSIONS.get(path.suffix.lower())
-
-
-def extensions() -> str:
-  return ", ".join(_EXTENSIONS)
 
 
 def read(source: Source) -> tuple[str, bytes]:
@@ -69,23 +51,22 @@ def read(source: Source) -> tuple[str, bytes]:
 
 def _checked(name: str, file: BinaryIO) -> bytes:
   """All of a file that starts like an image."""
-  start = file.read(16)
+  start = file.read(image_formats.START)
   if isinstance(start, str):
     raise UserError(f"{name} is opened as text; open it with mode 'rb'")
   if not start:
     raise UserError(f"{name} is empty; replace it")
-  if not start.startswith(_STARTS):
-    raise _not_an_image(name)
+  format = image_formats.format_of_contents(start)
+  if format is None:
+    raise UserError(
+      f"{name} is not a {image_formats.NAMES} image; convert it to one"
+    )
+  if remedy := image_formats.remedy(format):
+    raise UserError(f"{name} {remedy}")
   data = start + file.read(MAX_BYTES)
   if len(data) > MAX_BYTES:
     raise UserError(f"{name} is larger than 2 GiB; make it smaller")
   return data
-
-
-def _not_an_image(name: str) -> UserError:
-  return UserError(
-    f"{name} is not a JPEG, PNG, WebP or TIFF image; convert it to one"
-  )
 
 
 def identified(data: bytes, formats: Iterable[str]) -> ImageFile.ImageFile:
@@ -120,8 +101,7 @@ def explained(name: str) -> Iterator[None]:
     raise
   except UnidentifiedImageError:
     raise UserError(
-      f"{name} is damaged, or of a kind of JPEG, PNG, WebP or TIFF that cannot "
-      "be read; save it anew"
+      f"{name} is damaged, or of a kind that cannot be read; save it anew"
     ) from None
   except Image.DecompressionBombError:
     raise UserError(f"{name} has too many pixels; make it smaller") from None

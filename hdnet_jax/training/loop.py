@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 from clu import parameter_overview
+from jax.sharding import Mesh
 
 from hdnet_jax import sharding
 from hdnet_jax.config import Config
@@ -21,6 +22,7 @@ from hdnet_jax.evaluation.run import Evaluator, network, spread, summary_of
 from hdnet_jax.hosts import is_main, together
 from hdnet_jax.training import workdir as workdirs
 from hdnet_jax.training.checkpoint import Checkpoints
+from hdnet_jax.training.device_cache import cached_batches
 from hdnet_jax.training.evaluate import facts_of
 from hdnet_jax.training.initial import initial_params
 from hdnet_jax.training.interrupt import StopSignals
@@ -114,9 +116,7 @@ def train_and_evaluate(
         config=config,
         total_steps=total_steps,
         # The place in the data is the step.
-        batches=sharding.put_ahead(
-          _open_batches(config, train_source, first_step), mesh
-        ),
+        batches=_open_batches(config, train_source, first_step, mesh),
         checkpoints=checkpoints,
         run_log=run_log,
         learning_rate=make_schedule(config.optimizer, steps_per_epoch),
@@ -141,10 +141,14 @@ def train_and_evaluate(
   return state
 
 
-def _open_batches(config: Config, source: Source, start: int) -> Iterator:
-  """This process's rows of the batches from number `start` on."""
+def _open_batches(
+  config: Config, source: Source, start: int, mesh: Mesh
+) -> Iterator[dict[str, jax.Array]]:
+  """The batches from number `start` on, on the mesh."""
   data = config.data
-  return training_batches(
+  if data.cache == "device":
+    return cached_batches(source, config, mesh, start)
+  batches = training_batches(
     source,
     config.batch_size,
     config.seed,
@@ -154,7 +158,9 @@ def _open_batches(config: Config, source: Source, start: int) -> Iterator:
     start,
     data.flip,
     data.crop,
+    data.composites if data.makes_composites else None,
   )
+  return sharding.put_ahead(batches, mesh)
 
 
 @dataclasses.dataclass(frozen=True)

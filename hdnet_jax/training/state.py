@@ -64,12 +64,19 @@ def initial_state(
   config: Config, optimizer: optax.GradientTransformation
 ) -> TrainState:
   """The state before the first step; the same for the same seed."""
-  init_key, key = jax.random.split(jax.random.key(config.seed))
+  init_key, _ = jax.random.split(jax.random.key(config.seed))
   # Parameters do not depend on the image's size.
   image, mask = jnp.zeros((1, 8, 8, 3)), jnp.zeros((1, 8, 8, 1))
   params = make_model(config.model).init(init_key, image, mask)["params"]
   ema = jax.tree.map(jnp.copy, params) if config.training.ema_decay else None
-  return TrainState(jnp.int32(0), params, optimizer.init(params), key, ema)
+  return TrainState(
+    jnp.int32(0), params, optimizer.init(params), random_key(config), ema
+  )
+
+
+def random_key(config: Config) -> jax.Array:
+  """The run's key, which steps fold into."""
+  return jax.random.split(jax.random.key(config.seed))[1]
 
 
 def make_start(

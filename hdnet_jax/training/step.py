@@ -8,11 +8,12 @@ import optax
 from jax.sharding import Mesh
 
 from hdnet_jax import compilation
+from hdnet_jax.composites import with_composites
+from hdnet_jax.composites.color_map import load_maps
 from hdnet_jax.config import Config, DataConfig
 from hdnet_jax.images import halve, normalize
 from hdnet_jax.losses import foreground_loss
 from hdnet_jax.model.hdnet import blend
-from hdnet_jax.recolor import make_composites, vary_photos
 from hdnet_jax.sharding import replicated
 from hdnet_jax.training.state import TrainState, make_model, update_ema
 
@@ -28,31 +29,39 @@ def make_train_step(
 ) -> TrainStep:
   """The jitted step `(state, batch) -> (state, measures)`.
 
-  The state is donated. Batches are Examples of uint8; those without composites
-  get them here, from the state's key and step. Measures are scalars: `loss`,
-  the mean of Eq. 1 over the batch, and `gradient_norm`. The first
+  The state is donated. Batches are Examples of uint8, or layers, of which
+  composites are made here, from the state's key and step. Measures are scalars:
+  `loss`, the mean of Eq. 1 over the batch, and `gradient_norm`. The first
   `half_size_steps` see the batch at half of its size.
   """
   model = make_model(config.model)
+  complete = composites_of_step(config.data)
 
-  def loss_and_gradients(state: TrainState, batch: Batch):
-    key = jax.random.fold_in(state.key, state.step)
-    batch = with_composites(batch, key, config.data)
+  def loss_and_gradients(
+    state: TrainState, batch: Batch, min_area: float = config.min_area
+  ):
+    batch = complete(batch, state.key, state.step)
     composite = normalize(batch["composite"])
-    real = normalize(batch["real"])
     mask = batch["mask"].astype(jnp.float32)
+    # Nothing outside the mask is to be changed, or can be.
+    real = blend(normalize(batch["real"]), composite, mask)
 
     def mean_loss(params):
       output = model.apply({"params": params}, composite, mask)
       harmonized = blend(output, composite, mask)
-      return jnp.mean(foreground_loss(harmonized, real, mask, config.min_area))
+      losses = foreground_loss(
+        harmonized, real, mask, min_area, config.training.loss == "root"
+      )
+      return jnp.mean(losses)
 
     return jax.value_and_grad(mean_loss)(state.params)
 
   def at_half_size(state: TrainState, batch: Batch):
-    images = batch.keys() & {"composite", "real", "mask"}
+    images = batch.keys() - {"index"}
     return loss_and_gradients(
-      state, {**batch, **{name: halve(batch[name]) for name in images}}
+      state,
+      {**batch, **{name: halve(batch[name]) for name in images}},
+      config.min_area / 4,  # A_min, of a quarter of the pixels
     )
 
   def train_step(state: TrainState, batch: Batch):
@@ -90,25 +99,21 @@ def make_train_step(
   )
 
 
-def with_composites(batch: Batch, key: jax.Array, config: DataConfig) -> Batch:
-  """The batch with composites, uint8: given, or made with its own neighbours.
+def composites_of_step(
+  config: DataConfig,
+) -> Callable[[Batch, jax.Array, jax.Array], Batch]:
+  """Return `(batch, key, step) -> batch`, which completes the step's batch.
 
-  Every photo's object takes its colours from the next one of the batch.
+  Batches of layers get composites; those that have some are left alone.
+
+  Args:
+    key: the state's, which steps fold into.
   """
-  if "composite" in batch:
-    return batch
-  real, mask = batch["real"], batch["mask"]
-  key_vary, key_recolor = jax.random.split(key)
-  if config.photo_variation:
-    keys = jax.random.split(key_vary, real.shape[0])
-    real = vary_photos(keys, real, config.photo_variation)
-  composite = make_composites(
-    jax.random.split(key_recolor, real.shape[0]),
-    real,
-    mask,
-    jnp.roll(real, 1, axis=0),
-    jnp.roll(mask, 1, axis=0),
-    config.recolor_strength,
-    config.recolorings,
-  )
-  return {**batch, "real": real, "composite": composite}
+  file = config.composites.color_maps
+  color_maps = load_maps(file) if file else None
+
+  def complete(batch: Batch, key: jax.Array, step: jax.Array) -> Batch:
+    keys = jax.random.split(jax.random.fold_in(key, step), len(batch["index"]))
+    return with_composites(batch, keys, config.composites, color_maps)
+
+  return complete

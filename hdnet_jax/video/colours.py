@@ -76,6 +76,21 @@ def planar(frame: av.VideoFrame, name: str) -> av.VideoFrame:
   return frame.reformat(format=name, interpolation=_EXACT, **tags)
 
 
+def made_even(frame: av.VideoFrame) -> av.VideoFrame:
+  """A frame of 4:2:0 and 8 bits with even sides, its last pixels repeated."""
+  width, height = (side + side % 2 for side in (frame.width, frame.height))
+  result = av.VideoFrame(width, height, frame.format.name)
+  for old, new in zip(_planes(frame), _planes(result), strict=True):
+    after = [
+      (0, wanted - side)
+      for wanted, side in zip(new.shape, old.shape, strict=True)
+    ]
+    new[:] = np.pad(old, after, mode="edge")
+  for name in ("pts", "time_base", "colorspace", "color_range"):
+    setattr(result, name, getattr(frame, name))
+  return result
+
+
 def coding(frame: av.VideoFrame) -> Coding:
   """Of a frame of a `PLANAR` format.
 

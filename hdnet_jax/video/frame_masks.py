@@ -8,8 +8,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from hdnet_jax.errors import UserError
+from hdnet_jax.folders import files_in, told
+from hdnet_jax.image_formats import NAMES, NOT_READ, format_of
 from hdnet_jax.inference.masks import holds_ones, read_mask
-from hdnet_jax.inference.opening import extensions, format_of
 from hdnet_jax.mask_fit import fit
 from hdnet_jax.video import colours, reading
 from hdnet_jax.video.reading import Clip
@@ -33,7 +34,8 @@ class FrameMasks:
     invert: whether black is the foreground.
 
   Attributes:
-    notes: sentences on how the masks are taken.
+    notes: sentences on how the masks are taken, and on files of the folder
+      that are none.
 
   Raises:
     UserError: where there is none, or not one a frame; and for a mask video of
@@ -54,12 +56,14 @@ class FrameMasks:
     self._notes: dict[str, None] = {}  # in order, and each once
     self._ones = True
     if self.path.is_dir():
-      self._files = _images(self.path)
+      found: list[str] = []
+      self._files = _images(self.path, found)
+      self._notes.update(dict.fromkeys(found))
       self._check_count(len(self._files))
       # What is white is so in all: a black frame's specks of 1 are not.
       self._ones = all(map(holds_ones, self._files))
       self._read(self._files[0])  # what is wrong with all is found at once
-    elif format_of(self.path):
+    elif _is_image(self.path):
       self._read(self.path)
     else:
       self._video = reading.inspect(self.path)
@@ -149,16 +153,26 @@ def _is_of_ones(video: Clip) -> bool:
   return most > _HALF
 
 
-def _images(folder: pathlib.Path) -> list[pathlib.Path]:
+def _is_image(path: pathlib.Path) -> bool:
+  """Whether a file is an image by its name; a GIF that moves is a video."""
+  format = format_of(path)
+  if format == "GIF":
+    return reading.inspect(path).frames == 1
+  return format is not None
+
+
+def _images(folder: pathlib.Path, notes: list[str]) -> list[pathlib.Path]:
   """Its images in order; frame_9 comes before frame_10."""
-  found = [
-    path
-    for path in folder.iterdir()
-    if format_of(path) and not path.name.startswith(".")
-  ]
+  listing = files_in(folder, deep=False)
+  files = listing.files
+  if hidden := [path for path in listing.hidden if format_of(path)]:
+    notes.append(told(hidden, "hidden file", "left out"))
+  if others := sorted(path for path in files if not format_of(path)):
+    notes.append(told(others, "file", NOT_READ))
+  found = [path for path in files if format_of(path)]
   if not found:
     raise UserError(
-      f"{folder} has no mask image; they are {extensions()}, one a frame"
+      f"{folder} has no mask image; they are {NAMES}, one a frame"
     )
   return sorted(found, key=_natural)
 

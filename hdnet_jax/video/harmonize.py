@@ -19,7 +19,7 @@ from hdnet_jax.video import colours, reading
 from hdnet_jax.video.frame_masks import FrameMasks
 from hdnet_jax.video.reading import Clip
 from hdnet_jax.video.smoothing import Smoother
-from hdnet_jax.video.writing import Writer
+from hdnet_jax.video.writing import Chroma, Writer
 
 SMOOTHING = 0.5  # seconds
 
@@ -98,6 +98,7 @@ def harmonize_video(
   harmonizer: FrameHarmonizer,
   quality: int | None = None,
   watch: Callable[[], None] = lambda: None,
+  chroma: Chroma | None = None,
 ) -> list[str]:
   """Writes the video with its frames harmonized; returns notes for the user.
 
@@ -112,18 +113,19 @@ def harmonize_video(
     harmonizer: a new one.
     quality: as of `Writer`.
     watch: called after every frame.
+    chroma: as of `Writer`.
 
   Raises:
     UserError: where a file cannot be read or written, and where there is not
       one mask a frame.
   """
-  notes = []
+  notes = [*masks.notes]
 
   def write(path: pathlib.Path) -> None:
     try:
       with reading.opened(clip.path) as source:
         video = reading.video_stream(source)
-        with Writer(path, source, video, clip, quality) as writer:
+        with Writer(path, source, video, clip, quality, chroma) as writer:
           _harmonize(source, video, masks, writer, harmonizer, clip, watch)
           notes.extend(writer.notes)
     except av.FFmpegError as error:

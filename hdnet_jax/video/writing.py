@@ -3,6 +3,7 @@
 import pathlib
 import re
 from collections.abc import Iterator
+from typing import Literal
 
 import av
 
@@ -18,6 +19,11 @@ FORMATS = {
   ".mkv": ("matroska", "libx264"),
   ".webm": ("webm", "libvpx-vp9"),
 }
+# Containers whose players (QuickTime, phones) show colours of half the size and
+# 8 bits only.
+_PLAYED = (".mp4", ".m4v", ".mov")
+# What may be asked of colours; None is the first for those and else the second.
+Chroma = Literal["420", "source"]
 # The constant rate factor: by default hardly visible, and its range.
 _QUALITIES = {"libx264": (17, 51), "libvpx-vp9": (20, 63)}
 _OPTIONS = {
@@ -54,9 +60,17 @@ def check_output(path: pathlib.Path, quality: int | None, force: bool) -> None:
   _, most = _QUALITIES[encoder]
   if quality is not None and not 0 <= quality <= most:
     raise UserError(f"quality is {quality} and must be 0 to {most}")
+  try:
+    path.lstat()
+  except FileNotFoundError:
+    return
+  except OSError as error:
+    raise UserError(
+      f"{path} cannot be written ({error.strerror}); choose another path"
+    ) from None
   if path.is_dir():
     raise UserError(f"{path} is a folder; name a video file")
-  if path.exists() and not force:
+  if not force:
     raise UserError(f"{path} exists; give another path, or --force")
 
 
@@ -74,6 +88,10 @@ class Writer:
     clip: what is known of it.
     quality: constant rate factor, less is better; by default 17 of H.264 and 20
       of VP9.
+    chroma: "420" for 8 bits and colours of half the size, which needs even
+      sides in H.264: an odd one gets a pixel more, like the one beside it;
+      "source" for the video's own bits and colours, where the encoder has them;
+      by default the first in .mp4, .m4v and .mov, and the second in others.
 
   Attributes:
     notes: what of the video is not kept, in sentences.
@@ -90,6 +108,7 @@ class Writer:
     video: av.VideoStream,
     clip: Clip,
     quality: int | None = None,
+    chroma: Chroma | None = None,
   ):
     self.notes: list[str] = []
     self._suffix = path.suffix.lower()
@@ -104,7 +123,8 @@ class Writer:
       options={"crf": str(quality), **_OPTIONS[encoder]},
       time_base=video.time_base,
     )
-    self._set_up(video, clip, encoder)
+    chroma = chroma or ("420" if self._suffix in _PLAYED else "source")
+    self._set_up(video, clip, encoder, chroma)
     self._copies = dict(self._copied(source, video))
     self.copied = [s for s in source.streams if s.index in self._copies]
     self._next = 0
@@ -127,6 +147,8 @@ class Writer:
     if frame.pts is None:
       frame.pts = self._next
     self._next = frame.pts + (frame.duration or self._step)
+    if (frame.width, frame.height) != (self._stream.width, self._stream.height):
+      frame = colours.made_even(frame)
     frame.pict_type = av.video.frame.PictureType.NONE  # the encoder decides
     self._output.mux(self._stream.encode(frame))
 
@@ -145,16 +167,27 @@ class Writer:
     )
     self._output.set_chapters(source.chapters())
 
-  def _set_up(self, video: av.VideoStream, clip: Clip, encoder: str) -> None:
+  def _set_up(
+    self, video: av.VideoStream, clip: Clip, encoder: str, chroma: Chroma
+  ) -> None:
     stream, context = self._stream, video.codec_context
-    stream.width, stream.height = clip.stored
+    width, height = clip.stored
     takes = {each.name for each in av.codec.Codec(encoder, "w").video_formats}
-    even = not any(side % 2 for side in clip.stored) or encoder != "libx264"
-    stream.pix_fmt = pixel_format(context.format, takes, even)
+    even = not (width % 2 or height % 2) or encoder != "libx264"
+    stream.pix_fmt = pixel_format(context.format, takes, even, chroma)
+    keep = "; --chroma source keeps them" if chroma == "420" else ""
     if stream.pix_fmt != context.pix_fmt:
       self.notes.append(
-        f"Frames are {stream.pix_fmt}, where the input's are {context.pix_fmt}."
+        f"Frames are {stream.pix_fmt}, where the input's are "
+        f"{context.pix_fmt}{keep}."
       )
+    if chroma == "420" and not even:
+      width, height = width + width % 2, height + height % 2
+      self.notes.append(
+        f"Frames are {width}x{height}, where the input's are {clip.stored[0]}x"
+        f"{clip.stored[1]}: their last pixels are repeated{keep}."
+      )
+    stream.width, stream.height = width, height
     if video.sample_aspect_ratio:
       stream.sample_aspect_ratio = video.sample_aspect_ratio
     for tag in ("color_range", "colorspace", "color_primaries", "color_trc"):
@@ -196,7 +229,9 @@ class Writer:
       yield stream.index, copy
 
 
-def pixel_format(source: av.VideoFormat, takes: set[str], even: bool) -> str:
+def pixel_format(
+  source: av.VideoFormat, takes: set[str], even: bool, chroma: Chroma
+) -> str:
   """The format to write, of `colours.PLANAR` and those that an encoder takes.
 
   It is the source's where that can be; its bits are kept where they can be. RGB
@@ -206,6 +241,7 @@ def pixel_format(source: av.VideoFormat, takes: set[str], even: bool) -> str:
     source: what the video has.
     takes: names of formats.
     even: whether colours may be of half the size; else they are of the whole.
+    chroma: as of `Writer`.
   """
   name = source.name
   if not (colours.PLANAR.fullmatch(name) and name in takes):
@@ -213,6 +249,8 @@ def pixel_format(source: av.VideoFormat, takes: set[str], even: bool) -> str:
     name = "yuv444p" if source.is_rgb else "yuv420p"
     if deep and f"{name}10le" in takes:
       name += "10le"
+  if chroma == "420":
+    return re.sub("4(22|44)", "420", name).removesuffix("10le")
   return name if even else name.replace("420", "444").replace("422", "444")
 
 

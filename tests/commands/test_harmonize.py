@@ -1,6 +1,7 @@
 """`hdnet harmonize` and `compose`, with a small network of random weights."""
 
 import io
+import os
 import pathlib
 import sys
 import types
@@ -8,6 +9,8 @@ import types
 import numpy as np
 import pytest
 from PIL import Image
+
+from hdnet_jax.files import with_end
 
 HEIGHT, WIDTH = 40, 56
 
@@ -112,6 +115,75 @@ def test_a_folder(folder, hdnet, capsys):
   assert capsys.readouterr().out == "0 harmonized, 1 skipped, 0 failed\n"
 
 
+def test_a_stopped_folder_goes_on(folder, hdnet, capsys, monkeypatch):
+  for seed, name in enumerate(("b.png", "c.png")):
+    save_pair(folder, name, seed)
+  out = folder / "images/out"  # inside the input: never an input itself
+  flags = [
+    *("--input-dir", folder / "images", "--mask-dir", folder / "masks"),
+    *("--output-dir", out, "--compare"),
+  ]
+
+  def stop(network, pixels, mask, alpha, options):
+    if (out / "b.png").exists():
+      raise KeyboardInterrupt
+    return pixels
+
+  with monkeypatch.context() as patch:
+    patch.setattr("hdnet_jax.commands.harmonize.change", stop)
+    hdnet(*flags, status=130)
+  assert "the same command continues" in capsys.readouterr().err
+  (out / "b_compare.png").unlink()  # stopped between the two files
+  hdnet(*flags)
+  assert capsys.readouterr().out == "2 harmonized, 1 skipped, 0 failed\n"
+  hdnet(*flags)
+  said = capsys.readouterr()
+  assert said.out == "0 harmonized, 3 skipped, 0 failed\n"
+  assert "what exists was skipped; --force replaces it" in said.err
+  hdnet(*flags, "--force")
+  assert capsys.readouterr().out == "3 harmonized, 0 skipped, 0 failed\n"
+  assert len(list(out.iterdir())) == 6
+
+
+NAMES = (
+  *(b"caf\xe9", "cafe\u0301".encode(), "\u65e5\u672c".encode()),
+  *(b"a" * 251, "\u00fc".encode() * 125, b"new\nline", b"\x1b[31mred"),
+  *(b"[bold]x", b":cat:", b"-dash", b" lead", b"%03d", b"http:x", b"*"),
+)
+
+
+@pytest.mark.parametrize("name", NAMES[:5])
+def test_a_result_has_the_name_whatever_it_is(
+  folder, hdnet, name, capsysbinary
+):
+  name = f"{os.fsdecode(name)}.png"
+  save_pair(folder, name)
+  hdnet(folder / "images" / name, folder / "masks" / name)
+  path = with_end(folder / "images" / name, "_harmonized.png")
+  assert capsysbinary.readouterr().out == os.fsencode(path) + b"\n"
+  assert pixels(path).shape == (HEIGHT, WIDTH, 3)
+
+
+def test_a_folder_of_every_name_in_linked_folders(folder, hdnet, capsysbinary):
+  names = [f"{os.fsdecode(name)}.png" for name in NAMES]
+  for name in names:
+    save_pair(folder / "linked", name)
+  (folder / "linked/images/[bold]x.png").write_text("no image")
+  for kind in ("images", "masks"):
+    (folder / kind / "more").symlink_to(folder / "linked" / kind)
+  hdnet(
+    *("--input-dir", folder / "images", "--mask-dir", folder / "masks"),
+    *("--output-dir", folder / "out", "--compare"),
+    status=2,
+  )
+  said = capsysbinary.readouterr()
+  assert said.out == b"14 harmonized, 0 skipped, 1 failed\n"
+  assert b"/[bold]x.png is not a JPEG" in said.err
+  results = set(os.listdir(folder / "out/more"))
+  assert len(results) == 2 * 13
+  assert set(names) - results == {"[bold]x.png"}
+
+
 def test_streams(folder, hdnet, monkeypatch):
   pair = folder / "images/a.png", folder / "masks/a.png"
   hdnet(*pair, "-o", folder / "b.png")
@@ -122,6 +194,56 @@ def test_streams(folder, hdnet, monkeypatch):
   hdnet("-", pair[1], "-o", "-")
   monkeypatch.undo()
   assert sent.getvalue() == (folder / "b.png").read_bytes()
+
+
+@pytest.mark.parametrize("format", ["png", "jpg", "webp", "tiff"])
+def test_the_format_of_what_has_no_name(folder, hdnet, format, capsysbinary):
+  pair = folder / "images/a.png", folder / "masks/a.png"
+  save_pair(folder, "deep/b.png")
+  expected = {"jpg": "JPEG"}.get(format, format.upper())
+  hdnet(*pair, "-o", "-", "--format", format)
+  sent = io.BytesIO(capsysbinary.readouterr().out)
+  hdnet(*pair, "--format", format)
+  beside = folder / f"images/a_harmonized.{format}"
+  hdnet(
+    *("--input-dir", folder / "images", "--mask-dir", folder / "masks"),
+    *("--output-dir", folder / "out", "--format", format),
+  )
+  for source in (sent, beside, folder / f"out/deep/b.{format}"):
+    with Image.open(source) as image:
+      assert (image.format, image.size) == (expected, (WIDTH, HEIGHT))
+  hdnet(*pair, "-o", folder / "a.bmp", "--format", format, status=2)
+  assert b"leave out either" in capsysbinary.readouterr().err
+  assert not (folder / "a.bmp").exists()
+
+
+def test_a_folders_results_are_of_the_format_of_the_contents(
+  folder, hdnet, capsys
+):
+  save_pair(folder, "b.png")
+  with Image.open(folder / "images/b.png") as image:
+    clear = image.convert("RGBA")
+  clear.putpixel((0, 0), (1, 2, 3, 0))
+  clear.save(folder / "images/b.jpg", "PNG")  # RGBA that is named .jpg
+  (folder / "images/b.png").unlink()
+  flags = [
+    *("--input-dir", folder / "images", "--mask-dir", folder / "masks"),
+    *("--output-dir", folder / "out"),
+  ]
+  hdnet(*flags)
+  assert capsys.readouterr().out == "2 harmonized, 0 skipped, 0 failed\n"
+  with Image.open(folder / "out/b.png") as result:
+    assert (result.format, result.mode) == ("PNG", "RGBA")
+  hdnet(*flags, "--format", "jpg", status=2)
+  said = capsys.readouterr()
+  assert said.out == "1 harmonized, 0 skipped, 1 failed\n"
+  assert "has an alpha channel, which" in said.err
+  clear.putalpha(255)
+  clear.save(folder / "images/b.jpg", "PNG")
+  hdnet(*flags, "--format", "jpg")
+  said = capsys.readouterr()
+  assert said.out == "1 harmonized, 1 skipped, 0 failed\n"
+  assert "opaque everywhere, and is left out" in said.err
 
 
 def test_mistakes(folder, hdnet, capsys):
@@ -135,7 +257,8 @@ def test_mistakes(folder, hdnet, capsys):
     (["-", mask], "give --output: stdin has no name"),
     (["-", "-", "-o", out], "only one of COMPOSITE and MASK can be stdin"),
     ([image, mask, "-o", out, "--input-dir", "x"], "not both"),
-    (["--input-dir", "x"], "--mask-dir and --output-dir, all three"),
+    (["--input-dir", "x"], "give both --input-dir and --output-dir"),
+    ([image, mask, "--mask-suffix", "_m"], "not both"),
     (
       ["--input-dir", "x", "--mask-dir", "y", "--output-dir", "z"],
       "--input-dir x is not a folder",
@@ -179,7 +302,7 @@ def test_an_odd_mask_is_told(folder, hdnet, capsys):
   )
 
 
-def test_compose(folder, hdnet, capsys):
+def test_compose(folder, hdnet, capsys, monkeypatch):
   cutout = np.full((10, 12, 4), 90, np.uint8)
   cutout[..., 3] = 0
   cutout[2:8, 2:10, 3] = 255
@@ -192,6 +315,19 @@ def test_compose(folder, hdnet, capsys):
   changed[12:18, 22:30] = True
   np.testing.assert_array_equal(before[~changed], after[~changed])
   assert (after[changed] != 90).any()  # it is not only pasted
+  # To and from streams.
+  for place, name in enumerate(("cutout.png", "images/a.png")):
+    words = [*files[:2], "-o", "-", "--at", "20,10"]
+    words[place] = "-"
+    stdin = io.BytesIO((folder / name).read_bytes())
+    sent = io.BytesIO()
+    with monkeypatch.context() as patch:
+      patch.setattr(sys, "stdin", types.SimpleNamespace(buffer=stdin))
+      patch.setattr(sys, "stdout", types.SimpleNamespace(buffer=sent))
+      hdnet(*words, command="compose")
+    assert sent.getvalue() == out.read_bytes()
+  hdnet("-", "-", "-o", out, command="compose", status=2)
+  assert "only one of CUTOUT and PHOTO" in capsys.readouterr().err
   hdnet(*files, "--at=10", "--force", command="compose", status=2)
   assert "--at 10 is not X,Y" in capsys.readouterr().err
   hdnet(*files, "--scale", 0, "--force", command="compose", status=2)

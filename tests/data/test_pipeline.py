@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from hdnet_jax.config import DataConfig
+from hdnet_jax.config import DataConfig, only
 from hdnet_jax.data.iharmony4 import Iharmony4Folder
 from hdnet_jax.data.photos import EmbeddedPhotos
 from hdnet_jax.data.pipeline import (
@@ -186,10 +186,11 @@ def test_evaluation_visits_every_example_once_in_order(size, threads):
 
 def test_some_examples_alone():
   source = make_source(7)
-  batches = list(evaluation_batches(source, [5, 2, 3], 2, Reader()))
+  made = only("nothing", moved=1.0)
+  batches = list(evaluation_batches(source, [5, 2, 3], 2, Reader(), made))
   assert [batch["index"].tolist() for batch in batches] == [[5, 2], [3, 3]]
-  # Their donors are those that they have among all.
-  (whole,) = evaluation_batches(source, range(7), 7, Reader())
+  # Their layers and donors are those that they have among all.
+  (whole,) = evaluation_batches(source, range(7), 7, Reader(), made)
   for batch in batches:
     for place, index in enumerate(batch["index"]):
       for name in whole:
@@ -204,13 +205,18 @@ def test_evaluation_batches_have_one_shape():
   def contract(batch):
     return {name: (array.shape, array.dtype) for name, array in batch.items()}
 
-  batches = list(evaluation_batches(make_source(7), range(7), 4, Reader()))
+  batches = list(
+    evaluation_batches(
+      make_source(7), range(7), 4, Reader(), only("nothing", moved=0.5)
+    )
+  )
   assert [contract(batch) for batch in batches] == 2 * [
     {
-      "real": ((4, 4, 4, 3), np.uint8),
-      "mask": ((4, 4, 4, 1), np.uint8),
-      "donor_real": ((4, 4, 4, 3), np.uint8),
-      "donor_mask": ((4, 4, 4, 1), np.uint8),
+      "background": ((4, 2, 2, 3), np.uint8),
+      "object": ((4, 2, 2, 3), np.uint8),
+      "alpha": ((4, 2, 2, 1), np.uint8),
+      "donor_object": ((4, 2, 2, 3), np.uint8),
+      "donor_alpha": ((4, 2, 2, 1), np.uint8),
       "index": ((4,), np.int32),
     }
   ]
@@ -219,9 +225,11 @@ def test_evaluation_batches_have_one_shape():
 def donors(count: int, size: int) -> dict[int, int]:
   """Example to donor, as the pixels tell."""
   source, found = make_source(count), {}
-  for batch in evaluation_batches(source, range(count), size, Reader(2)):
-    donor = batch["donor_real"][:, 0, 0, 0]
-    np.testing.assert_array_equal(batch["donor_mask"][:, 0, 0, 0], donor % 2)
+  made = only("nothing", moved=0.0, edge=0)
+  for batch in evaluation_batches(source, range(count), size, Reader(2), made):
+    donor = batch["donor_object"][:, 0, 0, 0]
+    alpha = batch["donor_alpha"][:, 0, 0, 0]
+    np.testing.assert_array_equal(alpha, 255 * (donor % 2))
     found |= zip(batch["index"].tolist(), donor.tolist(), strict=True)
   return found
 
@@ -245,13 +253,15 @@ def test_an_example_alone_is_its_own_donor():
 
 def test_given_composites_need_no_donors():
   source = make_source(3, composites=True)
-  for batch in evaluation_batches(source, range(3), 2, Reader()):
+  for batch in evaluation_batches(
+    source, range(3), 2, Reader(), only("nothing")
+  ):
     assert set(batch) == {"composite", "real", "mask", "index"}
 
 
 def test_evaluation_leaves_the_source_as_it_is():
   source = make_source(3)
-  list(evaluation_batches(source, range(3), 2, Reader()))
+  list(evaluation_batches(source, range(3), 2, Reader(), only("nothing")))
   assert set(source[0]) == {"real", "mask", "index"}
 
 
@@ -271,7 +281,8 @@ def test_errors_of_a_source_reach_the_caller():
 def test_open_source():
   source = open_source(DataConfig(image_size=32), "validation")
   assert isinstance(source, EmbeddedPhotos)
-  assert source[0]["real"].shape == (32, 32, 3)
+  # Layers of half the size are made of them.
+  assert source[0]["real"].shape == (64, 64, 3)
 
 
 def test_open_source_of_folders(shared):
@@ -280,7 +291,7 @@ def test_open_source_of_folders(shared):
   assert isinstance(open_source(config, "test"), Iharmony4Folder)
   root = str(shared / "data/photos")
   config = DataConfig(source="photos", root=root, image_size=40)
-  assert open_source(config, "test")[0]["real"].shape == (40, 40, 3)
+  assert open_source(config, "test")[0]["real"].shape == (80, 80, 3)
 
 
 def test_unknown_source():

@@ -1,7 +1,9 @@
 """`hdnet prepare photos`: pairs found, checked and written down."""
 
 import csv
+import os
 import pathlib
+import shutil
 
 import numpy as np
 import pytest
@@ -9,7 +11,8 @@ from PIL import Image
 
 from hdnet_jax import cli
 from hdnet_jax.data import checks, records
-from hdnet_jax.data.photos import PhotoFolder, split_of
+from hdnet_jax.data.photos import PhotoFolder, read_manifest, split_of
+from hdnet_jax.files import open_text
 
 
 @pytest.fixture
@@ -59,6 +62,17 @@ def test_masks_find_their_photos(folder, capsys):
   assert "4 objects of 3 photos" in capsys.readouterr().out
   split = split_of("images/a.jpg")
   assert len(PhotoFolder(folder, split, 16)) >= 2
+
+
+@pytest.mark.parametrize(
+  "mask", ["a_mask", "a-matte", "a.jpg", "a_3_mask", "a_mask_3", "A", "mask_a"]
+)
+def test_masks_as_tools_name_them(folder, mask):
+  (folder / "masks/d.png").rename(folder / f"masks/{mask}.png")
+  (folder / "images/d.jpg").unlink()
+  prepare(folder)
+  pairs = {row["mask"]: row["image"] for row in manifest(folder)}
+  assert pairs[f"masks/{mask}.png"] == "images/a.jpg"
 
 
 def test_an_existing_manifest_keeps_its_columns(folder):
@@ -130,6 +144,62 @@ def test_bad_pairs_are_left_out(folder):
   with (folder / "skipped.csv").open(newline="") as file:
     rows = list(csv.DictReader(file))
   assert {(row["kind"], row["file"]) for row in rows} == planted
+
+
+def test_every_format_is_seen_and_what_is_not_read_is_told(folder, capsys):
+  with Image.open(folder / "images/d.jpg") as image:
+    image.save(folder / "images/d.gif")
+  (folder / "images/d.jpg").unlink()
+  with Image.open(folder / "masks/d.png") as image:
+    image.save(folder / "masks/d.bmp")
+  (folder / "masks/d.png").unlink()
+  (folder / "images/e.psd").touch()
+  (folder / "images/.hidden.psd").touch()
+  prepare(folder)
+  pairs = {row["mask"]: row["image"] for row in manifest(folder)}
+  assert pairs["masks/d.bmp"] == "images/d.gif"
+  error = capsys.readouterr().err
+  assert "1 file is not in a format that is read: " in error
+  assert "images/e.psd" in error
+
+
+def test_every_name_is_taken_also_in_linked_folders(folder, capsys):
+  names = (
+    *(b"caf\xe9", "cafe\u0301".encode(), b"a" * 249, b"new\nline"),
+    *(b"[bold]x", b":cat:", b"\x1b[31m", "\u2028".encode()),
+  )
+  linked = folder.parent / "linked"
+  linked.mkdir()
+  (folder / "images/more").symlink_to(linked)
+  (folder / "masks/more").mkdir()
+  for name in map(os.fsdecode, names):
+    shutil.copy(folder / "images/d.jpg", linked / f"{name}.jpg")
+    shutil.copy(folder / "masks/d.png", folder / f"masks/more/{name}.png")
+  prepare(folder)
+  pairs = {row["mask"]: row["image"] for row in read_manifest(folder)}
+  for name in map(os.fsdecode, names):
+    assert pairs[f"masks/more/{name}.png"] == f"images/more/{name}.jpg"
+    assert split_of(f"{name}.jpg") in ("train", "validation", "test")
+  for name in map(os.fsdecode, names):
+    (linked / f"{name}.jpg").write_text("no image")
+  capsys.readouterr()
+  prepare(folder, "--skip-bad")  # of the manifest that it wrote
+  error = capsys.readouterr().err
+  for words in (
+    *(r"caf\udce9.jpg", r"new\nline.jpg", "[bold]x.jpg", ":cat:.jpg"),
+    *(r"\x1b[31m.jpg", r"\u2028.jpg"),
+  ):
+    assert words in error.encode("ascii", "backslashreplace").decode()
+  with open_text(folder / "skipped.csv") as file:
+    left_out = {row["file"] for row in csv.DictReader(file)}
+  assert left_out == {f"images/more/{os.fsdecode(name)}.jpg" for name in names}
+
+
+def test_accents_do_not_move_a_photo_to_another_split():
+  for number in range(200):
+    assert split_of(f"caf\u00e9{number}.jpg") == split_of(
+      f"cafe\u0301{number}.png"
+    )
 
 
 def test_nothing_there(tmp_path, capsys):

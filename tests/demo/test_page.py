@@ -134,7 +134,7 @@ def test_a_wrong_file_is_told(page, server, tmp_path):
   path = tmp_path / "letter.png"
   path.write_text("no image at all")
   upload(page, "photo", path)
-  assert "letter.png is not a JPEG, PNG, WebP or TIFF" in message(page)
+  assert "letter.png is not a JPEG, PNG, WebP, TIFF" in message(page)
   assert "Traceback" not in server.said()
 
 

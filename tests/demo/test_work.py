@@ -145,6 +145,14 @@ def test_the_contents_tell_the_format(work, photo, mask):
   assert "is a TIFF file" in result.notes[0]
 
 
+@pytest.mark.parametrize("format", ["BMP", "GIF"])
+def test_what_is_not_written_becomes_png(work, photo, mask, format):
+  with Image.open(photo) as image:
+    image.save(photo.with_suffix(".x"), format)
+  result = work.harmonize(photo.with_suffix(".x"), MaskFile(mask))
+  assert result.path.name == "photo-harmonized.png"
+
+
 def test_what_is_shown_is_small(harmonizer, tmp_path):
   work = Work(harmonizer, tmp_path, 10**8)
   path = tmp_path / "wide.png"

@@ -462,7 +462,7 @@ WHOLE = image_bytes(Image.new("RGB", (64, 64), "red"), "JPEG")
 BAD_FILES = {
   "empty": (b"", "is empty"),
   "text": (b"hello there, this is no image", "is not a JPEG"),
-  "gif": (image_bytes(Image.new("L", (2, 2)), "GIF"), "is not a JPEG"),
+  "ico": (image_bytes(Image.new("L", (16, 16)), "ICO"), "is not a JPEG"),
   "start": (WHOLE[:20], "damaged"),
   "cut": (WHOLE[:-200], "damaged or cut off"),
   "bomb": (bomb(), "65535x65535 pixels, over the limit"),

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hdnet_jax import image_formats
 from hdnet_jax.errors import UserError
 from hdnet_jax.inference import encode
 from hdnet_jax.inference.files import (
@@ -46,6 +47,18 @@ WRITERS = [  # mode, format, options of Pillow's
   ("CMYK", "TIFF", {}),
   ("F", "TIFF", {}),
   ("I;16", "TIFF", {}),
+  ("RGB", "BMP", {}),
+  ("P", "BMP", {}),
+  ("1", "BMP", {}),
+  ("RGBA", "BMP", {}),
+  ("P", "GIF", {"transparency": 1}),
+  ("L", "GIF", {}),
+  *(
+    (mode, format, {})
+    for format in ("AVIF", "HEIF")
+    if format in image_formats.readable()
+    for mode in ("RGB", "RGBA", "L")
+  ),
 ]
 
 
@@ -63,7 +76,7 @@ def seeds():
         encode.encode(image, file, format, 95)
         files.append(file.getvalue())
   frames = [Image.new("RGB", (6, 5), colour) for colour in ("red", "blue")]
-  for format in ("PNG", "WEBP", "TIFF", "MPO"):
+  for format in ("PNG", "WEBP", "TIFF", "MPO", "GIF"):
     file = io.BytesIO()
     frames[0].save(file, format, save_all=True, append_images=frames[1:])
     files.append(file.getvalue())

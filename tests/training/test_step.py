@@ -18,15 +18,25 @@ from hdnet_jax.training.state import (
   make_schedule,
   make_start,
 )
-from hdnet_jax.training.step import make_train_step, with_composites
+from hdnet_jax.training.step import composites_of_step, make_train_step
+
+
+def batches_of(config):
+  data = config.data
+  return training_batches(
+    open_source(data, "train"),
+    config.batch_size,
+    config.seed,
+    Reader(),
+    composites=data.composites if data.makes_composites else None,
+  )
 
 
 def run_steps(config, devices, count):
   mesh = sharding.make_mesh(config.mesh, devices)
   optimizer = make_optimizer(config.optimizer, steps_per_epoch=2.0)
   step = make_train_step(config, optimizer, mesh)
-  source = open_source(config.data, "train")
-  batches = training_batches(source, config.batch_size, config.seed, Reader())
+  batches = batches_of(config)
   state = make_start(config, optimizer, mesh)()
   losses = []
   for _ in range(count):
@@ -103,14 +113,19 @@ def test_the_first_steps_at_half_size(config):
   """One program; its first step is that of the halved batch."""
   mesh = sharding.make_mesh(config.mesh, jax.devices()[:1])
   optimizer = make_optimizer(config.optimizer, 2.0)
-  batches = training_batches(open_source(config.data, "train"), 8, 0, Reader())
+  batches = batches_of(config)
   batch = sharding.put(next(batches), mesh)
-  halved = batch | {name: halve(batch[name]) for name in ("real", "mask")}
+  images = batch.keys() - {"index"}
+  halved = batch | {name: halve(batch[name]) for name in images}
   start = make_start(config, optimizer, mesh)
   plain = make_train_step(config, optimizer, mesh)
   both = make_train_step(config, optimizer, mesh, half_size_steps=1)
   first, small = both(start(), batch)
-  expected, measures = plain(start(), halved)
+  # A_min is of a quarter of the pixels.
+  quarter = dataclasses.replace(config, min_area=config.min_area / 4)
+  expected, measures = make_train_step(quarter, optimizer, mesh)(
+    start(), halved
+  )
   assert float(small["loss"]) == pytest.approx(
     float(measures["loss"]), rel=1e-5
   )
@@ -133,7 +148,7 @@ def test_ema_follows_the_parameters(config):
   mesh = sharding.make_mesh(config.mesh, jax.devices()[:1])
   optimizer = make_optimizer(config.optimizer, 2.0)
   step = make_train_step(config, optimizer, mesh)
-  batches = training_batches(open_source(config.data, "train"), 8, 0, Reader())
+  batches = batches_of(config)
   state = make_start(config, optimizer, mesh)()
   mean = jax.device_get(state.params)
   for number in range(3):
@@ -168,7 +183,7 @@ def test_state_is_donated(config):
   mesh = sharding.make_mesh(MeshConfig(), jax.devices()[:1])
   optimizer = make_optimizer(config.optimizer, 2.0)
   step = make_train_step(config, optimizer, mesh)
-  batches = training_batches(open_source(config.data, "train"), 8, 0, Reader())
+  batches = batches_of(config)
   state = make_start(config, optimizer, mesh)()
   kernel = state.params["x0"]["kernel"]
   step(state, sharding.put(next(batches), mesh))
@@ -176,33 +191,40 @@ def test_state_is_donated(config):
 
 
 def test_every_step_makes_new_composites(config):
-  batch = next(
-    training_batches(open_source(config.data, "train"), 8, 0, Reader())
-  )
-  key = jax.random.key(0)
-  first = with_composites(batch, jax.random.fold_in(key, 0), config.data)
-  again = with_composites(batch, jax.random.fold_in(key, 0), config.data)
-  later = with_composites(batch, jax.random.fold_in(key, 1), config.data)
+  batch = next(batches_of(config))
+  complete, key = composites_of_step(config.data), jax.random.key(0)
+  first, again = complete(batch, key, 0), complete(batch, key, 0)
+  later = complete(batch, key, 1)
   np.testing.assert_array_equal(first["composite"], again["composite"])
   assert (first["composite"] != later["composite"]).any()
-  np.testing.assert_array_equal(first["real"], batch["real"])
 
 
-def test_given_composites_are_kept(config):
-  batch = {"composite": 1, "real": 2, "mask": 3}
-  assert with_composites(batch, jax.random.key(0), config.data) is batch
+def test_a_step_uses_every_random_key_once(config):
+  mesh = sharding.make_mesh(config.mesh, jax.devices()[:1])
+  optimizer = make_optimizer(config.optimizer, 2.0)
+  batch = sharding.put(next(batches_of(config)), mesh)
+  state = make_start(config, optimizer, mesh)()
+  with jax.debug_key_reuse(True):
+    make_train_step(config, optimizer, mesh)(state, batch)
 
 
-def test_varied_photos_are_the_truth_of_their_composites(config):
-  data = dataclasses.replace(config.data, photo_variation=1.0)
-  batch = next(training_batches(open_source(data, "train"), 8, 0, Reader()))
-  varied = with_composites(batch, jax.random.key(0), data)
-  outside = np.broadcast_to(batch["mask"] == 0, varied["real"].shape)
-  assert (varied["real"] != batch["real"]).any()
-  np.testing.assert_array_equal(
-    np.asarray(varied["composite"])[outside],
-    np.asarray(varied["real"])[outside],
+def test_the_loss_is_of_the_foreground(config):
+  """What differs outside the mask cannot be changed, and is no loss."""
+  mesh = sharding.make_mesh(config.mesh, jax.devices()[:1])
+  optimizer = make_optimizer(config.optimizer, 2.0)
+  made = composites_of_step(config.data)(
+    next(batches_of(config)), jax.random.key(0), 0
   )
+  names = ("composite", "real", "mask", "index")
+  batch = {name: np.asarray(made[name]) for name in names}
+  other = np.where(batch["mask"], batch["real"], batch["real"] // 2)
+  step = make_train_step(config, optimizer, mesh)
+  start = make_start(config, optimizer, mesh)
+  losses = [
+    float(step(start(), sharding.put(batch | {"real": real}, mesh))[1]["loss"])
+    for real in (batch["real"], other)
+  ]
+  assert losses[0] == losses[1]
 
 
 def test_paper_schedule():

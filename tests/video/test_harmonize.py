@@ -1,6 +1,7 @@
 """Videos harmonized: what is kept of them, and what changes."""
 
 import gc
+import os
 import pathlib
 from fractions import Fraction
 
@@ -50,7 +51,9 @@ def mask(tmp_path) -> pathlib.Path:
   return path
 
 
-def harmonize(source, masks, output, quality=None, watch=None, **options):
+def harmonize(
+  source, masks, output, quality=None, watch=None, chroma=None, **options
+):
   clip = reading.inspect(source)
   return harmonize_video(
     clip,
@@ -59,6 +62,7 @@ def harmonize(source, masks, output, quality=None, watch=None, **options):
     FrameHarmonizer(Brighter(), **options),
     quality,
     watch or (lambda: None),
+    chroma,
   )
 
 
@@ -193,7 +197,8 @@ def test_the_background_changes(tmp_path, make_clip, mask):
 def test_strength_0_is_a_copy(tmp_path, make_clip, mask, pixels):
   source, output = tmp_path / "in.mp4", tmp_path / "out.mp4"
   make_clip(source, pixels=pixels)
-  harmonize(source, mask, output, strength=0)
+  notes = harmonize(source, mask, output, strength=0, chroma="source")
+  assert len(notes) == 1  # that nothing is changed
   before, after = samples(source).astype(float), samples(output).astype(float)
   assert tags(output) == tags(source)
   peak = 1023 if pixels.endswith("10le") else 255
@@ -211,13 +216,74 @@ def test_odd_sizes(tmp_path, make_clip, name, pixels):
   source, output = tmp_path / "in.webm", tmp_path / name
   make_clip(source, size=(65, 49), codec="libvpx-vp9")
   Image.new("L", (65, 49), 255).save(tmp_path / "mask.png")
-  notes = harmonize(source, tmp_path / "mask.png", output)
+  notes = harmonize(source, tmp_path / "mask.png", output, chroma="source")
   assert tags(output)[:3] == (pixels, 65, 49)
   assert bool(notes) == (pixels == "yuv444p")  # what is not kept is told
   # In time units of MP4's own.
   np.testing.assert_allclose(
     [float(time) for time in times(output)], np.arange(COUNT) / 25, atol=1e-9
   )
+
+
+@pytest.mark.parametrize(
+  ("name", "codec", "pixels", "range"),
+  [
+    ("out.mp4", "libx264", "yuv444p", 1),
+    ("out.m4v", "libx264", "yuv422p", 1),
+    ("out.mov", "libx264", "yuv422p10le", 1),
+    ("out.mp4", "libx264", "yuv420p10le", 1),
+    ("out.mp4", "libx264", "yuv444p", 2),
+    ("out.mp4", "ffv1", "bgr0", 2),
+    ("out.mp4", "ffv1", "gray", 1),
+  ],
+)
+def test_every_player_shows_an_mp4(
+  tmp_path, make_clip, mask, name, codec, pixels, range
+):
+  source, output = tmp_path / "in.mkv", tmp_path / name
+  options = {} if codec == "ffv1" else {"crf": "10"}
+  make_clip(
+    source, codec=codec, pixels=pixels, color_range=range, options=options
+  )
+  note, _ = harmonize(source, mask, output, quality=4, strength=0)
+  assert note.endswith("--chroma source keeps them.")
+  with av.open(str(output)) as video:
+    stream = video.streams.video[0]
+    assert stream.pix_fmt in ("yuv420p", "yuvj420p")
+    assert stream.profile == "High"
+  before, after = (
+    np.stack([frame.to_ndarray(format="rgb24") for frame in frames(path)])
+    for path in (source, output)
+  )
+  # Colours and their range are as they were: in another the slope is 0.86.
+  before, after = before.astype(float), after.astype(float)
+  assert np.abs((after - before).mean(axis=(0, 1, 2))).max() < 2
+  slope, _ = np.polyfit(before.ravel(), after.ravel(), 1)
+  assert slope == pytest.approx(1, abs=0.04)
+
+
+@pytest.mark.parametrize("turn", [0, 90])
+def test_odd_sides_of_an_mp4_get_a_pixel(tmp_path, make_clip, turn):
+  source, output = tmp_path / "in.mp4", tmp_path / "out.mp4"
+  size = (65, 49)
+  make_clip(source, size=size, pixels="yuv444p", turn=turn)
+  mask = np.zeros(size if turn else size[::-1], np.uint8)
+  mask[20:, 20:] = 255
+  Image.fromarray(mask).save(tmp_path / "mask.png")
+  notes = harmonize(source, tmp_path / "mask.png", output, quality=0)
+  assert any("66x50, where the input's are 65x49" in note for note in notes)
+  assert tags(output)[:3] == ("yuv420p", 66, 50)
+  before = np.stack([frame.to_ndarray()[0] for frame in frames(source)])
+  after = samples(output)[:, :50].astype(int)
+  before, after = before.astype(int), after.astype(int)
+  np.testing.assert_array_equal(after[:, :, 65], after[:, :, 64])
+  np.testing.assert_array_equal(after[:, 49], after[:, 48])
+  shown = np.rot90(mask, -1) if turn else mask
+  change = after[:, :49, :65] - before
+  assert not change[:, shown == 0].any()
+  near = np.abs(change[:, shown > 0] - 0.1 * 219) < 1
+  assert near.mean() > 0.99  # but for colours that are white after it
+  assert frames(output)[0].rotation == frames(source)[0].rotation
 
 
 def test_10_bits_where_the_encoder_has_none(tmp_path, make_clip, mask):
@@ -236,7 +302,10 @@ def test_masks_of_a_folder_in_order_of_their_numbers(tmp_path, make_clip):
     mask.save(tmp_path / f"masks/frame_{index}.png")
   (tmp_path / "masks/.hidden.png").write_bytes(b"")
   (tmp_path / "masks/notes.txt").write_text("no mask")
-  harmonize(source, tmp_path / "masks", output, quality=0)
+  hidden, note = harmonize(source, tmp_path / "masks", output, quality=0)
+  assert hidden.startswith("1 hidden file is left out: ")
+  assert note.startswith("1 file is not in a format that is read")
+  assert "notes.txt" in note
   changed = (samples(source) != samples(output)).any(axis=(1, 2))
   assert np.flatnonzero(changed).tolist() == [2, 9, 10]
 
@@ -249,6 +318,42 @@ def test_masks_of_a_video(tmp_path, make_clip):
   luma = (samples(output).astype(int) - samples(source))[:, :HEIGHT]
   assert not luma[::2].any()
   np.testing.assert_allclose(luma[1::2], 0.1 * 219, atol=0.51)
+
+
+@pytest.mark.parametrize(
+  "name", [b"caf\xe9", b"a" * 249, b"new\nline", b"%03d", b"http:x"]
+)
+def test_every_name_is_taken(tmp_path, make_clip, mask, name):
+  source = tmp_path / "in.mp4"
+  make_clip(source)
+  name = os.fsdecode(name)
+  video = source.rename(tmp_path / f"{name}.mp4")
+  (tmp_path / "masks").mkdir()
+  (tmp_path / "linked").symlink_to(tmp_path / "masks")
+  for index in range(COUNT):
+    (tmp_path / f"masks/{name[:240]}{index}.png").symlink_to(mask)
+  output = tmp_path / f"{name}.mkv"
+  assert harmonize(video, tmp_path / "linked", output) == []
+  assert len(frames(output)) == COUNT
+
+
+def test_a_gif_is_one_mask_or_moves(tmp_path, make_clip):
+  source, output = tmp_path / "in.mp4", tmp_path / "out.mp4"
+  make_clip(source)
+  masks = [
+    Image.fromarray(np.uint8(255 * INSIDE * (index % 2)))
+    for index in range(COUNT)
+  ]
+  masks[1].save(tmp_path / "still.gif")
+  harmonize(source, tmp_path / "still.gif", output, quality=0)
+  changed = (samples(source) != samples(output)).any(axis=(1, 2))
+  assert changed.all()
+  output.unlink()
+  # A frame like the one before would be joined with it.
+  masks[0].save(tmp_path / "moves.gif", save_all=True, append_images=masks[1:])
+  harmonize(source, tmp_path / "moves.gif", output, quality=0)
+  changed = (samples(source) != samples(output)).any(axis=(1, 2))
+  assert np.flatnonzero(changed).tolist() == list(range(1, COUNT, 2))
 
 
 def test_masks_that_do_not_fit(tmp_path, make_clip, mask):
@@ -380,6 +485,7 @@ def test_outputs_that_cannot_be(tmp_path):
     ("out.mp4", 52, "quality is 52 and must be 0 to 51"),
     ("out.webm", -1, "quality is -1 and must be 0 to 63"),
     ("there.mp4", None, "exists; give another path, or --force"),
+    ("a" * 252 + ".mp4", None, "File name too long"),
   ):
     with pytest.raises(UserError, match=words):
       writing.check_output(tmp_path / name, quality, force=False)

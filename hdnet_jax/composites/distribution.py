@@ -1,6 +1,6 @@
-"""Colour transfer by distributions: the object takes a donor's histograms.
+"""Colour transfer by distributions: the object takes a donor's.
 
-Both kinds estimate quantiles from random pixels of the objects, always as many,
+It estimates quantiles from random pixels of the objects, always as many,
 so that shapes are fixed; and map by a short table, since a sort of all pixels
 is slow. A table rises by 0.25 to 2.5 times its input, and is a little smooth:
 steeper ones show bands. Where either object is smaller than 16 pixels the
@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from hdnet_jax.recolor.pixels import (
+from hdnet_jax.composites.pixels import (
   MAX_RATIO,
   Mask,
   Photo,
@@ -26,15 +26,6 @@ MIN_SLOPE = 0.25
 _SMOOTH = 4  # entries either way
 
 Colors = Float[Array, "n 3"]
-
-
-def histogram(
-  key: Array, photo: Photo, mask: Mask, donor_photo: Photo, donor_mask: Mask
-) -> Photo:
-  """The donor's histogram of each channel (Fecker et al. 2008)."""
-  ours, theirs = _samples(key, photo, mask, donor_photo, donor_mask)
-  changed = _apply(_tables(ours, theirs), photo)
-  return where_large(changed, photo, mask, donor_mask)
 
 
 def distribution(

@@ -1,4 +1,4 @@
-"""What the recolourings share: the types of one image, and its statistics."""
+"""What the changes of colour share: the types of one image, its statistics."""
 
 import jax.numpy as jnp
 import numpy as np

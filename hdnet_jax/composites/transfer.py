@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from hdnet_jax.recolor.pixels import (
+from hdnet_jax.composites.pixels import (
   MAX_RATIO,
   Mask,
   Photo,
@@ -43,18 +43,6 @@ def reinhard_lab(
   del key
   lab, donor = _to_lab(photo), _to_lab(donor_photo)
   changed = _from_lab(_rescaled(lab, mask, donor, donor_mask))
-  return where_large(changed, photo, mask, donor_mask)
-
-
-def reinhard_rgb(
-  key: Array, photo: Photo, mask: Mask, donor_photo: Photo, donor_mask: Mask
-) -> Photo:
-  """The donor's mean and deviation of each channel of RGB.
-
-  Reinhard et al. 2001, their figure 2: without decorrelated axes.
-  """
-  del key
-  changed = _rescaled(photo, mask, donor_photo, donor_mask)
   return where_large(changed, photo, mask, donor_mask)
 
 

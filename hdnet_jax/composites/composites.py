@@ -1,0 +1,224 @@
+"""Composites of layers: a truth, and an object that does not fit into it."""
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, UInt8
+
+from hdnet_jax.composites import development
+from hdnet_jax.composites.color_map import apply_map
+from hdnet_jax.composites.development import Settings
+from hdnet_jax.composites.distribution import distribution
+from hdnet_jax.composites.jpeg import save_as_jpeg
+from hdnet_jax.composites.pixels import Mask, Photo
+from hdnet_jax.composites.transfer import covariance, reinhard_lab
+from hdnet_jax.config import CompositesConfig
+
+
+class Layers(NamedTuple):
+  """What composites are made of; uint8, or float32 in [0, 1]."""
+
+  background: Array  # [B, H, W, 3], without the object where that has moved
+  object: Array  # [B, H, W, 3], a photo that has the object in its place
+  alpha: Array  # [B, H, W, 1], how much of each pixel the object covers
+
+
+class Composites(NamedTuple):
+  composite: UInt8[Array, "b h w 3"]
+  real: UInt8[Array, "b h w 3"]  # the truth
+  mask: UInt8[Array, "b h w 1"]  # 1 where the object covers more than half
+
+
+def with_composites(
+  batch: Mapping[str, Array],
+  keys: Array,
+  config: CompositesConfig,
+  color_maps: Array | None = None,
+) -> dict[str, Array]:
+  """Give a batch `composite`, `real` and `mask`, unless it brings them along.
+
+  Args:
+    batch: Examples, or their layers; `donor_object` and `donor_alpha` are the
+      objects that lend their colours, those of the next examples by default.
+    keys, config, color_maps: see `make_composites`.
+  """
+  if "composite" in batch:
+    return dict(batch)
+  layers = Layers(*(batch[name] for name in Layers._fields))
+  donors = None
+  if "donor_object" in batch:
+    donors = batch["donor_object"], batch["donor_alpha"]
+  made = make_composites(keys, layers, config, color_maps, donors)
+  return {**batch, **made._asdict()}
+
+
+def make_composites(
+  keys: Array,
+  layers: Layers,
+  config: CompositesConfig,
+  color_maps: UInt8[Array, "m n n n 3"] | None = None,
+  donors: tuple[Array, Array] | None = None,
+) -> Composites:
+  """Make one composite an example.
+
+  Args:
+    keys: a random key an example.
+    layers: a batch of uint8.
+    color_maps: the tables that `config.color_map` draws from.
+    donors: photos and alphas of the objects that lend their colours; by default
+      those of the next example. A batch of one takes the colours of its own
+      background.
+  """
+  keys = jax.vmap(lambda key: jax.random.split(key, 4))(keys)
+  layers = Layers(*(layer.astype(jnp.float32) / 255 for layer in layers))
+  truth, settings = jax.vmap(lambda *of_example: _truth(*of_example, config))(
+    keys[:, 0], layers
+  )
+  if donors is not None:
+    donors = tuple(layer.astype(jnp.float32) / 255 for layer in donors)
+  elif len(truth.alpha) > 1:
+    donors = tuple(jnp.roll(x, 1, axis=0) for x in (truth.object, truth.alpha))
+  else:
+    donors = truth.background, 1 - truth.alpha
+  changed = _one_by_one(
+    lambda *of_example: _changed(*of_example, config, color_maps),
+    keys[:, 1],
+    layers.object,
+    settings,
+    truth,
+    donors,
+  )
+  real = jax.vmap(_over)(truth.object, truth)
+  composite = jax.vmap(_over)(changed, truth)
+  if config.jpeg:
+    composite = jax.vmap(lambda key, x: _saved(key, x, config.jpeg))(
+      keys[:, 2], composite
+    )
+  return Composites(
+    _to_pixels(composite),
+    _to_pixels(real),
+    (layers.alpha > 0.5).astype(jnp.uint8),
+  )
+
+
+def _one_by_one(function: Callable, *examples):
+  """`vmap`, but on CPUs example by example.
+
+  Under vmap a switch computes every branch for every example. One by one it
+  computes the chosen one: on a CPU that is faster, and an accelerator is
+  faster with the whole batch at once.
+  """
+  return jax.lax.platform_dependent(
+    *examples,
+    cpu=lambda *xs: jax.lax.map(lambda x: function(*x), xs),
+    default=lambda *xs: jax.vmap(function)(*xs),
+  )
+
+
+def _truth(
+  key: Array, layers: Layers, config: CompositesConfig
+) -> tuple[Layers, Settings]:
+  """The layers as the truth has them, and the settings that made them."""
+  truths = {
+    "as_it_is": lambda key: development.AS_IT_IS,
+    "dull": development.draw_dull,
+    "developed": development.draw_light,
+  }
+  settings = _one_of(key, truths, config)
+  developed = layers._replace(
+    background=development.develop(settings, layers.background),
+    object=development.develop(settings, layers.object),
+  )
+  return developed, settings
+
+
+def _changed(
+  key: Array,
+  photo: Photo,
+  settings: Settings,
+  truth: Layers,
+  donor: tuple[Photo, Mask],
+  config: CompositesConfig,
+  color_maps: Array | None,
+) -> Photo:
+  """The object's layer in other colours.
+
+  Developments are of the photo as it is, at the truth's settings and more; all
+  other changes are of the truth.
+  """
+  key_change, key_amount = jax.random.split(key)
+  low = config.least_amount
+  amount = low + (1 - low) * jax.random.uniform(key_amount)
+
+  def redeveloped(change):
+    return lambda key: development.develop(
+      development.add(settings, change(key), config.strength * amount), photo
+    )
+
+  def blended(change):
+    return lambda key: truth.object + amount * (change(key) - truth.object)
+
+  def transferred(transfer):
+    return blended(lambda key: transfer(key, truth.object, truth.alpha, *donor))
+
+  def mapped(key):
+    number = jax.random.randint(key, (), 0, color_maps.shape[0])
+    return apply_map(color_maps[number], truth.object)
+
+  changes = {
+    "nothing": lambda key: truth.object,
+    "expert": redeveloped(development.draw_expert),
+    "dulled": redeveloped(development.draw_dull),
+    "light": redeveloped(development.draw_light),
+    "covariance": transferred(covariance),
+    "reinhard": transferred(reinhard_lab),
+    "color_map": blended(mapped),
+    "distribution": transferred(distribution),
+  }
+  return _one_of(key_change, changes, config)
+
+
+def _one_of(
+  key: Array, makers: Mapping[str, Callable], config: CompositesConfig
+):
+  """What one of the makers makes of a key, chosen by its share in `config`."""
+  shares = {name: getattr(config, name) for name in makers}
+  used = {name: share for name, share in shares.items() if share}
+  bounds = jnp.cumsum(jnp.array(list(used.values()), jnp.float32))
+  key, *keys = jax.random.split(key, len(used) + 1)
+  place = jnp.searchsorted(
+    bounds, jax.random.uniform(key) * bounds[-1], side="right"
+  )
+  # A key each, for under vmap all of them are made; as numbers, since vmap
+  # copies what goes into a switch, which JAX takes for another use of a key.
+  numbers = [jax.random.key_data(key) for key in keys]
+  branches = [
+    functools.partial(_make, makers[name], number)
+    for name, number in zip(used, numbers, strict=True)
+  ]
+  return jax.lax.switch(place, branches)
+
+
+def _make(maker: Callable, number: Array):
+  return maker(jax.random.wrap_key_data(number))
+
+
+def _over(photo: Photo, layers: Layers) -> Photo:
+  return layers.background + layers.alpha * (photo - layers.background)
+
+
+def _saved(key: Array, photo: Photo, share: float) -> Photo:
+  key_whether, key_quality = jax.random.split(key)
+  quality = jax.random.uniform(key_quality, minval=70.0, maxval=97.0)
+  return jnp.where(
+    jax.random.bernoulli(key_whether, share),
+    save_as_jpeg(photo, quality),
+    photo,
+  )
+
+
+def _to_pixels(photo: Float[Array, "*s"]) -> UInt8[Array, "*s"]:
+  return jnp.round(255 * photo).astype(jnp.uint8)

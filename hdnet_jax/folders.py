@@ -1,0 +1,90 @@
+"""Files of a folder as people have them: linked, hidden, not to be read."""
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Iterable, Sequence
+
+_SHOWN = 3  # names in a note
+
+
+@dataclasses.dataclass
+class Listing:
+  """What was found in a folder; files are sorted by path.
+
+  files: regular files, and links to such.
+  hidden: those of them whose names begin with a dot, apart from `files`.
+  problems: what could not be looked at, each with what is wrong with it.
+  """
+
+  files: list[pathlib.Path] = dataclasses.field(default_factory=list)
+  hidden: list[pathlib.Path] = dataclasses.field(default_factory=list)
+  problems: list[tuple[pathlib.Path, str]] = dataclasses.field(
+    default_factory=list
+  )
+
+
+def files_in(
+  folder: pathlib.Path,
+  without: Iterable[pathlib.Path] = (),
+  deep: bool = True,
+) -> Listing:
+  """Every file of a folder.
+
+  Linked folders are entered, but for those that hold themselves. Hidden folders
+  are not, nor what macOS keeps beside every file (._NAME).
+
+  Args:
+    folder: paths are given as this one is.
+    without: folders that are left out, under whatever name they are met.
+    deep: whether the folders in it are entered.
+  """
+  listing = Listing()
+  closed = {os.path.realpath(path) for path in without}
+  _walk(folder, closed, deep, listing)
+  listing.files.sort()
+  listing.hidden.sort()
+  return listing
+
+
+def _walk(
+  folder: pathlib.Path, closed: set[str], deep: bool, listing: Listing
+) -> None:
+  """Adds what is in a folder; `closed` are real paths not to be entered."""
+  inner = closed | {os.path.realpath(folder)}
+  try:
+    entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+  except OSError as error:
+    words = f"cannot be looked into ({error.strerror}); check its permissions"
+    listing.problems.append((folder, words))
+    return
+  for entry in entries:
+    path = folder / entry.name
+    hidden = entry.name.startswith(".")
+    if os.path.isdir(path):
+      if deep and not hidden and os.path.realpath(path) not in inner:
+        _walk(path, inner, deep, listing)
+    elif os.path.isfile(path) or not os.path.exists(path):
+      # What does not exist is a link to nothing; who reads it will say so.
+      if not hidden:
+        listing.files.append(path)
+      elif not entry.name.startswith("._"):
+        listing.hidden.append(path)
+    elif not hidden:
+      listing.problems.append((path, "is no file; move it elsewhere"))
+
+
+def told(paths: Sequence[os.PathLike], what: str, words: str) -> str:
+  """A note on files: how many, and the first names.
+
+    2 masks are without a composite: a.png, b.png
+
+  Args:
+    paths: one or more.
+    what: one of them, as "mask".
+    words: what is said of them.
+  """
+  plural = "s are" if len(paths) > 1 else " is"
+  names = ", ".join(map(os.fspath, paths[:_SHOWN]))
+  more = f" and {len(paths) - _SHOWN:,} more" if len(paths) > _SHOWN else ""
+  return f"{len(paths):,} {what}{plural} {words}: {names}{more}"

@@ -1,0 +1,186 @@
+import dataclasses
+import functools
+
+import jax
+import numpy as np
+import pytest
+
+from hdnet_jax.composites import Layers, make_composites, with_composites
+from hdnet_jax.config import CHANGES, CompositesConfig, only
+
+COUNT, SIZE = 6, 16
+
+pytestmark = pytest.mark.usefixtures("unoptimized")
+
+
+@pytest.fixture
+def layers(rng) -> Layers:
+  photo = rng.integers(60, 200, (COUNT, SIZE, SIZE, 3), dtype=np.uint8)
+  alpha = np.zeros((COUNT, SIZE, SIZE, 1), np.uint8)
+  alpha[:, 3:12, 4:13] = 255
+  alpha[:, 3, 4:13] = 64  # an edge that is a quarter the object's
+  return Layers(photo, photo, alpha)
+
+
+@pytest.fixture
+def keys():
+  return jax.random.split(jax.random.key(0), COUNT)
+
+
+@functools.cache
+def compiled(config: CompositesConfig):
+  return jax.jit(
+    lambda keys, layers, *rest: make_composites(keys, layers, config, *rest)
+  )
+
+
+def table(rng) -> np.ndarray:
+  return rng.integers(0, 256, (3, 3, 3, 3, 3), dtype=np.uint8)
+
+
+def test_masks_are_where_the_object_covers_more_than_half(keys, layers):
+  made = compiled(only("nothing"))(keys, layers)
+  np.testing.assert_array_equal(made.mask, layers.alpha > 127)
+
+
+def test_nothing_is_the_photo_in_both(keys, layers):
+  made = compiled(only("nothing"))(keys, layers)
+  np.testing.assert_array_equal(made.composite, layers.background)
+  np.testing.assert_array_equal(made.real, layers.background)
+
+
+@pytest.mark.parametrize(
+  "change",
+  [
+    pytest.param(c, marks=pytest.mark.slow if c == "distribution" else ())
+    for c in CHANGES
+    if c != "nothing"
+  ],
+)
+def test_each_change_is_of_the_object_alone(change, keys, layers, rng):
+  config = only(change, color_maps="some")
+  make = compiled(config)
+  made = make(keys, layers, table(rng))
+  assert made.composite.dtype == np.uint8
+  outside = np.broadcast_to(layers.alpha == 0, made.real.shape)
+  np.testing.assert_array_equal(made.real, layers.background)
+  np.testing.assert_array_equal(made.composite[outside], made.real[outside])
+  changed = np.asarray(made.composite != made.real).any((1, 2, 3))
+  assert changed.all()
+  # The same keys make the same composites, others make others.
+  again = make(keys, layers, table(rng))
+  del again
+  np.testing.assert_array_equal(
+    make(keys, layers, table(np.random.default_rng(5))).composite,
+    make(keys, layers, table(np.random.default_rng(5))).composite,
+  )
+
+
+def test_edges_are_a_mixture(keys, layers):
+  hard = layers._replace(alpha=np.where(layers.alpha > 0, np.uint8(255), 0))
+  config = only("expert")
+  soft, full = (
+    np.asarray(compiled(config)(keys, x).composite, int) for x in (layers, hard)
+  )
+  photo = layers.background.astype(int)
+  edge = np.s_[:, 3, 4:13]
+  mixed = photo[edge] + 64 / 255 * (full[edge] - photo[edge])
+  np.testing.assert_allclose(soft[edge], mixed, atol=1)
+
+
+def test_a_truth_is_developed_everywhere(keys, layers):
+  config = dataclasses.replace(only("nothing"), as_it_is=0.0, dull=1.0)
+  made = compiled(config)(keys, layers)
+  np.testing.assert_array_equal(made.composite, made.real)
+  assert np.asarray(made.real).mean() < layers.background.mean() - 5
+
+
+def test_an_expert_brings_a_dull_truth_back(keys, layers):
+  config = dataclasses.replace(
+    only("expert", least_amount=1.0), as_it_is=0.0, dull=1.0
+  )
+  made = compiled(config)(keys, layers)
+  inside = np.asarray(layers.alpha[..., 0] == 255)
+  photo = layers.object[inside].mean()
+  truth = np.asarray(made.real)[inside].mean()
+  composite = np.asarray(made.composite)[inside].mean()
+  assert truth < photo - 5
+  assert composite > truth + 10
+
+
+def test_donors_are_the_next_example(keys, layers):
+  photo = layers.object.copy()
+  photo[1] = photo[1] // 4  # a dark one
+  layers = layers._replace(background=photo, object=photo)
+  config = only("covariance", least_amount=1.0)
+  made = np.asarray(compiled(config)(keys, layers).composite)
+  inside = layers.alpha[2, ..., 0] == 255
+  # `roll` gives the second's colours to the third.
+  assert abs(made[2][inside].mean() - photo[1][inside].mean()) < 5
+  donors = (photo[:1].repeat(COUNT, 0), layers.alpha)
+  made = np.asarray(compiled(config)(keys, layers, None, donors).composite)
+  assert abs(made[2][inside].mean() - photo[0][inside].mean()) < 5
+
+
+def test_a_batch_of_one_takes_the_colours_of_its_background(keys, layers):
+  photo = layers.object[:1].copy()
+  photo[:, 3:12, 4:13] //= 3
+  one = Layers(photo, photo, layers.alpha[:1])
+  config = only("covariance", least_amount=1.0)
+  made = np.asarray(compiled(config)(keys[:1], one).composite)
+  inside = one.alpha[0, ..., 0] == 255
+  around = one.alpha[0, ..., 0] == 0
+  assert abs(made[0][inside].mean() - photo[0][around].mean()) < 5
+
+
+def test_only_the_named_changes_are_made(keys, layers):
+  both = dataclasses.replace(
+    only("nothing"), covariance=1.0, reinhard=0.0, least_amount=1.0
+  )
+  keys = jax.random.split(jax.random.key(1), COUNT)
+  made = np.asarray(compiled(both)(keys, layers).composite, int)
+  alone = np.asarray(
+    compiled(only("covariance", least_amount=1.0))(keys, layers).composite, int
+  )
+  unchanged = np.abs(made - layers.background).max((1, 2, 3)) == 0
+  transferred = np.abs(made - alone).max((1, 2, 3)) <= 1
+  assert np.all(unchanged | transferred)
+  assert unchanged.any()
+  assert transferred.any()
+
+
+def test_jpeg_marks_composites_alone(keys, layers):
+  made = compiled(only("nothing", jpeg=1.0))(keys, layers)
+  np.testing.assert_array_equal(made.real, layers.background)
+  differing = np.asarray(made.composite) != np.asarray(made.real)
+  assert differing.any((1, 2, 3)).all()
+  assert np.abs(np.asarray(made.composite, int) - made.real).mean() < 20
+
+
+def test_random_keys_are_used_once(keys, layers):
+  with jax.debug_key_reuse(True):
+    config = CompositesConfig(jpeg=0.5)
+    jax.jit(lambda *args: make_composites(*args, config))(keys, layers)
+
+
+def test_the_default_composites_are_about_as_hard_as_real_ones(rng, layers):
+  # The mean over iHarmony4's test composites is 1387.
+  keys = jax.random.split(jax.random.key(0), 64 * COUNT)
+  many = Layers(*(np.tile(layer, (64, 1, 1, 1)) for layer in layers))
+  made = compiled(CompositesConfig())(keys, many)
+  squared = np.square(np.asarray(made.composite, float) - made.real)
+  mask = np.asarray(made.mask, float)
+  fmse = (squared * mask).sum((1, 2, 3)) / (3 * mask.sum((1, 2, 3)))
+  assert 300 < fmse.mean() < 3000
+
+
+def test_batches_that_have_composites_are_left_alone(keys):
+  batch = {name: np.zeros(1) for name in ("composite", "real", "mask")}
+  assert with_composites(batch, keys, CompositesConfig()) == batch
+
+
+def test_a_batch_gets_composites(keys, layers):
+  batch = {**layers._asdict(), "index": np.arange(COUNT)}
+  made = with_composites(batch, keys, only("nothing"))
+  assert batch.items() <= made.items()
+  assert {"composite", "real", "mask"} <= made.keys()

@@ -1,0 +1,76 @@
+import dataclasses
+import itertools
+
+import jax
+import numpy as np
+
+from hdnet_jax import sharding
+from hdnet_jax.data.pipeline import Reader, open_source, training_batches
+from hdnet_jax.training.device_cache import cached_batches
+from hdnet_jax.training.loop import train_and_evaluate
+
+
+def take(config, count, start=0, devices=1):
+  mesh = sharding.make_mesh(config.mesh, jax.devices()[:devices])
+  source = open_source(config.data, "train")
+  batches = cached_batches(source, config, mesh, start)
+  return [jax.device_get(batch) for batch in itertools.islice(batches, count)]
+
+
+def variants(config, number):
+  data = dataclasses.replace(config.data, cache_variants=number)
+  return dataclasses.replace(config, data=data)
+
+
+def test_batches_visit_what_the_pipeline_visits(config):
+  source = open_source(config.data, "train")
+  batches = training_batches(
+    source,
+    config.batch_size,
+    config.seed,
+    Reader(),
+    composites=config.data.composites,
+  )
+  for cached, batch in zip(take(config, 4), batches, strict=False):
+    np.testing.assert_array_equal(cached["index"], batch["index"])
+    assert {n: (a.shape, a.dtype) for n, a in cached.items()} == {
+      n: (a.shape, a.dtype) for n, a in batch.items()
+    }
+
+
+def test_a_later_start_and_more_devices_give_the_same(config):
+  whole = take(config, 4)
+  for later in (take(config, 2, start=2), take(config, 2, 2, devices=8)):
+    for batch, expected in zip(later, whole[2:], strict=True):
+      for name, array in batch.items():
+        np.testing.assert_array_equal(array, expected[name])
+
+
+def test_variants_are_placed_apart(config):
+  size = config.batch_size
+  count = 3 * len(open_source(config.data, "train"))
+  batches = take(variants(config, 3), -(-count // size))
+  index = np.concatenate([batch["index"] for batch in batches])[:count]
+  alpha = np.concatenate([batch["alpha"] for batch in batches])[:count]
+  assert set(np.bincount(index)) == {3}
+  different = [
+    len(np.unique(alpha[index == example], axis=0)) for example in set(index)
+  ]
+  assert max(different) == 3
+
+
+def test_a_run_trains_and_resumes_bitwise(config, tmp_path):
+  data = dataclasses.replace(config.data, cache="device", cache_variants=2)
+  config = dataclasses.replace(
+    config, data=data, epochs=1.0, save_every=1, eval_every=100
+  )
+  devices = jax.devices()[:1]
+  whole = train_and_evaluate(config, tmp_path / "whole", devices)
+  half = dataclasses.replace(config, epochs=0.5)
+  train_and_evaluate(half, tmp_path / "parts", devices)
+  parts = train_and_evaluate(config, tmp_path / "parts", devices)
+  jax.tree.map(
+    np.testing.assert_array_equal,
+    jax.device_get(whole.params),
+    jax.device_get(parts.params),
+  )
