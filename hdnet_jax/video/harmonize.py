@@ -119,7 +119,7 @@ def harmonize_video(
     UserError: where a file cannot be read or written, and where there is not
       one mask a frame.
   """
-  notes = [*masks.notes]
+  notes: list[str] = []
 
   def write(path: pathlib.Path) -> None:
     try:
