@@ -32,8 +32,9 @@ from hdnet_jax.data.photos import EmbeddedPhotos, segment_masks
 from hdnet_jax.data.records import resize_image
 from hdnet_jax.inference import guided
 from hdnet_jax.inference.files import read_picture
-from hdnet_jax.inference.harmonizer import SizedNetwork, reduced
+from hdnet_jax.inference.harmonizer import SizedNetwork
 from hdnet_jax.inference.masks import read_mask
+from hdnet_jax.inference.reduction import reduced
 from hdnet_jax.trained import find
 
 COLUMNS = ("composite", "small", "guided", "upsampled")
@@ -86,8 +87,8 @@ def read(images: pathlib.Path, masks: pathlib.Path):
   items = []
   for path in sorted(images.iterdir()):
     picture = read_picture(path)
-    mask = read_mask(found[path.stem], picture.size, resize=True) > 0.5
-    items.append((path.stem, picture.pixels, mask))
+    mask, _ = read_mask(found[path.stem], picture.size, resize=True)
+    items.append((path.stem, picture.pixels, mask > 0.5))
   return items
 
 

@@ -4,6 +4,7 @@ import argparse
 import errno
 import logging
 import sys
+import warnings
 from collections.abc import Sequence
 
 from hdnet_jax.commands import (
@@ -37,7 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
   parser = make_parser()
   options = parser.parse_args(arguments)
   try:
-    options.run(options)
+    with warnings.catch_warnings():  # the process is ours, and this its start
+      warnings.showwarning = _show
+      options.run(options)
   except UserError as error:
     tell(f"error: {error}")
     raise SystemExit(getattr(options, "failure", 1)) from None
@@ -55,6 +58,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     else:
       raise
     raise SystemExit(getattr(options, "failure", 1)) from None
+
+
+def _show(message, *_) -> None:
+  """A library's warning, as of a file that is damaged in part, in a line."""
+  print("warning:", *str(message).split(), file=sys.stderr)
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from hdnet_jax import masks
 from hdnet_jax.config import ModelConfig
+from hdnet_jax.errors import UserError
 from hdnet_jax.inference.harmonizer import (
   BATCH,
   Mode,
@@ -16,14 +18,17 @@ from hdnet_jax.inference.harmonizer import (
   check_options,
   chunks,
 )
-from hdnet_jax.inference.kinds import Picture, open_composite, open_mask
+from hdnet_jax.inference.kinds import (
+  Picture,
+  mask_of_alpha,
+  open_composite,
+  open_mask,
+)
 from hdnet_jax.trained import IMAGE_SIZE, find
-
-_ALMOST_ALL = 0.95  # of the image; a mask of more is reported
 
 
 class MaskWarning(UserWarning):
-  """A mask that covers nothing, or almost everything."""
+  """A mask that covers nothing, or almost everything, or had to be turned."""
 
 
 class Harmonizer:
@@ -33,7 +38,8 @@ class Harmonizer:
     result = harmonizer(composite, mask)
 
   One is made once and used for many images, from several threads if need be.
-  The network is compiled at the first call, for all sizes (mode "guided").
+  The network is compiled at the first call, for all sizes (mode "guided"). It
+  can be pickled, for data loaders and processes, and is compiled anew there.
 
   Args:
     params: the network's parameters, as `hdnet_jax.weights.load` gives them.
@@ -44,7 +50,7 @@ class Harmonizer:
       the image at its own size, and is compiled for each (in steps of 8).
 
   Raises:
-    ValueError: for another size or mode.
+    UserError: for another size or mode.
   """
 
   def __init__(
@@ -89,11 +95,12 @@ class Harmonizer:
   def __call__(
     self,
     composite: Picture,
-    mask: Picture,
+    mask: Picture | None = None,
     *,
     strength: float = 1.0,
     feather: float = 0.0,
     background: bool = False,
+    mask_from_alpha: bool = False,
   ) -> Image.Image | np.ndarray:
     """The composite, harmonized, in the kind that it has.
 
@@ -104,38 +111,48 @@ class Harmonizer:
     holds 8, as Pillow does: give an array to keep them.
 
     Where the mask is 0 the result is a copy, bit by bit; between 0 and 1 it is
-    mixed of both.
+    mixed of both. What is transparent is no background: its colours count
+    nothing.
 
     Args:
-      composite: a PIL image; an array [H, W, 3], RGB, that is uint8, uint16, or
-        float32 or float64 in 0 to 1; or a path.
+      composite: a PIL image; an array [H, W, 3], RGB, or [H, W, 4], RGBA, that
+        is uint8, uint16, or float32 or float64 in 0 to 1; or a path, a file
+        that is open for reading, or its bytes. An array of JAX, PyTorch or
+        another library that has `__array__` or `__dlpack__` is taken as one of
+        NumPy, and so is what comes back.
       mask: white, 1, is the foreground, which is what changes; over 0.5 it is
         what the network takes for it. A PIL image, of which the gray counts; an
-        array [H, W] or [H, W, 1], that is bool, uint8 (of which 255 is white if
-        any of it is above 1, else 1), or float in 0 to 1; or a path. It need
+        array [H, W] or [H, W, C], that is bool, integers (of which 1 is white
+        if none is above 1; else 255, or 65535 if any is above 255), or float in
+        0 to 1; or a path, file or bytes. Of a cut-out it is the alpha. It need
         not be of the composite's kind.
       strength: 0 to 1, the share of the change that is made; 0 makes a copy.
       feather: pixels over which the change rises from the mask's edge inwards.
       background: whether the background changes, to fit the foreground; then
         it is a copy where the mask is 1.
+      mask_from_alpha: whether the composite's own alpha is the mask, and none
+        is given; what it hides is then the background.
 
     Warns:
       MaskWarning: for a mask that covers more than 95 % of the image, or
-        nothing; of the latter the result is a copy.
+        nothing; of the latter the result is a copy. For one that is turned as
+        its composite's EXIF data says, and where nothing tells if it must be.
 
     Raises:
-      ValueError: for other shapes, types and values.
+      UserError: for other shapes, types and values.
       UserError: where a file cannot be read.
     """
-    return self._many([(composite, mask)], strength, feather, background)[0]
+    options = strength, feather, background, mask_from_alpha
+    return self._many([(composite, mask)], *options)[0]
 
   def batch(
     self,
-    pairs: Iterable[tuple[Picture, Picture]],
+    pairs: Iterable[tuple[Picture, Picture | None]],
     *,
     strength: float = 1.0,
     feather: float = 0.0,
     background: bool = False,
+    mask_from_alpha: bool = False,
   ) -> list[Image.Image | np.ndarray]:
     """What a call makes of each pair (composite, mask); options as there.
 
@@ -146,44 +163,38 @@ class Harmonizer:
     """
     results = []
     for chunk in chunks(pairs, BATCH):
-      results += self._many(chunk, strength, feather, background)
+      results += self._many(
+        chunk, strength, feather, background, mask_from_alpha
+      )
     return results
 
   def _many(
     self,
-    pairs: list[tuple[Picture, Picture]],
+    pairs: list[tuple[Picture, Picture | None]],
     strength: float,
     feather: float,
     background: bool,
+    mask_from_alpha: bool,
   ) -> list[Image.Image | np.ndarray]:
     check_options(strength, feather)  # before files are read
-    inputs, restores = [], []
+    scenes, restores = [], []
     for composite, mask in pairs:
-      pixels, restore = open_composite(composite)
-      mask = open_mask(mask, pixels.shape[:2])
-      some = _report(mask)
-      if background and some:
-        mask = ~mask if mask.dtype == bool else 1 - mask
-      inputs.append((pixels, mask))
-      restores.append(restore)
-    results = self._network.many(inputs, strength, feather)
+      opened = open_composite(composite)
+      if mask_from_alpha:
+        if mask is not None:
+          raise UserError("give a mask or mask_from_alpha=True, not both")
+        mask, notes = mask_of_alpha(opened), ()
+      else:
+        mask, notes = open_mask(mask, opened)
+      alpha = None if mask_from_alpha else opened.alpha
+      if message := masks.report(mask, "give 1 - mask", alpha):
+        notes = (*notes, message)
+      for note in notes:
+        # To the line that calls the public method.
+        warnings.warn(note, MaskWarning, stacklevel=3)
+      scenes.append((opened.pixels, mask, alpha))
+      restores.append(opened.restore)
+    results = self._network.many(scenes, strength, feather, background)
     return [
       restore(result) for restore, result in zip(restores, results, strict=True)
     ]
-
-
-def _report(mask: np.ndarray) -> bool:
-  """Whether a mask covers anything; warns where it does not, or almost all."""
-  share = np.count_nonzero(mask > 0.5) / mask.size
-  if not share:
-    message = "the mask covers nothing, so the image is returned as it is"
-  elif share > _ALMOST_ALL:
-    message = (
-      f"the mask covers {share:.1%} of the image, which leaves little to fit "
-      "to; white is the foreground"
-    )
-  else:
-    return True
-  # To the line that calls the public method.
-  warnings.warn(message, MaskWarning, stacklevel=4)
-  return bool(share)

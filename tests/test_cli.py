@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import warnings
 
 import pytest
 
@@ -86,3 +87,18 @@ def test_it_starts_without_the_libraries_of_training():
     [sys.executable, "-c", program], capture_output=True, text=True, check=True
   ).stdout
   assert out.strip() == "none"
+
+
+def test_a_warning_of_a_library_is_a_line(tmp_path, capsys, monkeypatch):
+  from hdnet_jax.commands import compare
+
+  def run(options):
+    warnings.warn("a file\n is damaged in part", UserWarning, stacklevel=1)
+
+  monkeypatch.setattr(compare, "_compare", run)
+  filters = warnings.filters[:]
+  with warnings.catch_warnings():
+    warnings.simplefilter("default")
+    cli.main(["compare", "a", "b"])
+  assert capsys.readouterr().err == "warning: a file is damaged in part\n"
+  assert warnings.filters[:] == filters

@@ -10,7 +10,10 @@ PACKAGE = pathlib.Path(__file__).parents[1] / "hdnet_jax"
 
 # Every part of the package, in order: it may import the parts that it names,
 # which stand above it, and these libraries. A part is a module, or a folder.
-BASE = ("errors", "config", "files", "folders", "image_formats", "terminal")
+BASE = (
+  *("errors", "config", "files", "folders", "image_formats", "terminal"),
+  *("orientation", "pillow", "png", "masks", "mask_fit"),
+)
 DEVICE = ("losses", "metrics", "images", "composites")
 PARTS = {
   "__init__": ((), ()),
@@ -20,6 +23,11 @@ PARTS = {
   "config": (("errors", "settings"), ("ml_collections",)),
   "files": (("errors",), ()),
   "lock": (("errors",), ()),
+  "orientation": ((), ("numpy", "PIL")),
+  "pillow": ((), ()),
+  "png": ((), ()),
+  "masks": (("errors",), ("numpy", "PIL")),
+  "mask_fit": (("errors", "orientation"), ("numpy", "PIL")),
   "folders": ((), ()),
   "terminal": ((), ()),
   "image_formats": ((), ("PIL", "pillow_heif")),
@@ -103,13 +111,16 @@ PARTS = {
   ),
   # The training inside a function only.
   "trained": (("config", "errors", "released", "training"), ()),
-  "harmonizer": (("config", "inference", "trained"), ("numpy", "PIL")),
+  "harmonizer": (
+    ("config", "errors", "masks", "inference", "trained"),
+    ("numpy", "PIL"),
+  ),
   "video": (
-    ("errors", "files", "folders", "image_formats", "inference"),
+    ("errors", "files", "folders", "image_formats", "mask_fit", "inference"),
     ("av", "numpy", "PIL"),
   ),
   "demo": (
-    ("errors", "harmonizer", "image_formats", "inference"),
+    ("errors", "image_formats", "masks", "inference"),
     # Starlette is Gradio's server, and its errors are Gradio's.
     ("gradio", "numpy", "PIL", "skimage", "starlette"),
   ),

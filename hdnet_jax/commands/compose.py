@@ -61,6 +61,7 @@ def add(commands) -> None:
 
 
 def _compose(options: argparse.Namespace) -> None:
+  from hdnet_jax import masks
   from hdnet_jax.inference import compose, files
 
   if not 0 < options.scale < math.inf:
@@ -69,16 +70,20 @@ def _compose(options: argparse.Namespace) -> None:
   if options.cutout == options.photo == STREAM:
     raise UserError("only one of CUTOUT and PHOTO can be stdin")
   cutout = files.read_picture(source(options.cutout))
-  background = files.read_picture(source(options.photo))
+  photo = files.read_picture(source(options.photo))
   with output_path(options.output, options.format) as path:
-    files.check_output(background, path, options.quality, options.force)
-    composite, mask = compose.paste(cutout, background, place, options.scale)
-    pixels = change(load(options), composite, mask, options)
+    files.check_output(photo, path, options.quality, options.force)
+    pasted = compose.paste(cutout, photo, place, options.scale)
+    notes = [*cutout.notes, *photo.notes, *pasted.notes]
+    alpha = pasted.photo.alpha
+    if report := masks.report(pasted.mask, "", alpha):
+      notes.append(report)
+    pixels = change(load(options), pasted.pixels, pasted.mask, alpha, options)
     # Pixels that are still the photo's are written as the photo has them.
-    notes = files.write_picture(
-      background, pixels, path, options.quality, force=options.force
+    notes += files.write_picture(
+      pasted.photo, pixels, path, options.quality, force=options.force
     )
-  for note in (*cutout.notes, *background.notes, *notes):
+  for note in notes:
     tell(note)
 
 

@@ -76,7 +76,7 @@ def _to_ours(source: pathlib.Path, out: pathlib.Path) -> None:
   theirs = _read(source)
   try:
     model, params = interop.convert_state_dict(theirs)
-  except ValueError as error:
+  except UserError as error:
     raise UserError(
       f"{source} does not hold the authors' HDNet: {_one_line(error)}"
     ) from None
@@ -111,7 +111,7 @@ def _to_theirs(source: pathlib.Path, out: pathlib.Path) -> None:
   params, model, _ = weights.load(source)
   try:
     theirs = interop.make_state_dict(params, model)
-  except ValueError as error:
+  except UserError as error:
     raise UserError(
       f"{source} has no form in the authors' code: {error}"
     ) from None
@@ -140,7 +140,7 @@ def _read(path: pathlib.Path) -> dict:
       "is damaged; save the state dict alone, with "
       "torch.save(net.state_dict(), FILE)"
     ) from None
-  except (OSError, ValueError) as error:
+  except (OSError, UserError) as error:
     words = _one_line(error).split(". ")[0]
     raise UserError(
       f"{path} cannot be read as weights of PyTorch ({words}); copy or save it "

@@ -101,13 +101,14 @@ def _check_address(host: str, port: int) -> None:
 def _serve(options: argparse.Namespace, folder: pathlib.Path) -> None:
   from hdnet_jax.demo import examples
   from hdnet_jax.demo.work import Work
-  from hdnet_jax.harmonizer import Harmonizer
+  from hdnet_jax.inference.harmonizer import SizedNetwork
+  from hdnet_jax.trained import find
 
-  harmonizer = Harmonizer.from_pretrained(options.weights)
+  network = SizedNetwork(*find(options.weights))
   cache, samples = folder / "cache", folder / "examples"
   for each in (cache, samples):
     each.mkdir()
-  work = Work(harmonizer, cache / "results", options.max_megapixels * 10**6)
+  work = Work(network, cache / "results", options.max_megapixels * 10**6)
   print("compiling the network", flush=True)
   work.warm_up()
   _set_up_gradio(cache, options.host)

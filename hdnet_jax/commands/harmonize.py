@@ -4,7 +4,6 @@ import argparse
 import dataclasses
 import os
 import pathlib
-import warnings
 from typing import Any
 
 from hdnet_jax.commands.parser import add_parser
@@ -27,6 +26,7 @@ def add(commands) -> None:
   hdnet harmonize composite.jpg mask.png  # makes composite_harmonized.png
   hdnet harmonize composite.jpg mask.png -o out.png --weights runs/quickstart
   hdnet harmonize composite.png mask.png -o out.png --strength 0.7 --compare
+  hdnet harmonize composite.png --mask-from-alpha -o out.png
   hdnet harmonize --input-dir composites --mask-dir masks --output-dir out
   hdnet harmonize --input-dir both --output-dir out --format png
   curl -s URL | hdnet harmonize - mask.png -o - > out.png""",
@@ -96,7 +96,15 @@ def _add_masks(parser: argparse.ArgumentParser) -> None:
     "--invert-mask", action="store_true", help="black is the object"
   )
   parser.add_argument(
-    "--resize-mask", action="store_true", help="take masks of another size"
+    "--resize-mask",
+    action="store_true",
+    help="resize masks of the image's shape and another size",
+  )
+  parser.add_argument(
+    "--mask-from-alpha",
+    action="store_true",
+    help="the composite's own alpha is the mask, and MASK is left out; what it "
+    "hides is the background",
   )
 
 
@@ -153,18 +161,21 @@ def _harmonize(options: argparse.Namespace) -> None:
       "give COMPOSITE and MASK, or --input-dir, --mask-dir and "
       "--output-dir; not both"
     )
+  if options.mask_from_alpha and (options.mask or options.mask_dir):
+    raise UserError("give a mask or --mask-from-alpha, not both")
   if any(folders):
     if not (options.input_dir and options.output_dir):
       raise UserError("give both --input-dir and --output-dir")
     _harmonize_folder(options)
     return
-  if not (options.composite and options.mask):
+  if not (options.composite and (options.mask or options.mask_from_alpha)):
     raise UserError("give COMPOSITE and MASK; --help has examples")
   if options.composite == options.mask == STREAM:
     raise UserError("only one of COMPOSITE and MASK can be stdin")
   name = options.output or _beside(options.composite, options.format)
   with output_path(name, options.format) as path:
-    task = _Task(source(options.composite), source(options.mask), path)
+    mask = source(options.mask) if options.mask else None
+    task = _Task(source(options.composite), mask, path)
     for note in _do(task, load(options), options):
       tell(note)
     if not options.output:
@@ -184,20 +195,23 @@ class _Task:
   """One image: where it is, where its mask is, where it goes."""
 
   composite: str | pathlib.Path | bytes
-  mask: str | pathlib.Path | bytes
+  mask: str | pathlib.Path | bytes | None  # None: the composite's own alpha
   output: pathlib.Path
 
 
 def load(options: argparse.Namespace):
-  """The harmonizer of --weights and --mode."""
-  from hdnet_jax.harmonizer import Harmonizer
+  """The network of --weights and --mode."""
+  from hdnet_jax.inference.harmonizer import SizedNetwork
+  from hdnet_jax.trained import find
 
-  return Harmonizer.from_pretrained(options.weights, mode=options.mode)
+  return SizedNetwork(*find(options.weights), options.mode)
 
 
-def _do(task: _Task, harmonizer, options: argparse.Namespace) -> list[str]:
+def _do(task: _Task, network, options: argparse.Namespace) -> list[str]:
   """Harmonizes an image; returns what is to be said about it."""
-  from hdnet_jax.inference import files, masks
+  from hdnet_jax import masks
+  from hdnet_jax.inference import files
+  from hdnet_jax.inference.masks import mask_of_alpha, read_mask
 
   picture = files.read_picture(task.composite)
   # What cannot be written is found before anything is computed.
@@ -205,13 +219,21 @@ def _do(task: _Task, harmonizer, options: argparse.Namespace) -> list[str]:
   comparison = _comparison(task.output)
   if options.compare:
     files.check_free(comparison, options.force)
-  mask = masks.read_mask(
-    task.mask, picture.size, options.resize_mask, options.invert_mask
-  )
-  notes = [*picture.notes]
-  if report := masks.mask_report(mask):
+  if task.mask is None:
+    mask, said = mask_of_alpha(picture, options.invert_mask)
+  else:
+    mask, said = read_mask(
+      task.mask,
+      picture.size,
+      options.resize_mask,
+      options.invert_mask,
+      picture.orientation,
+    )
+  notes = [*picture.notes, *said]
+  alpha = picture.alpha if task.mask is not None else None
+  if report := masks.report(mask, "give --invert-mask", alpha):
     notes.append(report)
-  pixels = change(harmonizer, picture.pixels, mask, options)
+  pixels = change(network, picture.pixels, mask, alpha, options)
   changed = 1 - mask if options.background else mask
   notes += files.write_picture(
     picture, pixels, task.output, options.quality, changed, options.force
@@ -221,22 +243,10 @@ def _do(task: _Task, harmonizer, options: argparse.Namespace) -> list[str]:
   return notes
 
 
-def change(harmonizer, pixels, mask, options: argparse.Namespace) -> Any:
-  """What the harmonizer makes of arrays, as the options say."""
-  from hdnet_jax.harmonizer import MaskWarning
-
-  with warnings.catch_warnings():
-    warnings.simplefilter("ignore", MaskWarning)  # ours names the remedy
-    try:
-      return harmonizer(
-        pixels,
-        mask,
-        strength=options.strength,
-        feather=options.feather,
-        background=options.background,
-      )
-    except ValueError as error:  # of the options: the images were read by us
-      raise UserError(str(error)) from None
+def change(network, pixels, mask, alpha, options: argparse.Namespace) -> Any:
+  """What the network makes of arrays, as the options say."""
+  strength, feather = options.strength, options.feather
+  return network(pixels, mask, strength, feather, options.background, alpha)
 
 
 def _comparison(output: pathlib.Path) -> pathlib.Path:
@@ -266,11 +276,12 @@ def _harmonize_folder(options: argparse.Namespace) -> None:
     options.mask_suffix,
     _comparison if options.compare else None,
     f".{options.format}" if options.format else None,
+    options.mask_from_alpha,
   )
   failures = work.failures
   for note in work.notes:
     tell(note)
-  harmonizer = load(options)
+  network = load(options)
   # What is not skipped is made, also where a stopped run left one of two files.
   making = argparse.Namespace(**{**vars(options), "force": True})
   done = skipped = 0
@@ -283,7 +294,7 @@ def _harmonize_folder(options: argparse.Namespace) -> None:
         continue
       task = _Task(pair.composite, pair.mask, pair.output)
       try:
-        for note in _do(task, harmonizer, making):
+        for note in _do(task, network, making):
           bar.print(line(f"{task.composite}: {note}"))
         done += 1
       except UserError as error:

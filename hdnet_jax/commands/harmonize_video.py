@@ -47,7 +47,9 @@ def add(commands) -> None:
     "--invert-mask", action="store_true", help="black is the object"
   )
   parser.add_argument(
-    "--resize-mask", action="store_true", help="take masks of another size"
+    "--resize-mask",
+    action="store_true",
+    help="resize masks of the video's shape and another size",
   )
   parser.add_argument(
     "--force", action="store_true", help="replace OUT where it exists"
@@ -98,16 +100,13 @@ def _harmonize_video(options: argparse.Namespace) -> None:
   masks = FrameMasks(
     options.masks, clip, options.resize_mask, options.invert_mask
   )
-  try:
-    harmonizer = harmonize.FrameHarmonizer(
-      SizedNetwork(*find(options.weights)),
-      options.strength,
-      options.feather,
-      options.background,
-      options.smoothing,
-    )
-  except ValueError as error:
-    raise UserError(str(error)) from None
+  harmonizer = harmonize.FrameHarmonizer(
+    SizedNetwork(*find(options.weights)),
+    options.strength,
+    options.feather,
+    options.background,
+    options.smoothing,
+  )
   try:
     notes = _show(clip, masks, harmonizer, options)
   except KeyboardInterrupt:

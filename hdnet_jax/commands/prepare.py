@@ -165,6 +165,13 @@ def _prepare_photos(options: argparse.Namespace) -> None:
   if checked.faults:
     print(f"left out: {checks.summary(checked.faults)}")
     print(f"listed in  {options.root / 'skipped.csv'}")
+  if turned := checked.turned:
+    print(
+      f"note: {len(turned):,} photos are turned upright by their EXIF data, "
+      "and their masks are taken to be upright already: "
+      f"{', '.join(turned[:3])}"
+      f"{', ...' if len(turned) > 3 else ''}"
+    )
   photos = len({row["image"] for row in checked.rows})
   print(
     f"{len(checked.rows):,} objects of {photos:,} photos in "

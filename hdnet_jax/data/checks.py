@@ -15,15 +15,18 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
+from hdnet_jax import masks
 from hdnet_jax.data import records
 from hdnet_jax.errors import UserError
 from hdnet_jax.files import write_text
+from hdnet_jax.orientation import turned_size
 from hdnet_jax.terminal import line
 
 UNLISTED = "file without list entry"
 NO_FILE = "list entry without file"
 SIZES_DIFFER = "size mismatch"
 EMPTY_MASK = "empty mask"
+NO_MASK = "not a mask"
 BAD_LINE = "bad list line"
 LISTED_TWICE = "listed twice"
 LISTS_DISAGREE = "lists disagree"
@@ -71,13 +74,38 @@ def check_sizes(
     faults.append(Fault(SIZES_DIFFER, name, text))
 
 
+def check_turned_sizes(
+  photo: Image.Image, mask: Image.Image, name: str, faults: list[Fault]
+) -> None:
+  """A fault of a mask that is not of its photo's size, upright."""
+  if mask.size == photo.size[::-1] and photo.info.get("orientation", 1) >= 5:
+    w, h = photo.size
+    detail = (
+      f"photo {w}x{h} by its EXIF data, mask {h}x{w} as that is stored; turn it"
+    )
+    faults.append(Fault(SIZES_DIFFER, name, detail))
+    return
+  check_sizes({"photo": photo.size, "mask": mask.size}, name, faults)
+
+
+def is_ambiguous(photo: Image.Image, mask: Image.Image) -> bool:
+  """Whether nothing tells if a turned photo's mask is upright."""
+  turned = photo.info.get("orientation", 1)
+  same = turned_size(photo.size, turned) == photo.size
+  return turned != 1 and same and "orientation" not in mask.info
+
+
 def check_mask(
   mask: Image.Image | None, name: str, faults: list[Fault]
 ) -> Image.Image | None:
-  """The mask in gray; a fault where none of it is foreground."""
+  """The mask in gray; a fault where it is none, or has no foreground."""
   if mask is None:
     return None
-  light = records.gray(mask)
+  try:
+    light = records.gray(mask)
+  except masks.BadMask as error:
+    faults.append(Fault(NO_MASK, name, error.detail))
+    return None
   if light.getextrema()[1] <= 127:
     faults.append(Fault(EMPTY_MASK, name, "nothing in it is over half white"))
   return light

@@ -31,7 +31,7 @@ SIZES = ("256", "1024", "2048", NATIVE)
 PARTS = ("composite", "mask", "real")
 
 _CHUNK = 64  # triplets
-_FORMAT = 1  # of a chunk's file
+_FORMAT = 2  # of a chunk's file
 # Lossless WebP at its quickest: a third smaller than PNG, and read faster.
 _WEBP = {"format": "WEBP", "lossless": True, "quality": 0, "method": 0}
 _WEBP_SIDE = 16_383  # pixels at most

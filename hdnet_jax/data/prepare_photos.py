@@ -33,11 +33,16 @@ _CHUNK = 64  # pairs
 
 
 class Checked(NamedTuple):
-  """Good rows with their measures, what was wrong with others, and notes."""
+  """Good rows with their measures, what was wrong with others, and notes.
+
+  turned: photos that are turned by EXIF data, whose masks' sizes do not tell
+    if they are turned, too.
+  """
 
   rows: list[Row]
   faults: list[Fault]
   notes: tuple[str, ...] = ()
+  turned: tuple[str, ...] = ()
 
 
 def prepare_photos(root: pathlib.Path, options: Options) -> Checked:
@@ -47,7 +52,7 @@ def prepare_photos(root: pathlib.Path, options: Options) -> Checked:
     UserError: where there are no photos, or, if strict, for any fault; then
       nothing is written.
   """
-  rows, faults, notes = find_pairs(root)
+  rows, faults, notes, _ = find_pairs(root)
   parts = [rows[i : i + _CHUNK] for i in range(0, len(rows), _CHUNK)]
   with bar_of("checking", len(rows)) as advance:
     results = in_processes(
@@ -64,7 +69,8 @@ def prepare_photos(root: pathlib.Path, options: Options) -> Checked:
   write_text(root / "manifest.csv", _text_of(good))
   if faults:
     checks.write_csv(root / "skipped.csv", faults)
-  return Checked(good, faults, notes)
+  turned = dict.fromkeys(name for part in results for name in part.turned)
+  return Checked(good, faults, notes, tuple(turned))
 
 
 def find_pairs(root: pathlib.Path) -> Checked:
@@ -160,32 +166,31 @@ def _files(
 def check_pairs(
   root: pathlib.Path, rows: list[Row], max_pixels: int
 ) -> Checked:
-  good, faults = [], []
-  for row in rows:
-    measured, found = check_pair(root, row, max_pixels)
-    faults += found
-    if measured:
-      good.append(measured)
-  return Checked(good, faults)
+  parts = [check_pair(root, row, max_pixels) for row in rows]
+  return Checked(
+    [row for part in parts for row in part.rows],
+    [fault for part in parts for fault in part.faults],
+    turned=tuple(name for part in parts for name in part.turned),
+  )
 
 
-def check_pair(
-  root: pathlib.Path, row: Row, max_pixels: int
-) -> tuple[Row | None, list[Fault]]:
-  """The row with its measures; None where anything is wrong."""
+def check_pair(root: pathlib.Path, row: Row, max_pixels: int) -> Checked:
+  """The row with its measures; none where anything is wrong."""
   faults: list[Fault] = []
   image = checks.read(root, row["image"], max_pixels, faults, checks.NO_FILE)
   mask = checks.read(root, row["mask"], max_pixels, faults, checks.NO_FILE)
+  turned: tuple[str, ...] = ()
   if image and mask:
-    sizes = {"photo": image.size, "mask": mask.size}
-    checks.check_sizes(sizes, row["mask"], faults)
+    checks.check_turned_sizes(image, mask, row["mask"], faults)
+    if checks.is_ambiguous(image, mask):
+      turned = (row["image"],)
   light = checks.check_mask(mask, row["mask"], faults)
   if faults:
-    return None, faults
+    return Checked([], faults)
   fraction = float(records.mask_pixels(light).mean())
   values = (*image.size, f"{fraction:.4f}")
   measures = zip(_MEASURED, map(str, values), strict=True)
-  return {**row, **dict(measures)}, []
+  return Checked([{**row, **dict(measures)}], [], turned=turned)
 
 
 def _text_of(rows: list[Row]) -> str:

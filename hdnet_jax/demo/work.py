@@ -10,18 +10,18 @@ import io
 import os
 import pathlib
 import uuid
-import warnings
 
 import numpy as np
 from PIL import Image
 
+from hdnet_jax import masks
 from hdnet_jax.errors import UserError
-from hdnet_jax.harmonizer import Harmonizer, MaskWarning
 from hdnet_jax.image_formats import format_in, suffix_of
 from hdnet_jax.inference import compose
 from hdnet_jax.inference.arrays import to_bytes
 from hdnet_jax.inference.files import Picture, read_picture, write_picture
-from hdnet_jax.inference.masks import mask_report, read_mask
+from hdnet_jax.inference.harmonizer import SizedNetwork
+from hdnet_jax.inference.masks import read_mask
 
 SHOWN = 1600  # pixels of the longer side of what the page shows
 PLACED = 1024  # of what it shows at every move of a slider, or is painted on
@@ -77,15 +77,15 @@ class Work:
   """Harmonizes files into a folder; may be called from several threads.
 
   Args:
-    harmonizer: does the work.
+    network: does the work.
     folder: each result gets a folder in it.
     max_pixels: of a photo, mask or cut-out; larger ones are refused.
   """
 
   def __init__(
-    self, harmonizer: Harmonizer, folder: pathlib.Path, max_pixels: int
+    self, network: SizedNetwork, folder: pathlib.Path, max_pixels: int
   ):
-    self._harmonizer, self._folder = harmonizer, folder
+    self._network, self._folder = network, folder
     self._max_pixels = max_pixels
     self._small = functools.lru_cache(_KEPT)(self._read_small)
 
@@ -93,7 +93,7 @@ class Work:
     """Compiles the network, which is the same for all sizes."""
     mask = np.zeros((64, 64), bool)
     mask[16:48, 16:48] = True
-    self._harmonizer(np.full((64, 64, 3), 128, np.uint8), mask)
+    self._network(np.full((64, 64, 3), 128, np.uint8), mask)
 
   def show(self, photo: Path) -> Image.Image:
     """A small copy, to be painted on."""
@@ -102,14 +102,17 @@ class Work:
   def show_mask(self, photo: Path, mask: MaskFile) -> Image.Image:
     """A small copy in which the background is dark."""
     small = self._small(photo)
-    light = self._mask(mask, small.size)[..., None] * (1 - _DIMMED) + _DIMMED
+    light, _ = self._mask(mask, small)
+    light = light[..., None] * (1 - _DIMMED) + _DIMMED
     pixels = np.rint(small.pixels * light).astype(np.uint8)
     return Image.fromarray(pixels)
 
   def show_cutout(self, photo: Path, cutout: Cutout) -> Image.Image:
     """A small copy with the cut-out where it will be."""
-    pixels, _ = _paste(self._small(cutout.path), self._small(photo), cutout)
-    return Image.fromarray(pixels)
+    small = self._small(photo)
+    pasted = _paste(self._small(cutout.path), small, cutout)
+    shown = dataclasses.replace(pasted.photo, pixels=pasted.pixels)
+    return _shown(shown)
 
   def harmonize(
     self,
@@ -128,27 +131,23 @@ class Work:
     picture = self._read(photo)
     notes = [*picture.notes]
     composite, changed = picture.pixels, None
+    remedy = ""
     if isinstance(thing, Cutout):
       cutout = self._read(thing.path)
-      notes += cutout.notes
-      composite, mask = _paste(cutout, picture, thing)
+      pasted = _paste(cutout, picture, thing)
+      notes += [*cutout.notes, *pasted.notes]
+      picture, composite, mask = pasted.photo, pasted.pixels, pasted.mask
     else:
-      mask = self._mask(thing, picture.size)
+      mask, said = self._mask(thing, picture)
+      notes += said
       changed = 1 - mask if background else mask
-    if report := mask_report(mask):
-      notes.append(_on_the_page(report))
-    with warnings.catch_warnings():
-      warnings.simplefilter("ignore", MaskWarning)  # it is in the notes
-      try:
-        pixels = self._harmonizer(
-          composite,
-          mask,
-          strength=strength,
-          feather=feather,
-          background=background,
-        )
-      except ValueError as error:  # of the options: the images were read by us
-        raise UserError(str(error)) from None
+      if isinstance(thing, MaskFile):
+        remedy = "switch on 'Black is the object'"
+    if report := masks.report(mask, remedy, picture.alpha):
+      notes.append(report)
+    pixels = self._network(
+      composite, mask, strength, feather, background, picture.alpha
+    )
     path = self._folder / uuid.uuid4().hex / _result_name(pathlib.Path(photo))
     notes += write_picture(picture, pixels, path, mask=changed)
     before, after = (
@@ -164,15 +163,17 @@ class Work:
     return _reduced(self._read(path), PLACED)
 
   def _mask(
-    self, thing: MaskFile | Painted, size: tuple[int, int]
-  ) -> np.ndarray:
-    """float32 [H, W], 0 to 1; of another size, it is resized."""
+    self, thing: MaskFile | Painted, picture: Picture
+  ) -> tuple[np.ndarray, list[str]]:
+    """float32 [H, W], 0 to 1; of another size, it is resized. And notes."""
+    size = picture.size
     if isinstance(thing, MaskFile):
       return read_mask(
         _upload(thing.path),
         size,
         resize=True,
         invert=thing.inverted,
+        orientation=picture.orientation,
         max_pixels=self._max_pixels,
       )
     if not thing.layer.any():
@@ -180,7 +181,7 @@ class Work:
     layer = Image.fromarray(thing.layer)
     if layer.size != size:
       layer = layer.resize(size, Image.Resampling.BILINEAR)
-    return np.asarray(layer) / np.float32(255)
+    return np.asarray(layer) / np.float32(255), []
 
 
 def _upload(path: Path) -> io.BytesIO:
@@ -194,9 +195,7 @@ def _upload(path: Path) -> io.BytesIO:
   return file
 
 
-def _paste(
-  cutout: Picture, photo: Picture, place: Cutout
-) -> tuple[np.ndarray, np.ndarray]:
+def _paste(cutout: Picture, photo: Picture, place: Cutout) -> compose.Pasted:
   """`compose.paste`, with the place in percent: the same at every size."""
   room = min(
     side / own for side, own in zip(photo.size, cutout.size, strict=True)
@@ -214,13 +213,21 @@ def _paste(
 
 def _reduced(picture: Picture, side: int) -> Picture:
   """A copy of 8 bits, whose sides are `side` at most."""
-  layers = [Image.fromarray(to_bytes(picture.pixels))]
+  samples, alpha = to_bytes(picture.pixels), None
+  if picture.alpha is not None:  # by which Pillow weighs the colours
+    samples = np.dstack((samples, to_bytes(picture.alpha)))
+  small = Image.fromarray(samples)
+  small.thumbnail((side, side), Image.Resampling.BILINEAR)
+  samples = np.asarray(small)
   if picture.alpha is not None:
-    layers.append(Image.fromarray(to_bytes(picture.alpha)))
-  for layer in layers:
-    layer.thumbnail((side, side), Image.Resampling.BILINEAR)
-  pixels, alpha = (*map(np.asarray, layers), None)[:2]
-  return Picture(pixels, alpha, picture.name)
+    alpha = samples[..., 3]
+  return Picture(
+    samples[..., :3],
+    alpha,
+    picture.name,
+    orientation=picture.orientation,
+    icc=picture.icc,
+  )
 
 
 def _shown(picture: Picture) -> Image.Image:
@@ -236,8 +243,3 @@ def _result_name(photo: pathlib.Path) -> str:
   """NAME-harmonized, with the extension of what the photo's contents are, or
   .png where that is not written."""
   return f"{photo.stem}-harmonized{suffix_of(format_in(photo))}"
-
-
-def _on_the_page(report: str) -> str:
-  """What the command line calls a flag is a switch here."""
-  return report.replace("give --invert-mask", "switch on 'Black is the object'")

@@ -4,29 +4,29 @@ Those of `image_formats`. Pillow gives 8 bits of colour images that have 16; it
 can be told to unpack either byte of every sample, so those are decoded twice.
 """
 
-import contextlib
 import dataclasses
-import io
 import pathlib
+import struct
 import sys
 from collections.abc import Iterator
 
 import numpy as np
 from PIL import Image, ImageFile
 
+from hdnet_jax import orientation, png
 from hdnet_jax.errors import UserError
 from hdnet_jax.image_formats import format_of, readable
-from hdnet_jax.inference import metadata
+from hdnet_jax.inference import exif, metadata, xmp
 from hdnet_jax.inference.opening import (
   Source,
   explained,
-  prints_as_notes,
+  identified,
   read,
-  warnings_as_notes,
 )
 
-# A 150-megapixel photo passes. Pillow itself refuses more than 178 million.
+# A 150-megapixel photo passes.
 MAX_PIXELS = 175_000_000
+_BIG_TIFF = (b"+\0", b"\0+")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -36,7 +36,8 @@ class Decoded:
   samples: [H, W] gray, [H, W, 3] RGB or [H, W, 4] CMYK; uint8 or uint16,
     and float32 or int32 for gray images of those.
   alpha: [H, W] of the same dtype, or None.
-  exif, icc, xmp: as the file has them; EXIF and XMP say "upright".
+  orientation: EXIF's, by which the stored samples were turned.
+  exif, icc, xmp: as the file has them; EXIF and XMP are corrected.
   notes: sentences on what was not taken over as it was.
   """
 
@@ -44,10 +45,12 @@ class Decoded:
   mode: str
   samples: np.ndarray
   alpha: np.ndarray | None
+  orientation: int
   exif: bytes | None
   icc: bytes | None
   xmp: bytes | None
   dpi: tuple[float, float] | None
+  extras: metadata.Extras
   notes: tuple[str, ...]
 
   @property
@@ -65,33 +68,44 @@ def decode(source: Source, max_pixels: int = MAX_PIXELS) -> Decoded:
   """
   name, data = read(source)
   notes: list[str] = []
-  with explained(name), warnings_as_notes(name, notes):
+  with explained(name):
+    data, chunks, faults = png.split(data)
     image = _open(name, data, max_pixels)
+    info, more = png.info_of(chunks)
+    image.info.update(info)
+    notes += [f"{name} {fault}" for fault in (*faults, *more)]
     notes += _oddities(name, image)
-    aloud = image.format == "TIFF"
-    with prints_as_notes(name, notes) if aloud else contextlib.nullcontext():
-      samples, alpha = _samples(name, image, data, notes)
-    exif, orientation = _exif(name, image, notes)
-    xmp, icc = image.info.get("xmp"), image.info.get("icc_profile")
+    # Pillow turns TIFF files itself, when they are loaded.
+    stored = getattr(image, "tag_v2", {}).get(orientation.TAG)
+    stored = stored if stored in range(2, 9) else 1
+    samples, alpha = _samples(name, image, data, notes)
+    data_of_exif, turn = _exif(name, image, data, stored, notes)
+    icc = image.info.get("icc_profile")
     dpi = metadata.resolution(image.info)
-  if dpi and orientation >= 5:
+    extras = metadata.extras_of(image, chunks)
+    more = metadata.not_carried(image, chunks)
+    notes += [f"{name} {sentence}" for sentence in more]
+  if dpi and turn >= 5:
     dpi = dpi[::-1]
+  size = orientation.turned_size(image.size, turn)
   return Decoded(
     name=name,
     mode=image.mode,
-    samples=metadata.turn(samples, orientation),
-    alpha=None if alpha is None else metadata.turn(alpha, orientation),
-    exif=exif,
+    samples=orientation.turn(samples, turn),
+    alpha=None if alpha is None else orientation.turn(alpha, turn),
+    orientation=stored if stored != 1 else turn,
+    exif=data_of_exif,
     icc=icc if isinstance(icc, bytes) and icc else None,
-    xmp=metadata.upright_xmp(xmp if isinstance(xmp, bytes) and xmp else None),
+    xmp=_xmp(name, image, size, notes),
     dpi=dpi,
+    extras=extras,
     notes=tuple(dict.fromkeys(notes)),
   )
 
 
 def _open(name: str, data: bytes, max_pixels: int) -> ImageFile.ImageFile:
   """The image, its pixels not decoded yet."""
-  image = Image.open(io.BytesIO(data), formats=readable())
+  image = identified(data, readable())
   # A TIFF tile is decoded whole, however little of it the image shows.
   tags = getattr(image, "tag_v2", {})
   tile = tags.get(322, 1) * tags.get(323, 1)
@@ -217,7 +231,7 @@ def _sixteen_bits(
   image: ImageFile.ImageFile, data: bytes, rawmode: str
 ) -> np.ndarray:
   """Both bytes of every sample: uint16 [H, W, 3 or 4]."""
-  again = Image.open(io.BytesIO(data), formats=readable())
+  again = identified(data, readable())
   _set_rawmode(again, _OTHER_BYTE[rawmode])
   samples = np.asarray(image).astype(np.uint16)
   samples <<= 8
@@ -259,14 +273,37 @@ def _apart(
 
 
 def _exif(
-  name: str, image: Image.Image, notes: list[str]
+  name: str, image: Image.Image, file: bytes, stored: int, notes: list[str]
 ) -> tuple[bytes | None, int]:
-  """EXIF data that says "upright", and how the samples are to be turned."""
+  """EXIF data of the upright image, and how the samples are to be turned."""
+  turn = 1
   try:
     if image.format == "TIFF":  # Pillow has turned it already
-      return metadata.from_tiff(image), 1
-    exif = metadata.raw_exif(image.info)
-    return (None, 1) if exif is None else metadata.upright(exif)
-  except metadata.DAMAGE:
+      if file[2:4] in _BIG_TIFF:
+        notes.append(f"{name} is a BigTIFF file, whose EXIF data is left out.")
+        return None, turn
+      data = metadata.from_tiff(file)
+    else:
+      data = orientation.raw_exif(image.info)
+      turn = stored = 1 if data is None else orientation.of_exif(data)[0]
+    if data is not None:
+      size = orientation.turned_size(image.size, turn)
+      data = exif.corrected(data, size, stored)
+    return data, turn
+  except (ValueError, struct.error):
     notes.append(f"{name} has damaged EXIF data, which is left out.")
-    return None, 1
+    return None, turn
+
+
+def _xmp(
+  name: str, image: Image.Image, size: tuple[int, int], notes: list[str]
+) -> bytes | None:
+  """XMP data of the upright image, of that size."""
+  data = image.info.get("xmp")
+  if not isinstance(data, bytes) or not data:
+    return None
+  data, gone = xmp.corrected(data, size)
+  if gone:
+    words = ", ".join(gone)
+    notes.append(f"{name} tells of what is left out here: {words}.")
+  return data

@@ -1,7 +1,7 @@
 """Harmonized pictures in a file's own samples, and those written to files.
 
-Pillow writes JPEG, WebP and PNG of 8 bits. TIFF, and PNG of 16 bits in colour,
-which Pillow cannot write, are put together here.
+Pillow writes JPEG, WebP and PNG of 8 bits. PNG of 16 bits in colour, which it
+cannot write, is put together here, and TIFF in `tiff`.
 """
 
 import dataclasses
@@ -11,19 +11,14 @@ import zlib
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
-from PIL import Image, PngImagePlugin, TiffImagePlugin
+from PIL import Image, PngImagePlugin
 
-from hdnet_jax.inference import metadata
-from hdnet_jax.inference.opening import warnings_as_notes
+from hdnet_jax.inference import keeping, tiff
+from hdnet_jax.inference.metadata import NO_EXTRAS, Extras, for_tiff
+from hdnet_jax.orientation import EXIF_START
 
 if TYPE_CHECKING:
   from hdnet_jax.inference.files import Picture
-
-_ICC_SPACE = {"gray": b"GRAY", "RGB": b"RGB ", "CMYK": b"CMYK"}
-_MAX_JPEG_SEGMENT = 65533 - len("http://ns.adobe.com/xap/1.0/") - 1
-_BLOCK = 2**20  # bytes compressed at a time
-_LEVEL = 2  # zlib's; higher ones take twice the time and gain nothing on photos
-_DEFLATE, _HORIZONTAL = 8, 2  # TIFF's numbers of a compression and a predictor
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -40,6 +35,7 @@ class Encodable:
   icc: bytes | None
   xmp: bytes | None
   dpi: tuple[float, float] | None
+  extras: Extras = NO_EXTRAS
 
 
 def image_for(
@@ -66,17 +62,11 @@ def image_for(
   mode = {"gray": "L", "RGB": "RGB", "CMYK": "CMYK"}[kind]
   if alpha is not None:
     mode, samples = f"{mode}A", np.dstack((samples, alpha))
-  icc = picture.icc
-  if (
-    icc
-    and icc[16:20] in _ICC_SPACE.values()
-    and (icc[16:20] != _ICC_SPACE[kind])
-  ):
-    icc = None
-    notes.append(f"The ICC profile is not one for {kind}, and is left out.")
-  exif, xmp = _that_fit(picture, format, notes)
-  image = Encodable(samples, mode, exif, icc, xmp, picture.dpi)
-  return image, tuple(notes)
+  kept, more = keeping.kept(picture, format, kind)
+  image = Encodable(
+    samples, mode, kept.exif, kept.icc, kept.xmp, picture.dpi, kept.extras
+  )
+  return image, (*notes, *more)
 
 
 def has_alpha(picture: "Picture") -> bool:
@@ -133,38 +123,6 @@ def _eight_bits(samples: np.ndarray | None) -> np.ndarray | None:
   return ((samples.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
-def _that_fit(
-  picture: "Picture", format: str, notes: list[str]
-) -> tuple[bytes | None, bytes | None]:
-  """EXIF and XMP, without what is too long for a JPEG or will not convert."""
-  exif, xmp = picture.exif, picture.xmp
-  if format == "JPEG" and len(exif or b"") > _MAX_JPEG_SEGMENT:
-    exif = None
-    notes.append("The EXIF data is too long for JPEG, and is left out.")
-  if format == "JPEG" and len(xmp or b"") > _MAX_JPEG_SEGMENT:
-    xmp = None
-    notes.append("The XMP data is too long for JPEG, and is left out.")
-  if format == "PNG" and xmp and not _is_text(xmp):
-    xmp = None
-    notes.append("The XMP data is damaged, and is left out.")
-  if format == "TIFF" and exif:
-    try:
-      with warnings_as_notes("The EXIF data", notes):
-        _directory(exif).tobytes()
-    except metadata.DAMAGE:
-      exif = None
-      notes.append("The EXIF data is damaged, and is left out.")
-  return exif, xmp
-
-
-def _is_text(xmp: bytes) -> bool:
-  try:
-    xmp.decode()
-  except UnicodeDecodeError:
-    return False
-  return True
-
-
 def write(
   image: Encodable, path: pathlib.Path, format: str, quality: int
 ) -> None:
@@ -176,7 +134,7 @@ def write(
 def encode(image: Encodable, file: BinaryIO, format: str, quality: int) -> None:
   """Encodes an image; TIFF, and PNG of 16 bits, without Pillow."""
   if format == "TIFF":
-    _write_tiff(image, file)
+    tiff.write(image, file, for_tiff(image.exif))
   elif image.samples.dtype == np.uint16:
     _write_png(image, file)
   else:
@@ -193,6 +151,8 @@ def _write_by_pillow(
     options["dpi"] = image.dpi
   if format == "PNG":
     options["pnginfo"] = PngImagePlugin.PngInfo()
+    for name, body in image.extras.chunks:
+      options["pnginfo"].add(name, body)
     if image.xmp:
       options["pnginfo"].add_itxt("XML:com.adobe.xmp", image.xmp.decode())
   elif image.xmp:
@@ -200,9 +160,20 @@ def _write_by_pillow(
   if format == "JPEG":
     # From 90 on, colours are kept at full resolution.
     options |= {"quality": quality, "subsampling": 0 if quality >= 90 else 2}
+    if image.extras.comment:
+      options["comment"] = image.extras.comment
+    if image.extras.iptc:
+      options["extra"] = _iptc_segment(image.extras.iptc)
   if format == "WEBP":
     options |= {"quality": quality, "lossless": quality == 100, "exact": True}
   pillow.save(file, format, **options)
+
+
+def _iptc_segment(iptc: bytes) -> bytes:
+  """A JPEG file's segment with IPTC data, as Photoshop writes it."""
+  resource = b"8BIM\x04\x04\0\0" + struct.pack(">I", len(iptc)) + iptc
+  body = b"Photoshop 3.0\0" + resource + bytes(len(iptc) % 2)
+  return b"\xff\xed" + struct.pack(">H", len(body) + 2) + body
 
 
 def _write_png(image: Encodable, file: BinaryIO) -> None:
@@ -219,79 +190,21 @@ def _write_png(image: Encodable, file: BinaryIO) -> None:
   chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, colour, 0, 0, 0))
   if image.icc:
     chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(image.icc))
+  for name, body in image.extras.chunks:
+    if not (name == b"sRGB" and image.icc):  # they exclude each other
+      chunk(name, body)
   if image.dpi:
     metre = [round(value / 0.0254) for value in image.dpi]
     chunk(b"pHYs", struct.pack(">IIB", *metre, 1))
   if image.exif:
-    chunk(b"eXIf", image.exif.removeprefix(metadata.EXIF_START))
+    chunk(b"eXIf", image.exif.removeprefix(EXIF_START))
   if image.xmp:
     chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + image.xmp)
-  compressor = zlib.compressobj(_LEVEL)
-  for rows in _blocks(image.samples):
+  compressor = zlib.compressobj(tiff.LEVEL)
+  for rows in tiff.blocks(image.samples):
     raw = rows.astype(">u2").view(np.uint8).reshape(len(rows), width, -1)
-    raw = _differences(raw).reshape(len(rows), -1)
+    raw = tiff.differences(raw).reshape(len(rows), -1)
     raw = np.pad(raw, ((0, 0), (1, 0)), constant_values=1)  # 1: that filter
     chunk(b"IDAT", compressor.compress(raw.tobytes()))
   chunk(b"IDAT", compressor.flush())
   chunk(b"IEND", b"")
-
-
-def _write_tiff(image: Encodable, file: BinaryIO) -> None:
-  """TIFF in strips, deflated, as differences to the pixel before."""
-  strips = [
-    zlib.compress(_differences(rows).tobytes(), _LEVEL)
-    for rows in _blocks(
-      image.samples.astype(image.samples.dtype.newbyteorder("<"))
-    )
-  ]
-  height, width = image.samples.shape[:2]
-  lengths = [len(strip) for strip in strips]
-  starts = np.cumsum([0, *lengths[:-1]]).tolist()
-  with warnings_as_notes("The EXIF data", []):  # image_for has told of them
-    tags = _directory(image.exif)
-  samples = len(image.mode)
-  tags[256], tags[257] = width, height
-  tags[258] = (8 * image.samples.dtype.itemsize,) * samples
-  tags[259] = _DEFLATE
-  tags[262] = {"L": 1, "R": 2, "C": 5}[image.mode[0]]  # the colour space
-  tags[273], tags[279] = tuple(starts), tuple(lengths)
-  tags[277] = samples
-  tags[278] = len(next(_blocks(image.samples)))  # rows a strip
-  tags[284] = 1  # the samples of a pixel are together
-  tags[317] = _HORIZONTAL
-  if image.mode.endswith("A"):
-    tags[338] = 2  # the last sample is alpha, and not multiplied in
-  if image.icc:
-    tags[34675] = image.icc
-  if image.xmp:
-    tags[700] = image.xmp
-  if image.dpi:
-    tags[282], tags[283], tags[296] = *image.dpi, 2  # per inch
-  tags.save(file)
-  for strip in strips:
-    file.write(strip)
-
-
-def _directory(exif: bytes | None) -> TiffImagePlugin.ImageFileDirectory_v2:
-  """A TIFF directory with what EXIF data tells of the photo."""
-  tags = TiffImagePlugin.ImageFileDirectory_v2(prefix=b"II")
-  if exif:
-    loaded = Image.Exif()
-    loaded.load(exif)
-    for tag, value in metadata.tags_of(loaded).items():
-      tags[tag] = value
-  return tags
-
-
-def _blocks(samples: np.ndarray):
-  """Views of some rows each: about `_BLOCK` bytes."""
-  rows = max(1, _BLOCK // max(1, samples[0].nbytes))
-  for start in range(0, len(samples), rows):
-    yield samples[start : start + rows]
-
-
-def _differences(rows: np.ndarray) -> np.ndarray:
-  """Every pixel of rows [H, W, ...] less the one before, modulo its range."""
-  change = rows.copy()
-  change[:, 1:] -= rows[:, :-1]
-  return change

@@ -18,6 +18,7 @@ from hdnet_jax.files import write_then_rename
 from hdnet_jax.image_formats import written_extensions, written_format_of
 from hdnet_jax.inference import encode
 from hdnet_jax.inference.decode import MAX_PIXELS, Decoded, decode
+from hdnet_jax.inference.metadata import NO_EXTRAS, Extras
 from hdnet_jax.inference.opening import Source
 
 # What the encoders take, in pixels.
@@ -34,8 +35,10 @@ class Picture:
   mode: as Pillow calls the file's own: "L", "P", "RGB", "CMYK", "I;16", ...
   own: the file's own samples where they are not the pixels: [H, W] for a gray
     image, [H, W, 4] for CMYK; else None.
+  orientation: EXIF's, by which the stored pixels were turned upright.
   exif, icc, xmp: bytes or None. EXIF and XMP say that the image is upright.
   dpi: dots per inch, across and down, or None.
+  extras: metadata that few formats have.
   notes: sentences on what was not read as it is in the file.
   """
 
@@ -44,10 +47,12 @@ class Picture:
   name: str = "the image"
   mode: str = "RGB"
   own: np.ndarray | None = None
+  orientation: int = 1
   exif: bytes | None = None
   icc: bytes | None = None
   xmp: bytes | None = None
   dpi: tuple[float, float] | None = None
+  extras: Extras = NO_EXTRAS
   notes: tuple[str, ...] = ()
 
   @property
@@ -71,8 +76,7 @@ def read_picture(source: Source, max_pixels: int = MAX_PIXELS) -> Picture:
   Args:
     source: a path, a file's bytes, or an open binary file.
     max_pixels: larger images are refused before they are decoded; by default
-      175 million, so that a 150-megapixel camera's pass. Over 178 million,
-      Pillow refuses them in any case.
+      175 million, so that a 150-megapixel camera's pass.
 
   Raises:
     UserError: for what is no whole image, too large, or in floats or another
@@ -87,7 +91,10 @@ def read_picture(source: Source, max_pixels: int = MAX_PIXELS) -> Picture:
     own=own,
     **{
       field: getattr(decoded, field)
-      for field in ("name", "mode", "exif", "icc", "xmp", "dpi", "notes")
+      for field in (
+        *("name", "mode", "orientation"),
+        *("exif", "icc", "xmp", "dpi", "extras", "notes"),
+      )
     },
   )
 

@@ -24,7 +24,7 @@ class Pair:
   """A composite, its mask, and the file that is made of them."""
 
   composite: pathlib.Path
-  mask: pathlib.Path
+  mask: pathlib.Path | None  # None: its own alpha
   output: pathlib.Path
 
 
@@ -44,6 +44,7 @@ def plan(
   mask_suffix: str | None = None,
   beside: Callable[[pathlib.Path], pathlib.Path] | None = None,
   suffix: str | None = None,
+  from_alpha: bool = False,
 ) -> Plan:
   """Finds the pairs of folders; what lies in `output` is never an input.
 
@@ -58,6 +59,7 @@ def plan(
     beside: of a result, another file that is written, too.
     suffix: the results' extension; by default that of the composite's format,
       as its contents are, and .png where that is not written.
+    from_alpha: whether the composites' own alpha is their mask.
 
   Raises:
     UserError: where a folder is missing, has no image, or is the output.
@@ -69,6 +71,14 @@ def plan(
   together = masks is None or os.path.samefile(composites, masks)
   others = [] if masks is None else [masks]
   images = _images(composites, [output, *([] if together else others)], result)
+  if from_alpha:
+    for path in images:
+      name = _result_name(path, suffix).relative_to(composites)
+      result.pairs.append(Pair(path, None, output / name))
+    if not images:
+      raise UserError(f"--input-dir {composites} has no composite")
+    _keep_apart(result, beside)
+    return result
   if masks and masks.is_file():
     itself = os.path.realpath(masks)
     files = [path for path in images if os.path.realpath(path) != itself]
@@ -171,7 +181,7 @@ def _keep_apart(
   inputs = {
     os.path.realpath(path)
     for pair in result.pairs
-    for path in (pair.composite, pair.mask)
+    for path in filter(None, (pair.composite, pair.mask))
   }
   taken: dict[pathlib.Path, pathlib.Path] = {}
   kept = []

@@ -21,6 +21,8 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import distance_transform_edt
 
+from hdnet_jax.errors import UserError
+
 # Half of a window's side, in pixels of the small image. Smaller windows follow
 # a perfect change better (1 pixel: +0.5 dB) and a network's real one worse
 # (-0.1 dB), for they carry its noise along.
@@ -52,11 +54,11 @@ def peak(dtype: np.dtype) -> int:
   """What is white in an image of this type.
 
   Raises:
-    ValueError: where it is none of uint8, uint16, float32 and float64.
+    UserError: where it is none of uint8, uint16, float32 and float64.
   """
   if dtype not in _PEAKS:
     names = ", ".join(str(known) for known in _PEAKS)
-    raise ValueError(f"an image is one of {names}, not {dtype}")
+    raise UserError(f"an image is one of {names}, not {dtype}")
   return _PEAKS[dtype]
 
 

@@ -14,14 +14,14 @@ from typing import Any, Literal, get_args
 
 import jax
 import numpy as np
-from PIL import Image
 
 from hdnet_jax import compilation
 from hdnet_jax.config import ModelConfig
-from hdnet_jax.data.records import resize_image, resize_mask
+from hdnet_jax.errors import UserError
 from hdnet_jax.inference import guided
-from hdnet_jax.inference.arrays import Pair, as_pair, to_bytes
+from hdnet_jax.inference.arrays import Pair, Scene, as_scene, to_bytes
 from hdnet_jax.inference.feather import feathered
+from hdnet_jax.inference.reduction import filled, reduced, reduced_visible
 from hdnet_jax.model.hdnet import REDUCTION, HDNet, blend
 
 Mode = Literal["guided", "direct"]
@@ -47,7 +47,7 @@ class SizedNetwork:
     mode: one of the two above.
 
   Raises:
-    ValueError: for another size or mode.
+    UserError: for another size or mode.
   """
 
   def __init__(
@@ -58,13 +58,13 @@ class SizedNetwork:
     mode: Mode = "guided",
   ):
     if mode not in get_args(Mode):
-      raise ValueError(f"mode={mode!r} is none of {get_args(Mode)}")
+      raise UserError(f"mode={mode!r} is none of {get_args(Mode)}")
     if image_size < REDUCTION or image_size % REDUCTION:
-      raise ValueError(
+      raise UserError(
         f"image_size={image_size} is no multiple of {REDUCTION}; give the size "
         "that the network was trained at"
       )
-    self.image_size, self.mode = image_size, mode
+    self.image_size, self.mode, self._model = image_size, mode, model
     # One image at a time has no use for more devices than one.
     device = jax.local_devices()[0]
     self._params = jax.device_put(jax.device_get(params), device)
@@ -75,17 +75,25 @@ class SizedNetwork:
     self._programs: dict[tuple[int, ...], jax.stages.Compiled] = {}
     self._lock = threading.Lock()
 
+  def __reduce__(self):
+    """Pickles what it was made of; its programs are compiled anew."""
+    params = jax.device_get(self._params)
+    return type(self), (params, self._model, self.image_size, self.mode)
+
   def __call__(
     self,
     composite: np.ndarray,
     mask: np.ndarray,
     strength: float = 1.0,
     feather: float = 0.0,
+    background: bool = False,
+    alpha: np.ndarray | None = None,
   ) -> np.ndarray:
     """The harmonized image, of the composite's shape and type.
 
     Where the mask is 0 it is a copy, bit by bit. The network sees as the object
-    what is over 0.5 in the mask; where nothing is, all of it is a copy.
+    what is over 0.5 in the mask; where nothing is, all of it is a copy. So it
+    is where nothing else is visible.
 
     Args:
       composite: uint8 or uint16, or float32 or float64 in 0 to 1; [H, W, 3],
@@ -93,34 +101,46 @@ class SizedNetwork:
       mask: as `arrays.as_mask` takes it; the share of a pixel that changes.
       strength: 0 to 1, the share of the change that is made; 0 makes a copy.
       feather: pixels over which the change sets in, as `feathered` says.
+      background: whether what the mask leaves changes instead, to fit.
+      alpha: the composite's, of its type, [H, W]. Colours where it is 0 are
+        nothing that the object is fitted to.
 
     Raises:
-      ValueError: for other shapes, types and values.
+      UserError: for other shapes, types and values.
     """
-    return self.many([(composite, mask)], strength, feather)[0]
+    scenes = [(composite, mask, alpha)]
+    return self.many(scenes, strength, feather, background)[0]
 
   def many(
-    self, pairs: Sequence[Pair], strength: float = 1.0, feather: float = 0.0
+    self,
+    scenes: Sequence[tuple[np.ndarray, ...]],
+    strength: float = 1.0,
+    feather: float = 0.0,
+    background: bool = False,
   ) -> list[np.ndarray]:
-    """What a call makes of each pair; sizes and types may differ.
+    """What a call makes of each scene; sizes and types may differ.
+
+    A scene is a composite, its mask and, if it has one, its alpha.
 
     In mode "guided" the network sees BATCH of them at once, and the rest of the
     work is done in threads.
     """
     check_options(strength, feather)
-    pairs = [as_pair(*pair) for pair in pairs]
+    scenes = [as_scene(*scene) for scene in scenes]
     if not strength:
-      return [composite.copy() for composite, _ in pairs]
-    insides = [mask > 0.5 for _, mask in pairs]
+      return [scene.composite.copy() for scene in scenes]
+    if background:
+      scenes = [_inverted(scene) for scene in scenes]
+    insides = [_inside(scene) for scene in scenes]
     results = [
-      None if some.any() else composite.copy()
-      for (composite, _), some in zip(pairs, insides, strict=True)
+      None if _is_to_do(scene, inside) else scene.composite.copy()
+      for scene, inside in zip(scenes, insides, strict=True)
     ]
     busy = [index for index, result in enumerate(results) if result is None]
     size = BATCH if self.mode == "guided" and len(busy) > 1 else 1
 
     def change(index: int, seen: Pair, output: np.ndarray) -> None:
-      composite, mask = pairs[index]
+      composite, mask, _ = scenes[index]
       results[index] = self._change(
         composite, feathered(mask, feather), seen, output, strength
       )
@@ -128,7 +148,7 @@ class SizedNetwork:
     threads = min(os.cpu_count() or 1, _MOST_THREADS)
     with ThreadPoolExecutor(threads if size > 1 else 1) as pool:
       for chunk in chunks(busy, size):
-        seen = [self._seen(pairs[index][0], insides[index]) for index in chunk]
+        seen = [self._seen(scenes[index], insides[index]) for index in chunk]
         outputs = self._run(seen, size)
         list(pool.map(change, chunk, seen, outputs))  # raises what they raise
     return results
@@ -144,15 +164,21 @@ class SizedNetwork:
       composite: as of a call.
       mask: of `arrays.as_mask`; over 0.5 in a pixel or more.
     """
-    seen = self._seen(composite, mask > 0.5)
+    seen = self._seen(Scene(composite, mask), mask > 0.5)
     (output,) = self._run([seen], 1)
     return _fitted(seen, output), seen[0]
 
-  def _seen(self, composite: np.ndarray, inside: np.ndarray) -> Pair:
+  def _seen(self, scene: Scene, inside: np.ndarray) -> Pair:
     """What the network sees: float32 [h, w, 3] in -1 to 1, bool [h, w]."""
+    composite, alpha, size = scene.composite, scene.alpha, self.image_size
     if self.mode == "guided":
-      composite, inside = reduced(to_bytes(composite), inside, self.image_size)
+      if alpha is None:
+        composite, inside = reduced(to_bytes(composite), inside, size)
+      else:
+        composite, inside = reduced_visible(scene, inside, size)
     else:
+      if alpha is not None:
+        composite = filled(composite, inside, alpha > 0)
       after = [(0, -size % REDUCTION) for size in inside.shape]
       composite = np.pad(composite, [*after, (0, 0)], mode="edge")
       inside = np.pad(inside, after)
@@ -199,6 +225,27 @@ class SizedNetwork:
     return guided.mix(composite, mask, changed, strength)
 
 
+def _inverted(scene: Scene) -> Scene:
+  """The background as what changes, where the mask covers anything."""
+  mask = scene.mask
+  if not (mask > 0.5).any():
+    return scene
+  return scene._replace(mask=~mask if mask.dtype == bool else 1 - mask)
+
+
+def _inside(scene: Scene) -> np.ndarray:
+  """The object: what is white, and is not transparent."""
+  inside = scene.mask > 0.5
+  return inside if scene.alpha is None else inside & (scene.alpha > 0)
+
+
+def _is_to_do(scene: Scene, inside: np.ndarray) -> bool:
+  """Whether there is an object, and something visible to fit it to."""
+  if scene.alpha is None:
+    return bool(inside.any())
+  return bool(inside.any() and ((scene.alpha > 0) & ~inside).any())
+
+
 def _fitted(seen: Pair, output: np.ndarray) -> np.ndarray:
   """The maps from what was seen to the output."""
   image, inside = seen
@@ -222,40 +269,9 @@ def chunks(items, size: int) -> Iterator[list]:
     yield chunk
 
 
-def reduced(
-  composite: np.ndarray, mask: np.ndarray, size: int
-) -> tuple[np.ndarray, np.ndarray]:
-  """The image as it is in training: uint8 [size, size, 3], [size, size].
-
-  The nearest pixels can miss a small object. Then the small pixels that hold
-  some of it are its mask, and have the mean colour of the object's part there.
-
-  Args:
-    composite: uint8 [H, W, 3].
-    mask: bool or uint8 0/1 [H, W].
-  """
-  mask = mask.astype(np.uint8, copy=False)
-  small = np.asarray(resize_image(Image.fromarray(composite), size))
-  small_mask = np.asarray(resize_mask(Image.fromarray(mask), size))
-  if small_mask.any():
-    return small, small_mask
-  height, width = mask.shape
-  rows, columns = np.nonzero(mask)
-  cells = (rows * size // height) * size + columns * size // width
-  count = np.bincount(cells, minlength=size * size)
-  found = count > 0
-  small = small.reshape(-1, 3).copy()
-  for channel in range(3):
-    values = composite[rows, columns, channel]
-    sums = np.bincount(cells, values, size * size)
-    small[found, channel] = np.rint(sums[found] / count[found])
-  mask = found.astype(np.uint8)
-  return small.reshape(size, size, 3), mask.reshape(size, size)
-
-
 def check_options(strength: float, feather: float) -> None:
-  """Raises ValueError for what is out of range."""
+  """Raises UserError for what is out of range."""
   if not 0 <= strength <= 1:
-    raise ValueError(f"strength={strength} is not in 0 to 1")
+    raise UserError(f"strength={strength} is not in 0 to 1")
   if not 0 <= feather < math.inf:
-    raise ValueError(f"feather={feather} is not a number of pixels, 0 or more")
+    raise UserError(f"feather={feather} is not a number of pixels, 0 or more")

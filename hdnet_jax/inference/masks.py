@@ -1,23 +1,13 @@
-"""Masks as people have them: which pixels are harmonized, and how much.
-
-White is foreground. Gray is in between, and blends.
-"""
+"""Mask files: decoded, and of the size of their images."""
 
 import numpy as np
-from PIL import Image
 
+from hdnet_jax import masks
 from hdnet_jax.errors import UserError
 from hdnet_jax.inference.decode import MAX_PIXELS, Decoded, decode
+from hdnet_jax.inference.files import Picture
 from hdnet_jax.inference.opening import Source
-
-# How far the channels of a gray mask may lie apart. Compressed masks wander at
-# their edges, by up to 60 levels on 1 % of the pixels; a mask in colours is
-# either far off somewhere or off in many places.
-_TOLERANCE = 16 / 255
-_FAR = 96 / 255
-_FEW = 0.02
-# A mask of more than this is most likely the wrong way round.
-_ALMOST_ALL = 0.95
+from hdnet_jax.mask_fit import fit
 
 
 def read_mask(
@@ -25,108 +15,65 @@ def read_mask(
   size: tuple[int, int],
   resize: bool = False,
   invert: bool = False,
+  orientation: int = 1,
   max_pixels: int = MAX_PIXELS,
-) -> np.ndarray:
-  """A mask as float32 [H, W], 0 to 1, for an image of `size`.
-
-  The gray values are the mask. Where an alpha channel varies and what shows has
-  one colour, white or another, alpha is the mask; else both are multiplied, so
-  that what is transparent is background.
+  ones: bool = True,
+) -> tuple[np.ndarray, list[str]]:
+  """A mask as float32 [H, W], 0 to 1, for an image of `size`; and notes.
 
   Args:
     source: a path, a file's bytes, or an open binary file.
-    size: the image's width and height.
+    size: the image's width and height, upright.
     resize: whether a mask of another size is resized, bilinearly, to it.
     invert: whether black is foreground.
+    orientation: by which the image was turned upright.
     max_pixels: see `decode`.
+    ones: as of `masks.values`.
 
   Raises:
-    UserError: for a file that is no whole image, one in colours, one that has
-      NaN or values out of range, and one of another size without `resize`.
+    UserError: for a file that is no whole image or no mask; and where it does
+      not fit: see `mask_fit.fit`.
   """
   decoded = decode(source, max_pixels)
-  if decoded.size != tuple(size) and not resize:
-    raise UserError(
-      f"{decoded.name} has {decoded.size[0]}x{decoded.size[1]} pixels and its "
-      f"image {size[0]}x{size[1]}; make a mask of the image's size, or give "
-      "--resize-mask"
-    )
-  mask = _mask(decoded)
-  if decoded.size != tuple(size):
-    resized = Image.fromarray(mask).resize(size, Image.Resampling.BILINEAR)
-    mask = np.asarray(resized).clip(0, 1)
-  return 1 - mask if invert else mask
+  name, own = decoded.name, decoded.orientation
+  laid = fit(name, decoded.size, tuple(size), own, orientation, resize)
+  samples, alpha = samples_of(decoded)
+  mask, notes = masks.values(name, samples, alpha, ones)
+  mask = laid(mask).astype(np.float32, copy=False)
+  return 1 - mask if invert else mask, [*decoded.notes, *notes, *laid.notes]
 
 
-def mask_report(mask: np.ndarray) -> str | None:
-  """What is odd about a mask [H, W] of 0 to 1, in a sentence; None if nothing.
+def mask_of_alpha(
+  picture: Picture, invert: bool = False
+) -> tuple[np.ndarray, list[str]]:
+  """A picture's own alpha as its mask, as of `read_mask`.
 
-  Odd are masks that cover nothing, almost everything, or nothing by half.
+  Raises:
+    UserError: where it has none.
   """
-  most, share = float(mask.max()), float((mask > 0.5).mean())
-  if most <= 0:
-    return (
-      "The mask covers nothing, so nothing is changed; white is foreground: "
-      "if it is black here, give --invert-mask."
+  if picture.alpha is None:
+    raise UserError(
+      f"{picture.name} has no alpha channel to be its mask; give a mask"
     )
-  if share > _ALMOST_ALL:
-    return (
-      f"The mask covers {share:.1%} of the image; white is foreground: if it "
-      "is black here, give --invert-mask."
+  mask, notes = masks.values(picture.name, picture.alpha, ones=False)
+  hidden = picture.pixels[picture.alpha == 0]
+  if len(hidden) and not np.ptp(hidden, axis=0).any():
+    notes.append(
+      f"What {picture.name} hides by its alpha is of one colour, so there is "
+      "no photo to fit the object to; paste it on one: hdnet compose."
     )
-  if most <= 0.5:
-    return (
-      f"The mask is nowhere more than {most:.1%} white, so little is changed; "
-      "foreground is white."
-    )
-  return None
+  return 1 - mask if invert else mask, notes
 
 
-def _mask(decoded: Decoded) -> np.ndarray:
-  """float32 [H, W], 0 to 1."""
-  samples, alpha = _unit(decoded, decoded.samples), decoded.alpha
+def holds_ones(source: Source) -> bool:
+  """Whether a mask file holds nothing above 1, so that 1 may be its white."""
+  return masks.largest(*samples_of(decode(source))) <= 1
+
+
+def samples_of(decoded: Decoded) -> tuple[np.ndarray, np.ndarray | None]:
+  """A mask file's samples, gray or RGB, and its alpha."""
+  samples = decoded.samples
   if samples.ndim == 3 and samples.shape[2] == 4:  # CMYK: as black on white
-    samples = (1 - samples[..., :3]) * (1 - samples[..., 3:])
-  shown = None if alpha is None else alpha > 0
-  if shown is not None and alpha.min() < alpha.max():
-    visible = samples[shown]
-    if np.ptp(visible, axis=0).max() <= _TOLERANCE:
-      return _unit(decoded, alpha)
-  if samples.ndim == 3:
-    samples = _gray(decoded.name, samples, shown)
-  return samples if alpha is None else samples * _unit(decoded, alpha)
-
-
-def _gray(
-  name: str, samples: np.ndarray, shown: np.ndarray | None
-) -> np.ndarray:
-  """The one channel that three equal ones are: [H, W] of [H, W, 3]."""
-  apart = np.ptp(samples, axis=-1)
-  if shown is not None:
-    apart = np.where(shown, apart, 0)
-  if apart.max() > _FAR or (apart > _TOLERANCE).mean() > _FEW:
-    y, x = np.unravel_index(apart.argmax(), apart.shape)
-    colour = ", ".join(f"{255 * value:.0f}" for value in samples[y, x])
-    raise UserError(
-      f"{name} has colours (red, green, blue = {colour} at x={x}, y={y}), and "
-      "a mask must be gray: white for foreground, black for background; save "
-      "it in gray"
-    )
-  return np.median(samples, axis=-1)  # of equal ones, exactly that
-
-
-def _unit(decoded: Decoded, samples: np.ndarray) -> np.ndarray:
-  """Samples as float32, 0 to 1."""
-  if samples.dtype.kind == "f":
-    good = np.isfinite(samples).all() and samples.min() >= 0
-    if not good or samples.max() > 1:
-      raise UserError(
-        f"{decoded.name} has floating-point values that are NaN or not within "
-        "0 to 1; save the mask in 8 bits"
-      )
-    return samples.astype(np.float32)
-  if samples.dtype not in (np.uint8, np.uint16):
-    raise UserError(
-      f"{decoded.name} has 32-bit values over 65535; save the mask in 8 bits"
-    )
-  return samples.astype(np.float32) / np.iinfo(samples.dtype).max
+    light = 255 - samples.astype(np.uint16)
+    samples = (light[..., :3] * light[..., 3:] // 255).astype(np.uint8)
+  return samples, decoded.alpha

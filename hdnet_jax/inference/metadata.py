@@ -1,105 +1,156 @@
-"""What comes with an image's pixels: orientation, EXIF, XMP, resolution.
+"""What comes with an image's pixels besides EXIF, XMP and a profile."""
 
-EXIF is kept byte for byte, but for the orientation, which is set to 1 once the
-pixels are turned.
-"""
-
+import dataclasses
 import math
-import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-import numpy as np
-from PIL import Image
+from PIL import Image, TiffTags
 
-EXIF_START = b"Exif\0\0"
-_ORIENTATION = 0x0112
-_SUB_DIRECTORIES = (0x8769, 0x8825)  # EXIF proper, GPS
+from hdnet_jax import png
+from hdnet_jax.inference import tiff
+from hdnet_jax.inference.exif import Block
+from hdnet_jax.orientation import EXIF_START, TAG
+
+_EXIF, _GPS = 0x8769, 0x8825
+_MAKER_NOTE, _INTEROPERABILITY = 0x927C, 0xA005
+_POINTING = {_MAKER_NOTE, _INTEROPERABILITY}
 # A TIFF file's directory also tells where its pixels lie; these tags do not.
 # Description, make, model, software, date, artist, host, copyright.
 _PORTABLE_TAGS = (270, 271, 272, 305, 306, 315, 316, 33432)
-# The two ways in which XMP spells the orientation.
-_XMP_ORIENTATION = re.compile(
-  rb'(tiff:Orientation\s*=\s*["\']|<tiff:Orientation>\s*)[0-9]'
+IPTC_TAG, _IPTC_RESOURCE = 33723, 0x0404
+# Tags of pixels and of what is carried: all others would be lost unsaid.
+_KNOWN_TAGS = {
+  *(254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 274, 277, 278),
+  *(279, 280, 281, 282, 283, 284, 288, 289, 290, 291, 292, 293, 296, 297),
+  *(301, 317, 318, 319, 320, 321, 322, 323, 324, 325, 330, 332, 333, 334, 336),
+  *(337, 338, 339, 340, 341, 347, 529, 530, 531, 532, 700, 34675, 65000),
+  *(513, 514, IPTC_TAG, 34377, _EXIF, _GPS, *_PORTABLE_TAGS),
+}
+# Of PNG: those that are written as they were read.
+_CHUNKS = (b"gAMA", b"cHRM", b"sRGB", b"cICP", b"tEXt", b"zTXt", b"iTXt")
+# Texts that hold what is carried as XMP and EXIF.
+_OTHERWISE = (
+  png.XMP,
+  *(b"Raw profile type " + what for what in (b"exif", b"APP1", b"xmp")),
 )
-# What damaged EXIF data raises in Pillow's reader and writer.
-DAMAGE = (
-  *(struct.error, SyntaxError, ValueError, TypeError, KeyError, OSError),
-  *(EOFError, IndexError, OverflowError, ZeroDivisionError, AttributeError),
-)
 
 
-def turn(samples: np.ndarray, orientation: int) -> np.ndarray:
-  """Samples [H, W, ...] as EXIF's orientation, 1 to 8, says to show them."""
-  swapped = samples.swapaxes(0, 1) if orientation >= 5 else samples
-  vertical = orientation in (3, 4, 7, 8)
-  horizontal = orientation in (2, 3, 6, 7)
-  turned = swapped[:: -1 if vertical else 1, :: -1 if horizontal else 1]
-  return np.ascontiguousarray(turned)
+@dataclasses.dataclass(frozen=True)
+class Extras:
+  """Metadata that some formats have.
+
+  iptc: of JPEG and TIFF.
+  comment: of JPEG.
+  chunks: texts, and what colours are, of PNG.
+  """
+
+  iptc: bytes | None = None
+  comment: bytes | None = None
+  chunks: tuple[png.Chunk, ...] = ()
 
 
-def upright(exif: bytes) -> tuple[bytes, int]:
-  """EXIF data with the orientation set to 1, and the one that it was.
+NO_EXTRAS = Extras()
+
+
+def extras_of(image: Image.Image, chunks: Iterable[png.Chunk]) -> Extras:
+  """Those of a loaded image, and of a PNG file's chunks."""
+  iptc = None
+  resources = image.info.get("photoshop")
+  if isinstance(resources, Mapping):
+    iptc = resources.get(_IPTC_RESOURCE)
+  if image.format == "TIFF":
+    iptc = image.tag_v2.get(IPTC_TAG)
+    if isinstance(iptc, tuple) and all(isinstance(v, int) for v in iptc):
+      iptc = struct.pack(f"<{len(iptc)}I", *iptc)  # written as numbers
+  comment = image.info.get("comment")
+  if image.format not in ("JPEG", "MPO"):
+    comment = None
+  return Extras(
+    iptc if isinstance(iptc, bytes) and iptc else None,
+    comment if isinstance(comment, bytes) and comment else None,
+    tuple(
+      (name, body)
+      for name, body in chunks
+      if name in _CHUNKS and body.partition(b"\0")[0] not in _OTHERWISE
+    ),
+  )
+
+
+def not_carried(image: Image.Image, chunks: Iterable[png.Chunk]) -> list[str]:
+  """What the file has and no file of ours will, in sentences with a verb."""
+  notes = []
+  segments = getattr(image, "applist", ())
+  signed = any(name == "APP11" and b"jumb" in s for name, s in segments)
+  if signed or any(name == b"caBX" for name, _ in chunks):
+    notes.append(
+      "has content credentials (C2PA), which are of the picture as it was, and "
+      "are left out."
+    )
+  if image.format == "GIF" and image.info.get("comment"):
+    notes.append("has a comment, which is left out.")
+  if image.format == "TIFF":
+    others = sorted(set(image.tag_v2) - _KNOWN_TAGS)
+    if others:
+      words = ", ".join(map(_name, others))
+      notes.append(f"has TIFF tags that are left out: {words}.")
+  return notes
+
+
+def from_tiff(data: bytes) -> bytes | None:
+  """A TIFF file's description, EXIF and GPS as EXIF data; None without.
 
   Raises:
-    ValueError, struct.error: for what is not EXIF.
+    ValueError, struct.error: for damaged ones, and those of BigTIFF.
   """
-  start = len(EXIF_START) if exif.startswith(EXIF_START) else 0
-  data = bytearray(exif[start:])
-  order = {b"II*\0": "<", b"MM\0*": ">"}.get(bytes(data[:4]))
-  if order is None:
-    raise ValueError("no EXIF header")
-  (first,) = struct.unpack_from(f"{order}I", data, 4)
-  (count,) = struct.unpack_from(f"{order}H", data, first)
-  found = 1
-  for entry in range(first + 2, first + 2 + 12 * count, 12):
-    tag, kind = struct.unpack_from(f"{order}HH", data, entry)
-    if tag == _ORIENTATION and kind in (3, 4):  # short, long
-      value = f"{order}{'H' if kind == 3 else 'I'}"
-      (found,) = struct.unpack_from(value, data, entry + 8)
-      struct.pack_into(value, data, entry + 8, 1)
-  return EXIF_START + bytes(data), found if 1 <= found <= 8 else 1
-
-
-def upright_xmp(xmp: bytes | None) -> bytes | None:
-  """XMP with its orientation set to 1."""
-  return None if xmp is None else _XMP_ORIENTATION.sub(rb"\g<1>1", xmp)
-
-
-def from_tiff(image: Image.Image) -> bytes | None:
-  """A TIFF image's description, EXIF and GPS as EXIF data; None without."""
-  tags = tags_of(image.getexif())
-  if not tags:
+  main, nested = for_tiff(data)
+  if not main and not nested:
     return None
-  kept = Image.Exif()
-  for tag, value in tags.items():
-    kept[tag] = value
-  kept[_ORIENTATION] = 1
-  return _prefixed(kept.tobytes())
+  return EXIF_START + tiff.block({TAG: tiff.shorts(1), **main}, nested)
 
 
-def tags_of(exif: Image.Exif) -> dict:
-  """What a TIFF file can take over, by tag; nested for EXIF and GPS."""
-  tags = {tag: exif[tag] for tag in _PORTABLE_TAGS if tag in exif}
-  for tag in _SUB_DIRECTORIES:
-    inner = exif.get_ifd(tag) if tag in exif else {}
-    if inner:
-      tags[tag] = dict(inner)
-  return tags
+def for_tiff(exif: bytes | None) -> tuple[dict, dict]:
+  """What TIFF files take over of EXIF data, and, by tag, what is nested in it.
 
-
-def raw_exif(info: Mapping) -> bytes | None:
-  """A JPEG, PNG or WebP image's EXIF data.
+  Not what points into the file that it was in: the maker's own notes, and
+  interoperability.
 
   Raises:
-    ValueError: for text that should be hexadecimal and is not.
+    ValueError, struct.error: for damaged data.
   """
-  if info.get("exif"):
-    return _prefixed(info["exif"])
-  text = info.get("Raw profile type exif")  # older PNG files
-  if text is None:
-    return None
-  return _prefixed(bytes.fromhex("".join(text.split("\n")[3:])))
+  if not exif:
+    return {}, {}
+  block = Block(exif.removeprefix(EXIF_START))
+  entries, _ = block.directory(block.first())
+  nested = {}
+  for tag in (_EXIF, _GPS):
+    if tag in entries:
+      inner, _ = block.directory(block.number(entries[tag]))
+      found = block.values(inner, set(inner) - _POINTING)
+      if found:
+        nested[tag] = found
+  return block.values(entries, _PORTABLE_TAGS), nested
+
+
+def left_out(exif: bytes) -> list[str]:
+  """Names of what `for_tiff` does not take over.
+
+  Raises:
+    ValueError, struct.error: for damaged data.
+  """
+  block = Block(exif.removeprefix(EXIF_START))
+  entries, _ = block.directory(block.first())
+  names = [_name(tag) for tag in sorted(set(entries) - _KNOWN_TAGS)]
+  if _EXIF in entries:
+    inner, _ = block.directory(block.number(entries[_EXIF]))
+    if _MAKER_NOTE in inner:
+      names.append("the camera maker's notes")
+  return names
+
+
+def _name(tag: int) -> str:
+  name = TiffTags.lookup(tag).name
+  return f"tag {tag}" if name == "unknown" else name
 
 
 def resolution(info: Mapping) -> tuple[float, float] | None:
@@ -110,7 +161,3 @@ def resolution(info: Mapping) -> tuple[float, float] | None:
     return None
   sensible = all(math.isfinite(v) and 1 <= v <= 65535 for v in (across, down))
   return (across, down) if sensible else None
-
-
-def _prefixed(exif: bytes) -> bytes:
-  return exif if exif.startswith(EXIF_START) else EXIF_START + exif

@@ -4,26 +4,20 @@ import contextlib
 import io
 import logging
 import os
-import tempfile
-import threading
-import warnings
-import zlib
-from collections.abc import Iterator
+import struct
+from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from hdnet_jax import image_formats
 from hdnet_jax.errors import UserError
-from hdnet_jax.inference import metadata
+from hdnet_jax.pillow import is_of_pillow
 
-Source = str | os.PathLike | bytes | BinaryIO
+Source = str | os.PathLike | bytes | bytearray | memoryview | BinaryIO
 
 # A whole file in memory: more than the pixels above take in 16-bit RGBA.
 MAX_BYTES = 2**31
-
-# What Pillow's readers raise at bytes that they do not expect.
-_PILLOW_ERRORS = (*metadata.DAMAGE, zlib.error, RuntimeError, AssertionError)
 
 # Pillow also logs what is wrong with a file. Where nobody listens, Python
 # would print that; what matters of it is in our error.
@@ -32,7 +26,7 @@ logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 def read(source: Source) -> tuple[str, bytes]:
   """What to call a source, and its bytes."""
-  if isinstance(source, bytes):
+  if isinstance(source, (bytes, bytearray, memoryview)):
     return "the image", _checked("the image", io.BytesIO(source))
   named = isinstance(source, (str, os.PathLike))
   name = os.fspath(source) if named else getattr(source, "name", None)
@@ -58,6 +52,8 @@ def read(source: Source) -> tuple[str, bytes]:
 def _checked(name: str, file: BinaryIO) -> bytes:
   """All of a file that starts like an image."""
   start = file.read(image_formats.START)
+  if isinstance(start, str):
+    raise UserError(f"{name} is opened as text; open it with mode 'rb'")
   if not start:
     raise UserError(f"{name} is empty; replace it")
   format = image_formats.format_of_contents(start)
@@ -73,49 +69,27 @@ def _checked(name: str, file: BinaryIO) -> bytes:
   return data
 
 
-@contextlib.contextmanager
-def warnings_as_notes(name: str, notes: list[str]) -> Iterator[None]:
-  """Pillow's warnings of a damaged file become notes."""
-  with warnings.catch_warnings(record=True) as caught:
-    warnings.simplefilter("always")
-    # The limit on pixels is ours; Pillow warns at another.
-    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-    yield
-  for warning in caught:
-    if warning.category is UserWarning:
-      words = " ".join(str(warning.message).split()).rstrip(".")
-      notes.append(f"{name}: {words}.")
-    else:
-      warnings.warn_explicit(
-        warning.message, warning.category, warning.filename, warning.lineno
-      )
+def identified(data: bytes, formats: Iterable[str]) -> ImageFile.ImageFile:
+  """The image in a file of one of Pillow's formats, its pixels not decoded yet.
 
+  As `Image.open`; but that warns, by the process's own filters, of images of
+  more pixels than it has a mind to. The limit on them is ours.
 
-_stderr = threading.Lock()
-
-
-@contextlib.contextmanager
-def prints_as_notes(name: str, notes: list[str]) -> Iterator[None]:
-  """What libtiff prints of a damaged file becomes a note.
-
-  It goes past Python, so that the process's standard error is a file meanwhile.
+  Raises:
+    UnidentifiedImageError: for what is none, or of a kind that is not read.
   """
-  with _stderr, tempfile.TemporaryFile() as file:
+  for format in formats:
+    if format not in Image.OPEN:
+      Image.init()
+    factory, accept = Image.OPEN[format]
+    if accept is not None and accept(data[:16]) is not True:
+      continue
     try:
-      saved = os.dup(2)
-    except OSError:  # the process has none
-      yield
-      return
-    try:
-      os.dup2(file.fileno(), 2)
-      yield
-    finally:
-      os.dup2(saved, 2)
-      os.close(saved)
-    file.seek(0)
-    first = file.readline().decode(errors="replace").strip().rstrip(".")
-  if first:
-    notes.append(f"{name} is damaged in part: {first}.")
+      return factory(io.BytesIO(data), "")
+    except (SyntaxError, IndexError, TypeError, struct.error) as error:
+      if not is_of_pillow(error):
+        raise
+  raise UnidentifiedImageError
 
 
 @contextlib.contextmanager
@@ -133,7 +107,9 @@ def explained(name: str) -> Iterator[None]:
     raise UserError(f"{name} has too many pixels; make it smaller") from None
   except MemoryError:
     raise UserError(f"{name} does not fit in memory; make it smaller") from None
-  except _PILLOW_ERRORS as error:
+  except Exception as error:
+    if not is_of_pillow(error):
+      raise  # a defect of ours
     words = " ".join(str(error).split()) or type(error).__name__
     raise UserError(
       f"{name} is damaged or cut off ({words}); replace it"

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hdnet_jax.config import ModelConfig
+from hdnet_jax.errors import UserError
 from hdnet_jax.weights import parameter_shapes
 
 
@@ -122,11 +123,11 @@ def convert_state_dict(
     of `HDNet(**dataclasses.asdict(config))`, float32.
 
   Raises:
-    ValueError: listing every entry that is missing, left over or misshapen.
+    UserError: listing every entry that is missing, left over or misshapen.
   """
   first = state_dict.get("model_layer0.weight")
   if first is None or np.ndim(first) != 4:
-    raise ValueError(
+    raise UserError(
       "no 4-dimensional 'model_layer0.weight' among "
       f"{len(state_dict)} entries: this is no HDNet state dict"
     )
@@ -155,7 +156,7 @@ def convert_state_dict(
     if name not in table and not is_unused(name)
   ]
   if problems:
-    raise ValueError(
+    raise UserError(
       f"{len(problems)} entries do not fit HDNet of width {config.width}:\n  "
       + "\n  ".join(problems)
     )
@@ -171,7 +172,7 @@ def make_state_dict(
   no part in what is computed.
 
   Raises:
-    ValueError: where the network is not in the form that their code computes.
+    UserError: where the network is not in the form that their code computes.
   """
   for name, value in (
     ("local_dynamics", "official"),
@@ -180,7 +181,7 @@ def make_state_dict(
   ):
     found = getattr(config, name)
     if found != value:
-      raise ValueError(
+      raise UserError(
         f"the authors' code computes {name}={value!r}, not {found!r}"
       )
   state_dict = {}
@@ -229,7 +230,7 @@ def unwrap(checkpoint: Mapping) -> dict:
       break
     checkpoint = nested
   if not isinstance(checkpoint, Mapping):
-    raise ValueError(
+    raise UserError(
       f"a {type(checkpoint).__name__} in place of names and arrays: this is no "
       "HDNet state dict"
     )
@@ -249,7 +250,7 @@ def read_checkpoint(path: pathlib.Path) -> dict[str, np.ndarray]:
 
   Raises:
     pickle.UnpicklingError: where the file holds anything else, or is none.
-    ValueError: where it is damaged, or holds no names and arrays.
+    UserError: where it is damaged, or holds no names and arrays.
   """
   import torch
 
@@ -258,7 +259,7 @@ def read_checkpoint(path: pathlib.Path) -> dict[str, np.ndarray]:
   except (OSError, pickle.UnpicklingError):
     raise
   except Exception as error:  # at bytes of anything it raises anything
-    raise ValueError(str(error) or type(error).__name__) from error
+    raise UserError(str(error) or type(error).__name__) from error
 
   def as_array(value) -> np.ndarray:
     if not isinstance(value, torch.Tensor):

@@ -6,17 +6,19 @@ import re
 from collections.abc import Iterator
 
 import numpy as np
-from PIL import Image
 
 from hdnet_jax.errors import UserError
 from hdnet_jax.folders import files_in, told
 from hdnet_jax.image_formats import NAMES, NOT_READ, format_of
-from hdnet_jax.inference.masks import read_mask
+from hdnet_jax.inference.masks import holds_ones, read_mask
+from hdnet_jax.mask_fit import fit
 from hdnet_jax.video import colours, reading
 from hdnet_jax.video.reading import Clip
 
 # Of 255: what a video's compression leaves of black and takes of white.
 _NOISE = 8
+_HALF = 0.5 / 255  # between 0 and 1, the white of masks of 0 and 1
+_ONE = 1.5 / 255
 
 
 class FrameMasks:
@@ -26,13 +28,14 @@ class FrameMasks:
     path: a folder of mask images, one a frame, in the order of their names
       with numbers by their value; a video, of which Y' is the mask; or an image
       that is the mask of every frame. All are of the size that the video is
-      shown in, upright.
+      shown in, upright; of that in which it is stored, they are turned.
     clip: the video.
-    resize: whether masks of another size are resized.
+    resize: whether masks of another size are resized, of the same shape.
     invert: whether black is the foreground.
 
   Attributes:
-    notes: on files of the folder that are no masks.
+    notes: sentences on how the masks are taken, and on files of the folder
+      that are none.
 
   Raises:
     UserError: where there is none, or not one a frame; and for a mask video of
@@ -50,17 +53,35 @@ class FrameMasks:
     self._clip, self._resize, self._invert = clip, resize, invert
     self._files: list[pathlib.Path] = []
     self._video: Clip | None = None
-    self.notes: list[str] = []
+    self._notes: dict[str, None] = {}  # in order, and each once
+    self._ones = True
     if self.path.is_dir():
-      self._files = _images(self.path, self.notes)
+      found: list[str] = []
+      self._files = _images(self.path, found)
+      self._notes.update(dict.fromkeys(found))
       self._check_count(len(self._files))
+      # What is white is so in all: a black frame's specks of 1 are not.
+      self._ones = all(map(holds_ones, self._files))
       self._read(self._files[0])  # what is wrong with all is found at once
     elif _is_image(self.path):
       self._read(self.path)
     else:
       self._video = reading.inspect(self.path)
-      self._check_size(self._video.shown)
+      self._fit = fit(
+        str(self.path),
+        self._video.shown,
+        clip.shown,
+        self._video.orientation,
+        clip.orientation,
+        resize,
+      )
+      self._notes.update(dict.fromkeys(self._fit.notes))
       self._check_count(self._video.frames)
+      self._ones = _is_of_ones(self._video)
+      if self._ones:
+        self._notes[f"{self.path} has no value above 1: 1 is white in it."] = (
+          None
+        )
 
   def __iter__(self) -> Iterator[np.ndarray]:
     """float32 [H, W] in 0 to 1, upright; of one mask, the same without end."""
@@ -79,6 +100,10 @@ class FrameMasks:
     )
 
   @property
+  def notes(self) -> list[str]:
+    return list(self._notes)
+
+  @property
   def endless(self) -> bool:
     return not self._files and not self._video
 
@@ -93,27 +118,39 @@ class FrameMasks:
     ):
       raise self.mismatch()
 
-  def _check_size(self, size: tuple[int, int]) -> None:
-    if size != self._clip.shown and not self._resize:
-      width, height = self._clip.shown
-      raise UserError(
-        f"{self.path} has {size[0]}x{size[1]} pixels and its video "
-        f"{width}x{height}; make masks of the video's size, or give "
-        "--resize-mask"
-      )
-
   def _read(self, file: pathlib.Path) -> np.ndarray:
-    return read_mask(file, self._clip.shown, self._resize, self._invert)
+    mask, notes = read_mask(
+      file,
+      self._clip.shown,
+      self._resize,
+      self._invert,
+      self._clip.orientation,
+      ones=self._ones,
+    )
+    # Of all the files of a folder a note is one.
+    notes = [note.replace(str(file), str(self.path)) for note in notes]
+    self._notes.update(dict.fromkeys(notes))
+    return mask
 
   def _of_video(self, video: Clip) -> Iterator[np.ndarray]:
     for frame in reading.frames(video.path):
       mask = np.rot90(colours.to_gray(frame), video.turns)
-      mask = ((mask * 255 - _NOISE) / (255 - 2 * _NOISE)).clip(0, 1)
-      if mask.shape[::-1] != self._clip.shown:
-        image = Image.fromarray(np.ascontiguousarray(mask))
-        image = image.resize(self._clip.shown, Image.Resampling.BILINEAR)
-        mask = np.asarray(image).clip(0, 1)
+      if self._ones:
+        mask = (mask > _HALF).astype(np.float32)
+      else:
+        mask = ((mask * 255 - _NOISE) / (255 - 2 * _NOISE)).clip(0, 1)
+      mask = self._fit(mask)
       yield 1 - mask if self._invert else mask
+
+
+def _is_of_ones(video: Clip) -> bool:
+  """Whether a video of masks holds 0 and 1, of 255, and nothing else."""
+  most = 0.0
+  for frame in reading.frames(video.path):
+    most = max(most, float(colours.to_gray(frame).max()))
+    if most > _ONE:
+      return False
+  return most > _HALF
 
 
 def _is_image(path: pathlib.Path) -> bool:

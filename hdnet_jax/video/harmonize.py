@@ -35,7 +35,7 @@ class FrameHarmonizer:
     smoothing: time constant of `Smoother`, in seconds; 0 smooths nothing.
 
   Raises:
-    ValueError: for other values.
+    UserError: for other values.
   """
 
   def __init__(
@@ -47,7 +47,7 @@ class FrameHarmonizer:
     smoothing: float = SMOOTHING,
   ):
     if network.mode != "guided":
-      raise ValueError("only what mode guided makes can be smoothed over time")
+      raise UserError("only what mode guided makes can be smoothed over time")
     check_options(strength, feather)
     self._network, self._smoother = network, Smoother(smoothing)
     self._strength, self._feather = strength, feather
@@ -119,7 +119,7 @@ def harmonize_video(
     UserError: where a file cannot be read or written, and where there is not
       one mask a frame.
   """
-  notes = [*masks.notes]
+  notes: list[str] = []
 
   def write(path: pathlib.Path) -> None:
     try:
@@ -134,10 +134,11 @@ def harmonize_video(
       ) from None
 
   write_then_rename(output, write)
+  notes[:0] = masks.notes
   if not harmonizer.changed:
     notes.append(
-      f"Nothing is changed, for no mask of {masks.path} covers anything; white "
-      "is foreground: if it is black here, give --invert-mask."
+      f"Nothing is changed, for no mask of {masks.path} is anywhere over half "
+      "white; white is foreground: if it is black here, give --invert-mask."
     )
   return notes
 

@@ -29,6 +29,7 @@ class Clip:
     stored: width and height of its frames.
     turns: quarter turns, counterclockwise, by which they are shown upright.
     matrix: nine numbers that say so, and of mirroring; None if there are none.
+    transparent: whether it has alpha, as far as its tags and format tell.
   """
 
   path: pathlib.Path
@@ -36,6 +37,12 @@ class Clip:
   stored: tuple[int, int]
   turns: int
   matrix: tuple[int, ...] | None
+  transparent: bool = False
+
+  @property
+  def orientation(self) -> int:
+    """The turns, as EXIF says them."""
+    return (1, 8, 3, 6)[self.turns]
 
   @property
   def shown(self) -> tuple[int, int]:
@@ -71,6 +78,7 @@ def inspect(path: str | os.PathLike) -> Clip:
           first = next(iter(decoded(packet, path)), None)
     if first is None:
       raise UserError(f"{path} has no frames; is it cut off?")
+    transparent = _is_transparent(video, first)
     if parts < len(video.index_entries) or end < _whole(container):
       raise _cut_off(path)
   return Clip(
@@ -79,6 +87,7 @@ def inspect(path: str | os.PathLike) -> Clip:
     (first.width, first.height),
     round(first.rotation / 90) % 4,
     _matrix(first),
+    transparent,
   )
 
 
@@ -181,6 +190,15 @@ def _whole(container: av.container.InputContainer) -> float:
 
 def _cut_off(path: pathlib.Path) -> UserError:
   return UserError(f"{path} is cut off or damaged; copy it anew")
+
+
+def _is_transparent(video: av.VideoStream, frame: av.VideoFrame) -> bool:
+  # WebM's alpha is a second video beside the first, which decoders pass over.
+  tagged = any(
+    name.lower() == "alpha_mode" and value == "1"
+    for name, value in video.metadata.items()
+  )
+  return tagged or any(part.is_alpha for part in frame.format.components)
 
 
 def _matrix(frame: av.VideoFrame) -> tuple[int, ...] | None:

@@ -17,6 +17,8 @@ import math
 
 import numpy as np
 
+from hdnet_jax.errors import UserError
+
 # Mean change of the small frame, of colours from 0 to 1, over which it is
 # another scene. Noise and motion stay below it; a reset too many does no harm
 # but that one frame is not smoothed.
@@ -35,12 +37,12 @@ class Smoother:
     seconds: the time constant, 0 or more; 0 gives maps back as they are.
 
   Raises:
-    ValueError: for another.
+    UserError: for another.
   """
 
   def __init__(self, seconds: float):
     if not 0 <= seconds < math.inf:
-      raise ValueError(f"smoothing={seconds} is not in seconds, 0 or more")
+      raise UserError(f"smoothing={seconds} is not in seconds, 0 or more")
     self._seconds = seconds
     self._last: tuple[np.ndarray, np.ndarray, float] | None = None
 

@@ -30,6 +30,13 @@ _OPTIONS = {
   "libx264": {"preset": "medium"},
   "libvpx-vp9": {"deadline": "good", "cpu-used": "4", "row-mt": "1"},
 }
+# Tags of a stream that are wrong once it is encoded anew: of alpha, and
+# statistics, as mkvmerge writes them, perhaps with a language behind.
+_OF_STREAMS = re.compile(
+  r"(alpha_mode|duration|encoder|handler_name|vendor_id|bps|number_of_\w+"
+  r"|_statistics_\w+|source_id)(-\w+)?",
+  re.IGNORECASE,
+)
 # Tags of a container that are the muxer's to say.
 _OF_CONTAINERS = (
   *("major_brand", "minor_version", "compatible_brands"),
@@ -189,7 +196,13 @@ class Writer:
       stream.colorspace, stream.color_range = 1, 1  # as colours.planar makes it
     stream.set_display_matrix(clip.matrix)
     stream.disposition = video.disposition
-    stream.metadata.update(video.metadata)
+    stream.metadata.update(
+      (name, value)
+      for name, value in video.metadata.items()
+      if not _OF_STREAMS.fullmatch(name)
+    )
+    if clip.transparent:
+      self.notes.append("The video's transparency (alpha) is left out.")
 
   def _copied(
     self, source: av.container.InputContainer, video: av.VideoStream

@@ -124,7 +124,7 @@ def test_a_stopped_folder_goes_on(folder, hdnet, capsys, monkeypatch):
     *("--output-dir", out, "--compare"),
   ]
 
-  def stop(harmonizer, pixels, mask, options):
+  def stop(network, pixels, mask, alpha, options):
     if (out / "b.png").exists():
       raise KeyboardInterrupt
     return pixels
@@ -334,3 +334,53 @@ def test_compose(folder, hdnet, capsys, monkeypatch):
   assert "--scale is above 0" in capsys.readouterr().err
   hdnet(*files, command="compose", status=2)
   assert "out.png exists" in capsys.readouterr().err
+
+
+def test_a_mask_of_0_and_1(folder, hdnet, capsys):
+  pair = folder / "images/a.png", folder / "masks/a.png"
+  Image.fromarray(pixels(pair[1]) // 255).save(folder / "ones.png")
+  hdnet(*pair, "-o", folder / "b.png")
+  hdnet(pair[0], folder / "ones.png", "-o", folder / "c.png")
+  assert (folder / "b.png").read_bytes() == (folder / "c.png").read_bytes()
+  assert "1 is white in it" in capsys.readouterr().err
+
+
+def save_with_alpha(folder: pathlib.Path, name: str) -> pathlib.Path:
+  """The pair of that name as one RGBA image, in folder/alpha."""
+  photo = pixels(folder / "images" / name)
+  path = folder / "alpha" / name
+  path.parent.mkdir(exist_ok=True)
+  alpha = pixels(folder / "masks" / name)
+  Image.fromarray(np.dstack((photo, alpha))).save(path)
+  return path
+
+
+def test_the_composites_own_alpha_is_its_mask(folder, hdnet, capsys):
+  pair = folder / "images/a.png", folder / "masks/a.png"
+  hdnet(*pair, "-o", folder / "b.png")
+  path = save_with_alpha(folder, "a.png")
+  hdnet(path, "--mask-from-alpha", "-o", folder / "c.png")
+  after = pixels(folder / "c.png")
+  np.testing.assert_array_equal(after[..., :3], pixels(folder / "b.png"))
+  np.testing.assert_array_equal(after[..., 3], pixels(pair[1]))
+  flags = ["--input-dir", folder / "alpha", "--output-dir", folder / "out"]
+  hdnet(*flags, "--mask-from-alpha")
+  np.testing.assert_array_equal(pixels(folder / "out/a.png"), after)
+  assert "alpha" not in capsys.readouterr().err
+
+  for arguments, words in (
+    ((pair[0], "--mask-from-alpha"), "a.png has no alpha channel"),
+    ((path, pair[1], "--mask-from-alpha"), "not both"),
+    ((*flags, "--mask-dir", folder / "masks", "--mask-from-alpha"), "not both"),
+  ):
+    hdnet(*arguments, status=2)
+    assert words in capsys.readouterr().err
+
+
+def test_alpha_with_nothing_behind_it_is_told(folder, hdnet, capsys):
+  path = save_with_alpha(folder, "a.png")
+  samples = pixels(path).copy()
+  samples[samples[..., 3] == 0] = 0
+  Image.fromarray(samples).save(path)
+  hdnet(path, "--mask-from-alpha", "-o", folder / "c.png")
+  assert "no photo to fit the object to" in capsys.readouterr().err

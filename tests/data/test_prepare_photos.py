@@ -235,3 +235,35 @@ def test_masks_of_any_mode(tmp_path, mode):
   expected = np.zeros((8, 8, 1), np.uint8)
   expected[:, :4] = 1
   np.testing.assert_array_equal(records.read_mask(path, 8), expected)
+
+
+@pytest.mark.parametrize("orientation", [3, 6])
+def test_photos_that_are_turned_are_told(folder, capsys, orientation):
+  path = folder / "images/d.jpg"
+  exif = Image.Exif()
+  exif[0x0112] = orientation
+  with Image.open(path) as image:
+    image.save(path, exif=exif)
+  if orientation == 3:  # nothing tells if the mask is turned
+    prepare(folder)
+    said = capsys.readouterr().out
+    assert "note: 1 photos are turned upright by their EXIF data" in said
+    assert "images/d.jpg" in said
+  else:
+    prepare(folder, status=1)
+    said = " ".join(capsys.readouterr().err.split())
+    assert "size mismatch" in said
+    assert "mask 30x20 as that is stored" in said
+  mask = folder / "masks/d.png"
+  with Image.open(mask) as image:
+    image.save(mask, exif=exif)  # now it is turned with the photo
+  prepare(folder)
+  assert "note:" not in capsys.readouterr().out
+
+
+def test_masks_in_colours_are_a_fault(folder, capsys):
+  image = Image.new("RGB", (30, 20), "red")
+  image.paste("white", (0, 0, 9, 9))
+  image.save(folder / "masks/d.png")
+  prepare(folder, status=1)
+  assert "not a mask" in capsys.readouterr().err

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hdnet_jax.data.records import read_image, read_mask
+from hdnet_jax.data.records import open_image, read_image, read_mask
 from hdnet_jax.errors import UserError
+from hdnet_jax.orientation import inverse, turn
 
 READERS = (read_image, read_mask)
 
@@ -133,3 +134,27 @@ def test_file_that_is_no_image(tmp_path, read, content):
 def test_folder_in_place_of_a_file(tmp_path, read):
   with pytest.raises(UserError, match=re.escape(f"{tmp_path} cannot be read")):
     read(tmp_path, 8)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", ["png", "webp", "tif"])
+def test_photos_and_masks_are_upright(tmp_path, rng, orientation, suffix):
+  photo, region = noise(rng, 24, 16, 3), rng.integers(0, 2, (24, 16)) > 0
+  exif = Image.Exif()
+  exif[0x0112] = orientation
+  paths = []
+  for name, pixels in (("photo", photo), ("mask", np.uint8(255 * region))):
+    path = tmp_path / f"{name}.{suffix}"
+    stored = Image.fromarray(turn(pixels, inverse(orientation)))
+    options = {"lossless": True} if suffix == "webp" else {}
+    stored.save(path, exif=exif, **options)
+    paths.append(path)
+  opened = open_image(paths[0])
+  np.testing.assert_array_equal(opened, photo)
+  if suffix != "tif":  # Pillow turns those itself
+    assert opened.info.get("orientation", 1) == orientation
+  side = 16
+  upright = Image.fromarray(photo).resize((side, side), Image.BILINEAR)
+  np.testing.assert_array_equal(read_image(paths[0], side), upright)
+  mask = Image.fromarray(region).resize((side, side), Image.NEAREST)
+  np.testing.assert_array_equal(read_mask(paths[1], side)[..., 0], mask)

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hdnet_jax import Harmonizer
 from hdnet_jax.demo import examples
 from hdnet_jax.demo.answers import answered
 from hdnet_jax.demo.work import Cutout, MaskFile, Painted, Work
 from hdnet_jax.errors import UserError
 from hdnet_jax.inference.files import Picture, read_picture, write_picture
+from hdnet_jax.inference.harmonizer import SizedNetwork
+from hdnet_jax.trained import find
 
 HEIGHT, WIDTH = 40, 56
 
@@ -21,7 +22,7 @@ def harmonizer(network):
   import jax
 
   jax.config.update("jax_disable_most_optimizations", True)
-  yield Harmonizer.from_pretrained(network)
+  yield SizedNetwork(*find(network))
   jax.config.update("jax_disable_most_optimizations", False)
 
 
@@ -177,6 +178,30 @@ def test_an_odd_mask_is_told_in_the_words_of_the_page(work, photo, tmp_path):
   assert "covers nothing" in note
   assert "'Black is the object'" in note
   assert "--" not in note
+
+
+def test_a_turned_photo_and_a_mask_as_it_is_stored(work, photo, mask, inside):
+  exif = Image.Exif()
+  exif[0x0112] = 6
+  with Image.open(photo) as image:
+    image.save(photo, exif=exif)
+  shown = np.asarray(work.show_mask(photo, MaskFile(mask)))
+  assert shown.shape == (WIDTH, HEIGHT, 3)
+  lit = shown == np.rot90(pixels(photo), -1)
+  np.testing.assert_array_equal(lit.all(-1), np.rot90(inside, -1))
+  result = work.harmonize(photo, MaskFile(mask))
+  assert "is turned as that is" in result.notes[0]
+  changed = (pixels(result.path) != np.rot90(pixels(photo), -1)).any(-1)
+  np.testing.assert_array_equal(changed & ~np.rot90(inside, -1), False)
+  assert changed.any()
+
+
+def test_a_mask_of_another_shape_is_never_squashed(work, photo, tmp_path):
+  path = tmp_path / "square.png"
+  Image.new("L", (30, 30), 255).save(path)
+  for show in (work.show_mask, work.harmonize):
+    with pytest.raises(UserError, match="never stretched"):
+      show(photo, MaskFile(path))
 
 
 def test_mistakes(work, photo, mask, tmp_path):

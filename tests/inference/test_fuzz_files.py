@@ -20,6 +20,9 @@ from hdnet_jax.inference.files import (
 )
 from hdnet_jax.inference.masks import read_mask
 
+# Pillow's of damaged TIFF files, which are no errors.
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+
 MAX_PIXELS = 1_000_000
 # What one hostile file may add to the peak: some copies of MAX_PIXELS pixels.
 MEMORY_BOUND = 256 * 2**20

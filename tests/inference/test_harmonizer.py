@@ -9,7 +9,8 @@ import pytest
 from hdnet_jax.config import ModelConfig
 from hdnet_jax.images import normalize, to_pixels
 from hdnet_jax.inference import guided
-from hdnet_jax.inference.harmonizer import SizedNetwork, reduced
+from hdnet_jax.inference.harmonizer import SizedNetwork
+from hdnet_jax.inference.reduction import reduced
 from hdnet_jax.model.hdnet import HDNet, blend
 
 SIZE, MODEL = 32, ModelConfig(width=2)
@@ -360,12 +361,13 @@ HALF = np.full((8, 9, 3), 0.5)
     (photo(8, 9).astype(int), middle(8, 9), "uint8, uint16, .* not int64"),
     (photo(8, 9)[..., 0], middle(8, 9), r"not \(8, 9\)"),
     (photo(8, 9)[..., :2], middle(8, 9), r"not \(8, 9, 2\)"),
-    (photo(8, 9)[:0], middle(8, 9)[:0], r"not \(0, 9, 3\)"),
+    (photo(8, 9)[:0], middle(8, 9)[:0], r"no pixels; .* \(0, 9, 3\)"),
     (photo(8, 9), middle(9, 8), r"mask is \(8, 9\) .* not \(9, 8\)"),
-    (photo(8, 9), photo(8, 9), r"not \(8, 9, 3\)"),
-    (photo(8, 9), middle(8, 9) * 1.1, "mask of float64 is in 0 to 1, not 0 to"),
-    (photo(8, 9), HALF[..., 0] * np.nan, "mask of float64 .* not nan"),
-    (photo(8, 9), middle(8, 9).astype(int), "bool, uint8, or float .* not int"),
+    (photo(8, 9), photo(8, 9), "mask has colours"),
+    (photo(8, 9), photo(8, 9)[..., [0] * 5], "1 to 4 channels, not 5"),
+    (photo(8, 9), middle(8, 9) * 1.1, r"mask has .* \(0 to 1.1\); scale or"),
+    (photo(8, 9), HALF[..., 0] * np.nan, "mask has .* NaN"),
+    (photo(8, 9), middle(8, 9) * 1j, "integers, or floats .* not complex"),
   ],
 )
 def test_bad_input_is_told(composite, mask, message):
@@ -411,3 +413,48 @@ def test_training_libraries_are_not_loaded():
     [sys.executable, "-c", code], capture_output=True, text=True, check=True
   )
   assert run.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("mode", ["guided", "direct"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_what_is_transparent_does_not_matter(mode, dtype):
+  """Whatever colour it hides, the result is the same where it shows."""
+  white = np.iinfo(dtype).max if dtype != np.float32 else 1
+  composite = (photo(40, 50) * (white / 255)).astype(dtype)
+  mask = middle(40, 50) > 0
+  alpha = np.full((40, 50), white, dtype)
+  alpha[:, :7] = alpha[-9:] = 0
+  alpha[:, 7] = white // 2 or 0.5
+  alpha[18:22, 20:24] = 0  # a hole in the object
+  results = []
+  for hidden in (0, white // 3 or 0.3, white):
+    composite[alpha == 0] = hidden
+    result = harmonizer(mode)(composite, mask, alpha=alpha)
+    assert (result[mask & (alpha > 0)] != composite[mask & (alpha > 0)]).any()
+    np.testing.assert_array_equal(result[~mask], composite[~mask])
+    results.append(result[alpha > 0])
+  np.testing.assert_array_equal(results[0], results[1])
+  np.testing.assert_array_equal(results[0], results[2])
+  opaque = harmonizer(mode)(composite, mask)
+  full = harmonizer(mode)(composite, mask, alpha=np.full_like(alpha, white))
+  np.testing.assert_array_equal(opaque, full)
+
+
+@pytest.mark.parametrize("mode", ["guided", "direct"])
+def test_without_a_visible_background_it_is_a_copy(mode):
+  composite, mask = photo(40, 50), middle(40, 50) > 0
+  alpha = np.uint8(255 * mask)
+  for background in (False, True):
+    result = harmonizer(mode)(
+      composite, mask, background=background, alpha=alpha
+    )
+    np.testing.assert_array_equal(result, composite)
+  np.testing.assert_array_equal(
+    harmonizer(mode)(composite, mask, alpha=255 - alpha), composite
+  )
+
+
+def test_alpha_of_another_kind_is_told():
+  for alpha in (np.ones((8, 9)), np.zeros((9, 8), np.uint8)):
+    with pytest.raises(ValueError, match="alpha is of the composite's"):
+      harmonizer()(photo(8, 9), middle(8, 9), alpha=alpha)

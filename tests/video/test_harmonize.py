@@ -370,8 +370,8 @@ def test_masks_that_do_not_fit(tmp_path, make_clip, mask):
   make_clip(tmp_path / "short.mp4", count=11)
   with pytest.raises(UserError, match=r"has 11 masks and .*in.mp4 12 frames"):
     FrameMasks(tmp_path / "short.mp4", clip)
-  make_clip(tmp_path / "large.mp4", size=(72, 48))
-  with pytest.raises(UserError, match="72x48 pixels and its video 64x48"):
+  make_clip(tmp_path / "large.mp4", size=(128, 96))
+  with pytest.raises(UserError, match="128x96 pixels and its image 64x48"):
     FrameMasks(tmp_path / "large.mp4", clip)
   resized = next(iter(FrameMasks(tmp_path / "large.mp4", clip, resize=True)))
   assert resized.shape == (HEIGHT, WIDTH)
@@ -556,3 +556,105 @@ def test_only_guided_maps_can_be_smoothed():
   network.mode = "direct"
   with pytest.raises(ValueError, match="mode guided"):
     FrameHarmonizer(network)
+
+
+@pytest.mark.parametrize("kind", ["image", "folder", "video"])
+def test_masks_of_0_and_1(tmp_path, make_clip, kind):
+  source, output = tmp_path / "in.mp4", tmp_path / "out.mp4"
+  make_clip(source)
+  mask = Image.fromarray(INSIDE.astype(np.uint8))
+  masks = tmp_path / {"image": "m.png", "folder": "m", "video": "m.mkv"}[kind]
+  if kind == "image":
+    mask.save(masks)
+  elif kind == "folder":
+    masks.mkdir()
+    for index in range(COUNT):
+      mask.save(masks / f"{index}.png")
+  else:
+    with av.open(str(masks), "w") as video:
+      stream = video.add_stream("ffv1", 25)
+      stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "gray"
+      for _ in range(COUNT):
+        frame = av.VideoFrame.from_ndarray(np.asarray(mask), format="gray")
+        video.mux(stream.encode(frame))
+      video.mux(stream.encode(None))
+  (note,) = harmonize(source, masks, output, quality=0)
+  assert note == f"{masks} has no value above 1: 1 is white in it."
+  luma = (samples(output).astype(int) - samples(source))[:, :HEIGHT]
+  np.testing.assert_allclose(luma[:, INSIDE], 0.1 * 219, atol=0.51)
+  assert not luma[:, ~INSIDE].any()
+
+
+def test_specks_of_1_are_black_beside_white_masks(tmp_path, make_clip):
+  source, output = tmp_path / "in.mp4", tmp_path / "out.mp4"
+  make_clip(source)
+  (tmp_path / "masks").mkdir()
+  for index in range(COUNT):
+    mask = Image.fromarray(INSIDE.astype(np.uint8) * (255 if index == 9 else 1))
+    mask.save(tmp_path / f"masks/{index}.png")
+  assert harmonize(source, tmp_path / "masks", output, quality=0) == []
+  changed = (samples(source) != samples(output)).any(axis=(1, 2))
+  assert np.flatnonzero(changed).tolist() == [9]
+
+
+@pytest.mark.parametrize("kind", ["image", "video"])
+@pytest.mark.parametrize("turn", [90, -90])
+def test_masks_of_the_stored_frames_are_turned(
+  tmp_path, make_clip, mask, kind, turn
+):
+  source, output = tmp_path / "in.mp4", tmp_path / "out.mp4"
+  make_clip(source, turn=turn)
+  masks = mask  # of the size in which frames are stored
+  if kind == "video":
+    masks = tmp_path / "masks.mkv"
+    with av.open(str(masks), "w") as video:
+      stream = video.add_stream("ffv1", 25)
+      stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "gray"
+      levels = np.uint8(255 * INSIDE)
+      for _ in range(COUNT):
+        frame = av.VideoFrame.from_ndarray(levels, format="gray")
+        video.mux(stream.encode(frame))
+      video.mux(stream.encode(None))
+  (note,) = harmonize(source, masks, output, quality=0)
+  assert "is turned as that is" in note
+  changed = (samples(output) != samples(source))[:, :HEIGHT]
+  assert changed[:, INSIDE].all()
+  assert not changed[:, ~INSIDE].any()
+
+
+def test_masks_of_another_shape_are_never_stretched(tmp_path, make_clip):
+  source = tmp_path / "in.mp4"
+  make_clip(source)
+  make_clip(tmp_path / "large.mp4", size=(72, 48))
+  Image.new("L", (8, 8)).save(tmp_path / "small.png")
+  for name in ("large.mp4", "small.png"):
+    with pytest.raises(UserError, match="a mask is never stretched"):
+      FrameMasks(tmp_path / name, reading.inspect(source), resize=True)
+
+
+@pytest.mark.parametrize("kind", ["tag", "format"])
+def test_alpha_that_is_left_out_is_told(tmp_path, make_clip, mask, kind):
+  source, output = tmp_path / "in.webm", tmp_path / "out.webm"
+  if kind == "tag":
+    make_clip(source, codec="libvpx-vp9")
+    plain = source.rename(tmp_path / "plain.webm")
+    with av.open(str(plain)) as video, av.open(str(source), "w") as tagged:
+      stream = tagged.add_stream_from_template(video.streams.video[0])
+      stream.metadata.update({"alpha_mode": "1", "BPS": "123", "title": "mine"})
+      for packet in video.demux():
+        if packet.size:
+          packet.stream = stream
+          tagged.mux(packet)
+  else:
+    source = tmp_path / "in.mkv"
+    make_clip(source, codec="ffv1", pixels="yuva420p", options={})
+  notes = harmonize(source, mask, output)
+  assert "The video's transparency (alpha) is left out." in notes
+  with av.open(str(output)) as video:
+    tags = {
+      name.lower(): v for name, v in video.streams.video[0].metadata.items()
+    }
+  assert "alpha_mode" not in tags
+  assert "bps" not in tags
+  if kind == "tag":
+    assert tags["title"] == "mine"
