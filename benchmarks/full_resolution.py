@@ -6,7 +6,7 @@
 
 Takes photos with masks of objects, by default those inside scikit-image with
 segments of them. The photo is the truth; its object is recoloured at random at
-full size (hdnet_jax.recolor), and the composite is harmonized. PSNRs, averaged:
+full size (hdnet_jax.composites) and the composite harmonized. PSNRs, averaged:
 
   small      the network's own output, against the photo made as small
   guided     its change carried to full size by the guided maps (the default)

@@ -5,7 +5,7 @@
     python benchmarks/gpu.py --width 32 --precision bfloat16 --trace trace
 
 Training: seconds a step (forward pass, loss, gradients, Adam) on composites
-that are given, and on photos that the step recolours in all the ways of
+that are given, and on photos that the step makes into composites in all ways of
 `configs/release.py`. Inference: seconds an image, network and blend. A run is a
 round of steps, of which only the last is waited for, as in a training loop;
 printed are medians of the rounds and where their middle 80 % lie. Our programs

@@ -79,6 +79,20 @@ def only(change: str, **others: Any) -> CompositesConfig:
   )
 
 
+# Those of the released weights' training; weights/README.md has the trials.
+RELEASE = CompositesConfig(
+  moved=0.4,
+  hard=0.3,
+  jpeg=0.2,
+  nothing=0.08,
+  expert=0.22,
+  dulled=0.06,
+  light=0.34,
+  covariance=0.2,
+  reinhard=0.1,
+  least_amount=0.15,
+  strength=1.8,
+)
 # By a change that training does not use; half of the moved edges are hard.
 UNSEEN = only("distribution", moved=0.5, hard=0.5)
 

@@ -70,10 +70,25 @@ def _add_photos(kinds) -> None:
     description="Checks images/ and masks/ and writes manifest.csv. A mask is "
     "named as its photo, with or without _NUMBER, _mask or the photo's "
     "extension (a.png, a_1.png, a_mask.png, a.jpg.png); white is the object.",
-    epilog="""example:
+    epilog="""examples:
   hdnet prepare photos --root data/photos
+  hdnet prepare photos --root data/photos --pack photos.zip --pack-size 256
 then:
-  python train.py --config=configs/photos.py --config.data.root=data/photos""",
+  python train.py --config=configs/photos.py --config.data.root=data/photos
+  python train.py --config=configs/photos.py --config.data.root=photos.zip""",
+  )
+  parser.add_argument(
+    "--pack",
+    type=pathlib.Path,
+    metavar="FILE",
+    help="also write one compact .zip file, which trains like the folder",
+  )
+  parser.add_argument(
+    "--pack-size",
+    type=int,
+    default=256,
+    metavar="N",
+    help="pixels of its square photos (default: %(default)s)",
   )
   _add_common(parser)
   parser.set_defaults(run=_prepare_photos)
@@ -156,9 +171,13 @@ def _prepare_iharmony4(options: argparse.Namespace) -> None:
 
 
 def _prepare_photos(options: argparse.Namespace) -> None:
-  from hdnet_jax.data import checks
+  from hdnet_jax.data import archive, checks
   from hdnet_jax.data.prepare_photos import prepare_photos
 
+  if options.pack is not None and not archive.is_archive(options.pack):
+    raise UserError(f"--pack {options.pack} must end in {archive.SUFFIX}")
+  if options.pack_size < 8:
+    raise UserError(f"--pack-size must be 8 or more, not {options.pack_size}")
   checked = prepare_photos(options.root, options_of(options))
   for note in checked.notes:
     tell(note)
@@ -177,3 +196,15 @@ def _prepare_photos(options: argparse.Namespace) -> None:
     f"{len(checked.rows):,} objects of {photos:,} photos in "
     f"{options.root / 'manifest.csv'}"
   )
+  if options.pack is not None:
+    _pack(options, checked.rows)
+
+
+def _pack(options: argparse.Namespace, rows) -> None:
+  from hdnet_jax.data import archive
+  from hdnet_jax.data.processes import bar_of
+
+  with bar_of("packing", len(rows)) as advance:
+    archive.pack(options.root, rows, options.pack, options.pack_size, advance)
+  size = options.pack.stat().st_size / 2**20
+  print(f"packed in  {options.pack} ({size:.1f} MiB)")

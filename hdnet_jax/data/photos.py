@@ -1,8 +1,9 @@
 """Photos with object masks: composites are made of them on the device.
 
-`PhotoFolder` reads a folder with `images/`, `masks/` and `manifest.csv`
-(columns `image` and `mask`, paths inside the folder; `source` names a subset;
-others are ignored). `EmbeddedPhotos` needs no files of the user's.
+`PhotoFolder` reads a folder, or a zip file of `data.archive`, with `images/`,
+`masks/` and `manifest.csv` (columns `image` and `mask`, paths inside the
+folder; `source` names a subset; others are ignored). `EmbeddedPhotos` needs no
+files of the user's.
 """
 
 import csv
@@ -13,11 +14,12 @@ import os
 import pathlib
 import re
 import unicodedata
-from typing import ClassVar
+from typing import IO, ClassVar
 
 import numpy as np
 from PIL import Image
 
+from hdnet_jax.data.archive import is_archive, open_member
 from hdnet_jax.data.records import Example, read_image, read_mask
 from hdnet_jax.errors import UserError
 from hdnet_jax.files import open_text
@@ -51,8 +53,8 @@ class PhotoFolder:
   def __getitem__(self, index: int) -> Example:
     row = self._rows[index]
     return {
-      "real": read_image(self._root / row["image"], self._size),
-      "mask": read_mask(self._root / row["mask"], self._size),
+      "real": read_image(open_member(self._root, row["image"]), self._size),
+      "mask": read_mask(open_member(self._root, row["mask"]), self._size),
       "index": np.int32(index),
     }
 
@@ -66,13 +68,14 @@ class PhotoFolder:
 def read_manifest(root: pathlib.Path) -> list[dict[str, str]]:
   """The rows of `root/manifest.csv`, in its order."""
   path = root / "manifest.csv"
-  if not path.is_file():
+  if not (root if is_archive(root) else path).is_file():
     raise UserError(
       f"{path} does not exist; set --config.data.root to a folder with "
-      "images/, masks/ and manifest.csv (columns: image, mask)"
+      "images/, masks/ and manifest.csv (columns: image, mask), or to a zip "
+      "file of one"
     )
-  # Spreadsheets begin their files with a byte order mark.
-  with open_text(path) as file:
+  with _open_manifest(root) as file:
+    # Spreadsheets begin their files with a byte order mark.
     text = file.read().removeprefix("\ufeff")
     reader = csv.DictReader(io.StringIO(text, newline=""))
     missing = {"image", "mask"} - set(reader.fieldnames or ())
@@ -90,6 +93,12 @@ def read_manifest(root: pathlib.Path) -> list[dict[str, str]]:
         )
       rows.append(row)
   return rows
+
+
+def _open_manifest(root: pathlib.Path) -> IO[str]:
+  if is_archive(root):
+    return io.TextIOWrapper(open_member(root, "manifest.csv"), newline="")
+  return open_text(root / "manifest.csv")
 
 
 def split_of(image: str) -> str:

@@ -1,0 +1,85 @@
+import pickle
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hdnet_jax.cli import main
+from hdnet_jax.data.photos import PhotoFolder, read_manifest
+from hdnet_jax.errors import UserError
+
+SIZE = 32
+
+
+@pytest.fixture
+def folder(tmp_path, rng):
+  root = tmp_path / "photos"
+  (root / "images").mkdir(parents=True)
+  (root / "masks").mkdir()
+  for number in range(40):
+    smooth = np.kron(rng.integers(40, 200, (3, 4, 3)), np.ones((16, 16, 1)))
+    Image.fromarray(smooth.astype(np.uint8)).save(
+      root / f"images/p{number}.png"
+    )
+    mask = np.zeros((48, 64), np.uint8)
+    mask[8:30, 10:40] = 255
+    Image.fromarray(mask).save(root / f"masks/p{number}_1.png")
+  return root
+
+
+def pack(root, *more):
+  output = root.parent / "photos.zip"
+  main(["prepare", "photos", "--root", str(root), "--pack", str(output), *more])
+  return output
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_an_archive_is_like_its_folder(folder, split):
+  archive = pack(folder, "--pack-size", str(SIZE))
+  whole = PhotoFolder(folder, split, SIZE)
+  packed = PhotoFolder(archive, split, SIZE)
+  assert len(whole) == len(packed) > 0
+  # Worker processes get it by pickling.
+  packed = pickle.loads(pickle.dumps(packed))
+  for index in range(len(whole)):
+    assert whole.name(index) == packed.name(index)
+    expected, found = whole[index], packed[index]
+    assert {n: (a.shape, a.dtype) for n, a in found.items()} == {
+      n: (a.shape, a.dtype) for n, a in expected.items()
+    }
+    error = expected["real"].astype(int) - found["real"]
+    assert np.abs(error).mean() < 6  # WebP
+    assert np.mean(expected["mask"] != found["mask"]) < 0.05
+
+
+def test_a_photo_with_two_objects_is_packed_once(folder):
+  (folder / "masks/p0_2.png").write_bytes(
+    (folder / "masks/p0_1.png").read_bytes()
+  )
+  rows = read_manifest(pack(folder))
+  assert len(rows) == 41
+  assert len({row["image"] for row in rows}) == 40
+
+
+def test_names_that_become_one_are_refused(folder):
+  other = folder / "images/p0.jpg"
+  Image.open(folder / "images/p0.png").save(other)
+  lines = "image,mask\nimages/p0.png,masks/p0_1.png\n"
+  (folder / "manifest.csv").write_text(lines + "images/p0.jpg,masks/p1_1.png\n")
+  from hdnet_jax.data import archive
+
+  output = folder.parent / "photos.zip"
+  with pytest.raises(UserError, match=r"p0\.jpg and .*p0\.png have one name"):
+    archive.pack(folder, read_manifest(folder), output, SIZE)
+  assert not output.exists()
+
+
+def test_what_cannot_be_read_is_named(folder, tmp_path, capsys):
+  with pytest.raises(UserError, match=r"none\.zip.*does not exist"):
+    PhotoFolder(tmp_path / "none.zip", "train", SIZE)
+  (tmp_path / "text.zip").write_text("no archive")
+  with pytest.raises(UserError, match=r"manifest\.csv.*text\.zip"):
+    PhotoFolder(tmp_path / "text.zip", "train", SIZE)
+  with pytest.raises(SystemExit):
+    main(["prepare", "photos", "--root", str(folder), "--pack", "photos.tar"])
+  assert "must end in .zip" in capsys.readouterr().err
