@@ -9,7 +9,8 @@ nobody disturbed: the last checkpoint's arrays and the evaluation, bit by bit.
 This is repeated until --kills were done. Of two processes one is killed, either
 of them, and the other must stop by itself. Prints what was under way at each
 moment, and fails at the first difference. A kill costs the time of a start, so
-that 50 need half an hour on a machine without other work.
+that 50 take long. JAX_COMPILATION_CACHE_DIR keeps what was compiled for the
+next time.
 """
 
 import argparse
@@ -101,10 +102,10 @@ def start(folder, workdir, count: int) -> list[subprocess.Popen]:
     command += ["--config.distributed", f"--config.hosts.count={count}"]
     command += [f"--config.hosts.coordinator=127.0.0.1:{port}"]
   environment = {
+    "JAX_COMPILATION_CACHE_DIR": str(folder / "cache"),
     **os.environ,
     "JAX_PLATFORMS": "cpu",
     "JAX_NUM_CPU_DEVICES": "1",
-    "JAX_COMPILATION_CACHE_DIR": str(folder / "cache"),
     "PYTHONPATH": str(ROOT),
   }
   return [
