@@ -9,7 +9,8 @@ nobody disturbed: the last checkpoint's arrays and the evaluation, bit by bit.
 This is repeated until --kills were done. Of two processes one is killed, either
 of them, and the other must stop by itself. Prints what was under way at each
 moment, and fails at the first difference. A kill costs the time of a start, so
-that 50 need half an hour on a machine without other work.
+that 50 take long. JAX_COMPILATION_CACHE_DIR keeps what was compiled for the
+next time.
 """
 
 import argparse
@@ -101,10 +102,10 @@ def start(folder, workdir, count: int) -> list[subprocess.Popen]:
     command += ["--config.distributed", f"--config.hosts.count={count}"]
     command += [f"--config.hosts.coordinator=127.0.0.1:{port}"]
   environment = {
+    "JAX_COMPILATION_CACHE_DIR": str(folder / "cache"),
     **os.environ,
     "JAX_PLATFORMS": "cpu",
     "JAX_NUM_CPU_DEVICES": "1",
-    "JAX_COMPILATION_CACHE_DIR": str(folder / "cache"),
     "PYTHONPATH": str(ROOT),
   }
   return [
@@ -130,7 +131,7 @@ def run(folder, workdir, count: int) -> None:
 
 def kill(folder, workdir, count: int, delay: float, chance) -> str | None:
   """Returns what was under way, or None where the run had come to its end."""
-  before = last_write(workdir / "metrics.jsonl")
+  began = time.time()
   processes = start(folder, workdir, count)
   victim = chance.choice(processes)
   time.sleep(delay)
@@ -140,7 +141,7 @@ def kill(folder, workdir, count: int, delay: float, chance) -> str | None:
       if process.returncode:
         raise SystemExit(f"a run failed:\n{output}")
     return None
-  moment = under_way(workdir, before)
+  moment = under_way(workdir, began)
   victim.send_signal(signal.SIGKILL)
   for process in processes:
     output, _ = process.communicate()
@@ -149,14 +150,16 @@ def kill(folder, workdir, count: int, delay: float, chance) -> str | None:
   return moment
 
 
-def under_way(workdir: pathlib.Path, before: float) -> str:
-  if any((workdir / "checkpoints").glob("*.writing*")):
+def under_way(workdir: pathlib.Path, began: float) -> str:
+  """By what was written since the start; an older kill left files too."""
+  saves = (workdir / "checkpoints").glob("*.writing*")
+  if any(path.stat().st_mtime > began for path in saves):
     return "saving"
-  if (workdir / "evaluation/unfinished").is_dir():
+  if last_write(workdir / "evaluation/unfinished/facts.json") > began:
     return "evaluating the test split"
-  if last_write(workdir / "metrics.jsonl") == before:
-    return "starting"
-  return "training"
+  if last_write(workdir / "metrics.jsonl") > began:
+    return "training"
+  return "starting"
 
 
 def last_write(path: pathlib.Path) -> float:
