@@ -143,9 +143,6 @@ class OptimizerConfig:
 class TrainingConfig:
   """What is done besides following the gradient."""
 
-  # Eq. 1 as in the authors' code, or its root: see losses.foreground_loss.
-  loss: Literal["squared", "root"] = "squared"
-
   # Of the running mean of the weights, which evaluation then uses; 0 is off.
   ema_decay: float = 0.0
   # The first epochs see images of half of data.image_size, at a quarter of the
@@ -154,6 +151,8 @@ class TrainingConfig:
   # A weights file, or a released network such as hdnet-lite, to start from; the
   # network must be config.model. "" is a random start.
   initial_weights: str = ""
+  # Eq. 1 as in the authors' code, or its root: see losses.foreground_loss.
+  loss: Literal["squared", "root"] = "squared"
 
 
 @dataclasses.dataclass(frozen=True)

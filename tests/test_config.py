@@ -70,7 +70,7 @@ OTHER = Config(
     cache_variants=3,
   ),
   optimizer=OptimizerConfig(0.5, 0.8, 0.9, (1.0, 2.0, 3.5), 0.25),
-  training=TrainingConfig("root", 0.9, 2.0, "mine.safetensors"),
+  training=TrainingConfig(0.9, 2.0, "mine.safetensors", "root"),
   mesh=MeshConfig(2, 4),
   distributed=True,
   hosts=HostsConfig("localhost:1234", 2, 1, 10),

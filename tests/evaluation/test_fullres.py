@@ -149,6 +149,7 @@ def test_equal_images_and_empty_masks(folder):
     "psnr": math.inf,
     "fmse": 0,
     "ssim": pytest.approx(1),
+    **dict.fromkeys(metrics.SHIFTS, 0),
   }
 
 

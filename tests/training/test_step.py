@@ -144,7 +144,7 @@ def test_the_first_steps_at_half_size(config):
 
 def test_ema_follows_the_parameters(config):
   decay = 0.9
-  config = dataclasses.replace(config, training=TrainingConfig(decay))
+  config = dataclasses.replace(config, training=TrainingConfig(ema_decay=decay))
   mesh = sharding.make_mesh(config.mesh, jax.devices()[:1])
   optimizer = make_optimizer(config.optimizer, 2.0)
   step = make_train_step(config, optimizer, mesh)
