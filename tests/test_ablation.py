@@ -18,11 +18,13 @@ from hdnet_jax.ablation import results
 from hdnet_jax.ablation import rows as all_rows
 from hdnet_jax.ablation.run import run_rows
 from hdnet_jax.commands import ablation as command
+from hdnet_jax.commands.parser import split_overrides
 from hdnet_jax.config import Config, DataConfig, MeshConfig, ModelConfig
 from hdnet_jax.data.photos import split_of
 from hdnet_jax.errors import UserError
 from hdnet_jax.evaluation import ablation_figure, bootstrap
-from hdnet_jax.evaluation.tables import COLUMNS
+from hdnet_jax.evaluation.tables import COLUMNS, KINDS
+from hdnet_jax.metrics import SHIFTS
 
 ROOT = pathlib.Path(__file__).parents[1]
 PAPER = ROOT / "configs/ablation.py"
@@ -95,6 +97,7 @@ def images(psnr, mse=None, composite=20.0, protocol="standard"):
       "harmonized_psnr": value,
       "harmonized_fmse": 10 * mse[number],
       "harmonized_ssim": 0.95,
+      **{f"{kind}_{name}": 1.0 for kind in KINDS for name in SHIFTS},
     }
     for number, value in enumerate(psnr)
   ]
@@ -267,7 +270,7 @@ def test_overrides_stand_anywhere_and_with_a_space():
     *("--config.a=1", "--rows", "x", "--config.b", "-2", "--config", "f"),
     *("--config.c", "--no-train"),
   ]
-  assert command.split_overrides(arguments) == (
+  assert split_overrides(arguments) == (
     ["--config.a=1", "--config.b=-2", "--config.c"],
     ["--rows", "x", "--config", "f", "--no-train"],
   )
@@ -444,7 +447,7 @@ def edit(path: pathlib.Path, old: str, new: str) -> None:
     ("evaluation/per_image.csv", "p0", "q0", "not evaluated on the images"),
     ("evaluation/per_image.csv", ",100.0,", ",9.0,", "on other composites"),
     ("evaluation/per_image.csv", "harmonized_", "after_", "has no column"),
-    ("evaluation/per_image.csv", "31.5", "much", "line 3: not 12 values"),
+    ("evaluation/per_image.csv", "31.5", "much", "line 3: not 18 values"),
     ("metrics.jsonl", "}", "", "a line that is not JSON"),
     ("metrics.jsonl", "train/", "other/", "no step of training"),
   ],

@@ -140,7 +140,7 @@ def test_configs_are_frozen():
     ("model.widht", "config.model.widht does not exist; did you mean 'width'?"),
     ("data.dir_root", "did you mean 'root'?"),
     ("optimizer.learning_rat", "did you mean 'learning_rate'?"),
-    ("data.qqq", "valid names: composites, crop, evaluation_composites, flip"),
+    ("data.qqq", "valid names: cache, cache_variants, composites, crop"),
   ],
 )
 def test_unknown_names(name, hint):

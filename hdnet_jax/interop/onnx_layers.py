@@ -119,8 +119,8 @@ def _paper_reference(
   g = x.graph
   squared = g.add("ReduceSum", x * x, [2])
   directions = x / g.add("Sqrt", g.add("Max", squared, TINY))
-  inside = g.add("Greater", g.add("Reshape", foreground, [0, 1, -1]), 0.0)
-  background = g.add("Not", inside)
+  mask = g.add("Reshape", foreground, [0, 1, -1])
+  background = g.add("GreaterOrEqual", g.add("Neg", mask), 0.0)
   if neighbors == 1:
     # Its weight is 1, or 0 where the image has no background.
     _, indices = _nearest(directions, directions, background, [1], positions)
