@@ -135,11 +135,12 @@ def is_loss(error: BaseException | None) -> bool:
   Connections break in whatever was under way: a sum, a barrier, a save. That a
   device has no memory left is this process's own trouble.
   """
-  return (
-    jax.process_count() > 1
-    and isinstance(error, jax.errors.JaxRuntimeError)
-    and "RESOURCE_EXHAUSTED" not in str(error)
-  )
+  if jax.process_count() == 1:
+    return False
+  if isinstance(error, jax.errors.JaxRuntimeError):
+    return "RESOURCE_EXHAUSTED" not in str(error)
+  # As JAX tells it where the broken sum's result is first asked for.
+  return isinstance(error, ValueError) and "Gloo" in str(error)
 
 
 def _initialize(hosts: HostsConfig) -> None:

@@ -307,3 +307,19 @@ def test_alone_there_is_nobody_to_join(config):
     assert hosts.is_main()
     step = jax.jit(lambda x: x)
     assert hosts.together(step) is step
+
+
+def test_what_a_lost_process_looks_like(monkeypatch):
+  broken = "UNKNOWN: Gloo all-reduce failed: Connection closed by peer"
+  errors = [
+    (jax.errors.JaxRuntimeError("UNAVAILABLE: Socket closed"), True),
+    (jax.errors.JaxRuntimeError(broken), True),
+    (ValueError(broken), True),
+    (jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: memory"), False),
+    (ValueError("a defect"), False),
+    (UserError("no data"), False),
+    (None, False),
+  ]
+  assert not any(hosts.is_loss(error) for error, _ in errors)
+  monkeypatch.setattr(jax, "process_count", lambda: 2)
+  assert [hosts.is_loss(error) for error, _ in errors] == [x for _, x in errors]
