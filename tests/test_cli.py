@@ -20,7 +20,7 @@ from hdnet_jax.data import prepare, records
       ["prepare", "iharmony4"],
       ["--image-size", "--subset", "--workers", "--skip-bad", "examples:"],
     ),
-    (["prepare", "photos"], ["manifest.csv", "--max-pixels", "example:"]),
+    (["prepare", "photos"], ["manifest.csv", "--max-pixels", "--pack"]),
   ],
 )
 def test_help_has_examples(arguments, words, capsys):
