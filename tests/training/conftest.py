@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hdnet_jax.config import Config, DataConfig, ModelConfig
+from hdnet_jax.config import Config, DataConfig, ModelConfig, only
 from hdnet_jax.data.photos import split_of
 from hdnet_jax.training.loop import train_and_evaluate
 
@@ -75,7 +75,13 @@ def make_config(photo_folder: pathlib.Path) -> Config:
     save_every=2,
     model=ModelConfig(width=2),
     data=DataConfig(
-      source="photos", root=str(photo_folder), image_size=32, threads=2
+      source="photos",
+      root=str(photo_folder),
+      image_size=32,
+      threads=2,
+      # What compiles fast; tests/composites has all of them.
+      composites=only("light", moved=0.5),
+      evaluation_composites=only("light", moved=0.5),
     ),
   )
 

@@ -8,7 +8,7 @@ import optax
 import pytest
 
 from hdnet_jax import sharding
-from hdnet_jax.config import MeshConfig, TrainingConfig
+from hdnet_jax.config import CompositesConfig, MeshConfig, TrainingConfig
 from hdnet_jax.data.pipeline import Reader, open_source, training_batches
 from hdnet_jax.errors import UserError
 from hdnet_jax.images import halve
@@ -200,6 +200,8 @@ def test_every_step_makes_new_composites(config):
 
 
 def test_a_step_uses_every_random_key_once(config):
+  data = dataclasses.replace(config.data, composites=CompositesConfig(jpeg=0.5))
+  config = dataclasses.replace(config, data=data)
   mesh = sharding.make_mesh(config.mesh, jax.devices()[:1])
   optimizer = make_optimizer(config.optimizer, 2.0)
   batch = sharding.put(next(batches_of(config)), mesh)
