@@ -20,7 +20,8 @@ names = ["model", "losses", "metrics", "images", "recolor",
 modules = ["hdnet_jax." + name for name in names]
 with install_import_hook(modules, "beartype.beartype"):
   from hdnet_jax import losses, sharding
-  from hdnet_jax.config import Config, DataConfig, ModelConfig
+  from hdnet_jax.config import (
+    CompositesConfig, Config, DataConfig, ModelConfig)
   from hdnet_jax.evaluation.run import make_eval_step, network
   from hdnet_jax.training.state import (
     abstract_state, initial_state, make_model, make_optimizer)
@@ -33,17 +34,18 @@ model = ModelConfig(
   width=2, local_dynamics={local!r}, neighbors={neighbors}, 
   global_dynamics={world!r}, dtype={dtype!r})
 config = Config(
-  batch_size=2, model=model, data=DataConfig(photo_variation=1.0))
+  batch_size=2, model=model,
+  data=DataConfig(composites=CompositesConfig(jpeg=0.5)))
 mesh = sharding.make_mesh(config.mesh, jax.devices()[:1])
 optimizer = make_optimizer(config.optimizer, 1.0)
 state = abstract_state(lambda: initial_state(config, optimizer), mesh)
-batch = {{"real": pixels(3), "mask": pixels(1)}}
+batch = {{
+  "background": pixels(3), "object": pixels(3), "alpha": pixels(1),
+  "index": jax.ShapeDtypeStruct((2,), jnp.int32)}}
 _, measures = jax.eval_shape(
   make_train_step(config, optimizer, mesh), state, batch)
 assert measures["loss"].shape == ()
-batch |= {{
-  "donor_real": pixels(3), "donor_mask": pixels(1),
-  "index": jax.ShapeDtypeStruct((2,), jnp.int32)}}
+batch |= {{"donor_object": pixels(3), "donor_alpha": pixels(1)}}
 outputs = jax.eval_shape(
   make_eval_step(
     config, network(make_model(model)), mesh, ("standard", "paper")),

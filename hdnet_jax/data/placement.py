@@ -33,7 +33,8 @@ def make_layers(
   """Make an example's layers.
 
   Args:
-    example: `real` and `mask`, of twice the size of the layers, and `index`.
+    example: `real` and `mask`, of twice the size of the layers, which they
+      replace; other entries are kept.
     config: its `moved`, `edge` and `hard` say how.
   """
   photo = Image.fromarray(example["real"])
@@ -50,11 +51,12 @@ def make_layers(
   # In its place an object of hard edges would give its change away.
   if moved is not None and rng.random() < config.hard:
     alpha = np.where(alpha > 127, np.uint8(255), np.uint8(0))
+  rest = example.keys() - {"real", "mask"}
   return {
+    **{name: example[name] for name in rest},
     "background": background,
     "object": layer,
     "alpha": alpha,
-    "index": example["index"],
   }
 
 

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from hdnet_jax import cli, lock, weights
-from hdnet_jax.config import Config, DataConfig, TrainingConfig
+from hdnet_jax.config import Config, DataConfig, TrainingConfig, only
 from hdnet_jax.errors import UserError
 from hdnet_jax.evaluation import journal
 from hdnet_jax.training import loop
@@ -80,8 +80,15 @@ def test_fifty_steps_compile_once(config, tmp_path, caplog):
 
 
 def test_training_lowers_the_loss(config, tmp_path):
+  # A change that is much the same for all.
+  change = only("expert", moved=0.0, least_amount=0.9)
   config = dataclasses.replace(
-    config, epochs=80.0, log_every=10, eval_every=1000, save_every=1000
+    config,
+    epochs=80.0,
+    log_every=10,
+    eval_every=1000,
+    save_every=1000,
+    data=dataclasses.replace(config.data, composites=change),
   )
   train_and_evaluate(config, tmp_path, jax.devices()[:1])
   losses = [r["train/loss"] for r in rows_of(tmp_path) if "train/loss" in r]
