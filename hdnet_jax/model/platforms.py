@@ -5,16 +5,15 @@ that traces it: an export on a CPU for TPUs, or a CPU's part beside a GPU.
 """
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
-from jaxtyping import Array
 
 T = TypeVar("T")
 
 
 def by_platform(
-  cpu: Callable[..., T], default: Callable[..., T], *arguments: Array
+  cpu: Callable[..., T], default: Callable[..., T], *arguments: Any
 ) -> T:
   """`cpu(*arguments)` in a CPU's program, `default(*arguments)` in others.
 

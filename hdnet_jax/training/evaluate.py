@@ -101,6 +101,12 @@ def evaluate_predictions(
       f"--protocol={fullres.NAME} evaluates a network; score --predictions "
       "under standard or paper"
     )
+  if config.data.makes_composites:
+    raise UserError(
+      f"config.data.source={config.data.source!r} has photos alone, of which "
+      "composites are made here: no --predictions can be of those; evaluate on "
+      "iHarmony4 or a folder in its layout"
+    )
   mesh = _make_mesh(config, devices)
   source = Predicted(
     open_source(config.data, config.data.test_split),

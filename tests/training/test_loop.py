@@ -252,13 +252,12 @@ def test_evaluating_a_weights_file(config, finished, tmp_path):
   assert list(report["protocols"]) == ["paper", "standard"]
 
 
-def test_evaluating_predictions(config, photo_folder, tmp_path):
-  # The photos themselves: perfect.
-  rows = evaluate_predictions(
-    config, photo_folder / "images", tmp_path / "out", devices=jax.devices()[:1]
-  )
-  assert [row["harmonized_mse"] for row in rows] == [0, 0, 0]
-  assert min(row["composite_mse"] for row in rows) > 0
+def test_predictions_of_composites_that_are_made_here_are_refused(
+  config, photo_folder, tmp_path
+):
+  with pytest.raises(UserError, match=r"source='photos' has photos alone"):
+    evaluate_predictions(config, photo_folder / "images", tmp_path / "out")
+  assert not (tmp_path / "out").exists()
 
 
 def test_fullres_needs_images_of_their_own_size(config, finished, tmp_path):
