@@ -73,7 +73,7 @@ def test_evaluating_without_a_run(tmp_path):
     (["--weights=a", "--predictions=b"], "one of --weights and --predictions"),
     (["--protocol=papr"], "did you mean 'paper'?"),
     (["--weights=no.safetensors"], "no.safetensors is no file; write one with"),
-    (["--predictions=nowhere"], "nowhere is not a folder"),
+    (["--predictions=nowhere"], "no --predictions can be of those"),
   ],
 )
 def test_mistakes_in_an_evaluation(flags, words, tmp_path):
