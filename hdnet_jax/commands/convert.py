@@ -2,7 +2,6 @@
 
 import argparse
 import hashlib
-import importlib.util
 import pathlib
 
 from hdnet_jax.commands.parser import add_parser
@@ -56,16 +55,7 @@ def _convert(options: argparse.Namespace) -> None:
     raise UserError(f"{out} exists; add --force to replace it")
   if not source.is_file():
     raise UserError(f"{source} is no file; check its path")
-  _need_torch()
   (_to_theirs if back else _to_ours)(source, out)
-
-
-def _need_torch() -> None:
-  if importlib.util.find_spec("torch") is None:
-    raise UserError(
-      "PyTorch's files need the package torch; install the extra: "
-      'pip install ".[torch]"'
-    )
 
 
 def _to_ours(source: pathlib.Path, out: pathlib.Path) -> None:
@@ -107,6 +97,7 @@ def _to_theirs(source: pathlib.Path, out: pathlib.Path) -> None:
   from hdnet_jax import weights
   from hdnet_jax.files import write_then_rename
   from hdnet_jax.interop import torch as interop
+  from hdnet_jax.interop.torch_file import write_file
 
   params, model, _ = weights.load(source)
   try:
@@ -115,7 +106,7 @@ def _to_theirs(source: pathlib.Path, out: pathlib.Path) -> None:
     raise UserError(
       f"{source} has no form in the authors' code: {error}"
     ) from None
-  write_then_rename(out, lambda name: interop.write_state_dict(name, theirs))
+  write_then_rename(out, lambda name: write_file(name, theirs))
   found, again = interop.convert_state_dict(_read(out))
   _check(out, theirs, interop.make_state_dict(again, found))
   _print(out, model.width, params)
@@ -125,14 +116,11 @@ def _to_theirs(source: pathlib.Path, out: pathlib.Path) -> None:
 def _read(path: pathlib.Path) -> dict:
   """The authors' state dict."""
   import pickle
-  import warnings
 
   from hdnet_jax.interop import torch as interop
 
   try:
-    with warnings.catch_warnings():
-      warnings.simplefilter("ignore")  # of torch, about how a file was written
-      return interop.read_checkpoint(path)
+    return interop.read_checkpoint(path)
   except pickle.UnpicklingError:
     # PyTorch's own words advise to run the code.
     raise UserError(

@@ -2,12 +2,11 @@
 
 The conversion is the table `_names`: the authors' name, our path and how the
 array is laid out. Nothing is guessed: every leftover, missing or misshapen
-entry is reported at once. It needs NumPy only; reading and writing the authors'
-files needs PyTorch.
+entry is reported at once. It needs NumPy only; `torch_file` reads and writes
+the authors' files.
 """
 
 import pathlib
-import pickle
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -15,6 +14,7 @@ import numpy as np
 
 from hdnet_jax.config import ModelConfig
 from hdnet_jax.errors import UserError
+from hdnet_jax.interop.torch_file import read_file
 from hdnet_jax.weights import parameter_shapes
 
 
@@ -249,39 +249,11 @@ def read_checkpoint(path: pathlib.Path) -> dict[str, np.ndarray]:
   Nothing but arrays and plain containers is read: no code of the file's runs.
 
   Raises:
-    pickle.UnpicklingError: where the file holds anything else, or is none.
-    UserError: where it is damaged, or holds no names and arrays.
+    pickle.UnpicklingError: where the file holds anything else, or is damaged.
+    UserError: where it is none, or holds no names and arrays.
   """
-  import torch
-
-  try:
-    checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-  except (OSError, pickle.UnpicklingError):
-    raise
-  except Exception as error:  # at bytes of anything it raises anything
-    raise UserError(str(error) or type(error).__name__) from error
-
-  def as_array(value) -> np.ndarray:
-    if not isinstance(value, torch.Tensor):
-      return np.asarray(value)
-    if value.dtype == torch.bfloat16:  # NumPy has none; it fits in float32
-      value = value.float()
-    return value.detach().numpy()
-
-  return {name: as_array(value) for name, value in unwrap(checkpoint).items()}
-
-
-def write_state_dict(
-  path: pathlib.Path, state_dict: Mapping[str, np.ndarray]
-) -> None:
-  """Writes a file that the authors' `load_state_dict` takes."""
-  import torch
-
-  # Copies, for torch warns of arrays that it may not write to.
-  tensors = {
-    name: torch.from_numpy(array.copy()) for name, array in state_dict.items()
-  }
-  torch.save(tensors, path)
+  checkpoint = unwrap(read_file(path))
+  return {name: np.asarray(value) for name, value in checkpoint.items()}
 
 
 def _put(tree: dict, path: str, leaf: np.ndarray) -> None:

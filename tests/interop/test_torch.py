@@ -8,7 +8,8 @@ import functools
 import pathlib
 import pickle
 import runpy
-import sys
+import struct
+import zipfile
 
 import jax
 import jax.numpy as jnp
@@ -19,22 +20,25 @@ from hdnet_jax import weights
 from hdnet_jax.commands import convert
 from hdnet_jax.config import ModelConfig
 from hdnet_jax.errors import UserError
-from hdnet_jax.interop import torch as interop
 from hdnet_jax.interop.torch import (
   convert_state_dict,
   differing,
   is_unused,
   make_state_dict,
+  read_checkpoint,
   unwrap,
 )
+from hdnet_jax.interop.torch_file import read_file, write_file
 from hdnet_jax.model.hdnet import HDNet
 
-SCRIPT = pathlib.Path(__file__).parents[1] / "data" / "make_reference.py"
+DATA = pathlib.Path(__file__).parents[1] / "data"
+# Written by PyTorch 2.13; make_torch_file.py says what is in it.
+WRITTEN = DATA / "authors_n1.pth"
 
 
 @functools.cache
 def script() -> dict:
-  return runpy.run_path(str(SCRIPT))
+  return runpy.run_path(str(DATA / "make_reference.py"))
 
 
 def authors(width: int = 1) -> dict[str, np.ndarray]:
@@ -247,34 +251,18 @@ def run(*arguments) -> None:
   options.run(options)
 
 
-@pytest.fixture
-def pickles(monkeypatch):
-  """Files of NumPy arrays in place of PyTorch's, which is large to install."""
-
-  def read(path):
-    return unwrap(pickle.loads(path.read_bytes()))
-
-  def write(path, state_dict):
-    path.write_bytes(pickle.dumps(state_dict))
-
-  monkeypatch.setattr(convert, "_need_torch", lambda: None)
-  monkeypatch.setattr(interop, "read_checkpoint", read)
-  monkeypatch.setattr(interop, "write_state_dict", write)
-  return write
-
-
 def names(folder: pathlib.Path) -> list[str]:
   return sorted(path.name for path in folder.iterdir())
 
 
-def test_convert_and_back(pickles, tmp_path, capsys):
+def test_convert_and_back(tmp_path, capsys):
   theirs, ours, back = (
     tmp_path / name for name in ("a.pth", "b.safetensors", "c.pth")
   )
   state_dict = {
     name: array.astype(np.float32) for name, array in authors(2).items()
   }
-  pickles(theirs, {"state_dict": prefixed("module.", state_dict)})
+  write_file(theirs, prefixed("module.", state_dict))
   run(theirs, ours)
   params, model, provenance = weights.load(ours)
   assert model == ModelConfig(width=2, local_dynamics="official")
@@ -289,30 +277,62 @@ def test_convert_and_back(pickles, tmp_path, capsys):
     assert word in text
 
   run(ours, back)
-  again = pickle.loads(back.read_bytes())
+  again = read_file(back)
   assert again.keys() == state_dict.keys()
   assert not differing(state_dict, again)
   assert f"{count:,}, all equal bit by bit" in capsys.readouterr().out
   assert names(tmp_path) == ["a.pth", "b.safetensors", "c.pth"]
 
 
-def test_convert_refuses_what_would_lose_bits(pickles, tmp_path):
-  state_dict = {
-    name: array.astype(np.float64) for name, array in authors().items()
-  }
-  state_dict["LD.linear.bias"] += 1e-12
-  pickles(tmp_path / "a.pth", state_dict)
+def with_entry(path: pathlib.Path, entry: str, data: bytes) -> None:
+  """Write WRITTEN to `path`, with `data` for an entry of the archive."""
+  with zipfile.ZipFile(WRITTEN) as old, zipfile.ZipFile(path, "w") as new:
+    for name in old.namelist():
+      found = name.split("/", 1)[1] == entry
+      new.writestr(name, data if found else old.read(name))
+
+
+def test_a_file_of_torch_is_read_without_it(tmp_path):
+  # PyTorch rounds to bfloat16 as this does: half to even.
+  bits = authors()["model_layer13.1.weight"].astype(np.float16)
+  bits = bits.astype(np.float32).view(np.uint32)
+  rounded = ((bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000).view(np.float32)
+  found = read_checkpoint(WRITTEN)
+  assert found.keys() == authors().keys()
+  for name, array in authors().items():
+    expected = array.astype(np.float16)
+    if name == "model_layer13.1.weight":
+      expected = rounded
+    elif name == "model_out.1.bias":
+      expected = expected.astype(np.float64)
+    assert found[name].dtype == expected.dtype
+    np.testing.assert_array_equal(found[name], expected)
+  run(WRITTEN, tmp_path / "a.safetensors")
+  params, model, _ = weights.load(tmp_path / "a.safetensors")
+  assert not differing(found, make_state_dict(params, model))
+
+
+def test_convert_refuses_what_would_lose_bits(tmp_path):
+  # The one storage of float64.
+  with zipfile.ZipFile(WRITTEN) as archive:
+    entry, data = next(
+      (info.filename.split("/", 1)[1], archive.read(info))
+      for info in archive.infolist()
+      if "/data/" in info.filename and info.file_size == 3 * 8
+    )
+  longer = np.frombuffer(data) + 1e-12
+  with_entry(tmp_path / "a.pth", entry, longer.tobytes())
   with pytest.raises(
-    UserError, match=r"lose bits .* LD\.linear\.bias; save it"
+    UserError, match=r"lose bits .* model_out\.1\.bias; save it"
   ):
     run(tmp_path / "a.pth", tmp_path / "b.safetensors")
   assert names(tmp_path) == ["a.pth"]
 
 
-def test_convert_names_what_does_not_fit_in_one_line(pickles, tmp_path):
+def test_convert_names_what_does_not_fit_in_one_line(tmp_path):
   state_dict = authors() | {"netD.weight": np.zeros(1), "epoch": np.zeros(())}
   del state_dict["LD.linear.bias"]
-  pickles(tmp_path / "a.pth", state_dict)
+  write_file(tmp_path / "a.pth", state_dict)
   with pytest.raises(UserError, match=r"a\.pth does not hold") as raised:
     run(tmp_path / "a.pth", tmp_path / "b.safetensors")
   text = str(raised.value)
@@ -321,7 +341,7 @@ def test_convert_names_what_does_not_fit_in_one_line(pickles, tmp_path):
   assert len(text.splitlines()) == 1
 
 
-def test_convert_of_a_form_that_the_authors_lack(pickles, tmp_path):
+def test_convert_of_a_form_that_the_authors_lack(tmp_path):
   model = ModelConfig(width=1, local_dynamics="official")
   _, params = convert_state_dict(authors())
   path = tmp_path / "a.safetensors"
@@ -347,16 +367,9 @@ def test_convert_needs_the_right_names(tmp_path):
     run(tmp_path / "a.pth", tmp_path / "b.safetensors")
 
 
-def test_convert_without_torch(monkeypatch, tmp_path):
-  monkeypatch.setitem(sys.modules, "torch", None)
-  (tmp_path / "a.pth").write_bytes(b"x")
-  with pytest.raises(UserError, match=r"the extra: pip install .*\[torch\]"):
-    run(tmp_path / "a.pth", tmp_path / "b.safetensors")
-
-
 @pytest.mark.parametrize("kind", ["float32", "float16", "bfloat16"])
 def test_files_of_torch(kind, tmp_path):
-  torch = pytest.importorskip("torch", reason="needs the extra [torch]")
+  torch = pytest.importorskip("torch", reason="needs PyTorch")
   tensors = {
     name: torch.from_numpy(array).to(getattr(torch, kind))
     for name, array in authors().items()
@@ -381,21 +394,46 @@ class Code:
     return pathlib.Path.touch, (pathlib.Path("ran"),)
 
 
-@pytest.mark.parametrize("kind", ["torch", "pickle", "text", "cut"])
-def test_files_with_code_and_damaged_ones(kind, tmp_path, monkeypatch):
-  torch = pytest.importorskip("torch", reason="needs the extra [torch]")
+@pytest.mark.parametrize(
+  ("entry", "data"),
+  [
+    ("data.pkl", pickle.dumps(Code())),
+    ("data.pkl", pickle.dumps({"a": print})),
+    ("data.pkl", b"text"),
+    ("data.pkl", b""),
+    ("data.pkl", None),  # a tensor that reaches beyond its storage
+    ("data/0", b"abc"),
+  ],
+)
+def test_files_with_code_and_damaged_ones(entry, data, tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   path = tmp_path / "a.pth"
-  if kind == "torch":
-    torch.save({"state_dict": {}, "code": Code()}, path)
-  elif kind == "cut":
-    torch.save({"x": torch.zeros(1000)}, path)
-    path.write_bytes(path.read_bytes()[:2000])
-  else:
-    path.write_bytes(pickle.dumps(Code()) if kind == "pickle" else b"text")
-  with pytest.raises(
-    UserError, match=r"a\.pth (is refused|cannot be)"
-  ) as raised:
+  if data is None:
+    write_file(path, {"x": np.zeros((2, 3), np.float32)})
+    with zipfile.ZipFile(path) as archive:
+      data = archive.read("archive/data.pkl")
+    shape = struct.pack("<cici", b"J", 2, b"J", 3)
+    assert data.count(shape) == 1
+    data = data.replace(shape, struct.pack("<cici", b"J", 2, b"J", 4))
+  with_entry(path, entry, data)
+  with pytest.raises(UserError, match=r"a\.pth is refused") as raised:
+    run(path, tmp_path / "b.safetensors")
+  assert len(str(raised.value).splitlines()) == 1
+  assert names(tmp_path) == ["a.pth"]
+
+
+@pytest.mark.parametrize("kind", ["cut", "text", "empty", "pickle"])
+def test_files_that_are_not_of_torch(kind, tmp_path):
+  path = tmp_path / "a.pth"
+  path.write_bytes(
+    {
+      "cut": WRITTEN.read_bytes()[:20_000],
+      "text": b"text",
+      "empty": b"",
+      "pickle": pickle.dumps({"x": 1}),
+    }[kind]
+  )
+  with pytest.raises(UserError, match=r"a\.pth cannot be read") as raised:
     run(path, tmp_path / "b.safetensors")
   assert len(str(raised.value).splitlines()) == 1
   assert names(tmp_path) == ["a.pth"]
