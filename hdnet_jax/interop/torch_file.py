@@ -48,8 +48,6 @@ def read_file(path: pathlib.Path):
       containers, or is damaged.
     UserError: where it is no such file.
   """
-  if not zipfile.is_zipfile(path):
-    raise UserError("no archive of torch.save, or one of PyTorch before 1.6")
   try:
     with zipfile.ZipFile(path) as archive:
       (pickled,) = (
@@ -59,8 +57,12 @@ def read_file(path: pathlib.Path):
       )
       with archive.open(pickled) as file:
         return _Unpickler(file, archive, pickled.split("/")[0]).load()
-  except (OSError, UserError):
+  except OSError:
     raise
+  except zipfile.BadZipFile:
+    raise UserError(
+      "damaged, or no archive of torch.save, or of PyTorch before 1.6"
+    ) from None
   except Exception as error:  # at bytes of anything it raises anything
     raise pickle.UnpicklingError(str(error)) from error
 
