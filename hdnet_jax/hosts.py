@@ -54,22 +54,22 @@ def joined(config: Config) -> Iterator[None]:
 
 
 def together(function: Callable) -> Callable:
-  """A jitted `function` of one signature, which all processes begin at once.
+  """A jitted `function` that all processes begin at once.
 
-  They compile it, wait for each other, and call it. On CPUs the processes must
-  meet within 30 seconds at each new computation, a limit of JAX's, and may need
-  longer than that to compile it.
+  At shapes that are new they compile it, wait for each other, and call it. On
+  CPUs the processes must meet within 30 seconds at each new computation, a
+  limit of JAX's, and may need longer than that to compile it.
   """
   if _peers is None:
     return function
-  compiled = None
+  compiled = {}
 
   def call(*arguments):
-    nonlocal compiled
-    if compiled is None:
-      compiled = function.lower(*arguments).compile()
+    shapes = tuple(leaf.shape for leaf in jax.tree.leaves(arguments))
+    if shapes not in compiled:
+      compiled[shapes] = function.lower(*arguments).compile()
       _peers.meet()
-    return compiled(*arguments)
+    return compiled[shapes](*arguments)
 
   return call
 

@@ -1,7 +1,7 @@
 import jax.numpy as jnp
 import numpy as np
 
-from hdnet_jax.images import halve, normalize, to_pixels
+from hdnet_jax.images import normalize, to_pixels
 
 
 def test_range_and_type():
@@ -33,20 +33,3 @@ def test_clips():
 def test_shapes_are_kept():
   assert normalize(jnp.zeros((2, 4, 6, 3), jnp.uint8)).shape == (2, 4, 6, 3)
   assert to_pixels(jnp.zeros((2, 4, 6, 3))).shape == (2, 4, 6, 3)
-
-
-def test_halves_are_the_means_of_blocks():
-  image = np.zeros((2, 2, 4, 1), np.uint8)
-  image[0, ..., 0] = [[10, 20, 255, 255], [30, 41, 255, 254]]
-  expected = [[[[25], [255]]], [[[0], [0]]]]  # 25.25, 254.75
-  halves = halve(jnp.asarray(image))
-  assert halves.dtype == jnp.uint8
-  np.testing.assert_array_equal(halves, expected)
-
-
-def test_half_a_mask_is_a_mask():
-  blocks = [np.arange(4) < count for count in range(5)]
-  mask = np.array(blocks, np.uint8).reshape(5, 2, 2, 1)
-  np.testing.assert_array_equal(
-    halve(jnp.asarray(mask)).ravel(), [0, 0, 0, 1, 1]
-  )

@@ -1,6 +1,7 @@
 """The training loop, in chapters."""
 
 import dataclasses
+import itertools
 import logging
 import pathlib
 import time
@@ -113,9 +114,7 @@ def _train_in(
   plan = make_plan(config, steps_per_epoch)
   total_steps = plan.total
   optimizer = make_optimizer(config.optimizer, steps_per_epoch)
-  train_step = together(
-    make_train_step(config, optimizer, mesh, plan.half_size)
-  )
+  train_step = together(make_train_step(config, optimizer, mesh))
   evaluator = Evaluator(config, network(make_model(config.model)), mesh)
 
   # State: shapes first, then a checkpoint's values or new ones.
@@ -139,7 +138,9 @@ def _train_in(
       config=config,
       total_steps=total_steps,
       # The place in the data is the step.
-      batches=_open_batches(config, sources.train, first_step, mesh),
+      batches=_open_batches(
+        config, sources.train, first_step, plan.half_size, mesh
+      ),
       checkpoints=checkpoints,
       run_log=run_log,
       learning_rate=make_schedule(config.optimizer, steps_per_epoch),
@@ -165,9 +166,24 @@ def _train_in(
 
 
 def _open_batches(
-  config: Config, source: Source, start: int, mesh: Mesh
+  config: Config, source: Source, start: int, half_size: int, mesh: Mesh
 ) -> Iterator[dict[str, jax.Array]]:
-  """The batches from number `start` on, on the mesh."""
+  """Batches from number `start` on; those before `half_size` are smaller."""
+  if start < half_size:
+    small = dataclasses.replace(
+      config.data, image_size=config.data.image_size // 2
+    )
+    yield from itertools.islice(
+      _batches_from(start, open_source(small, "train"), config, mesh),
+      half_size - start,
+    )
+  yield from _batches_from(max(start, half_size), source, config, mesh)
+
+
+def _batches_from(
+  start: int, source: Source, config: Config, mesh: Mesh
+) -> Iterator[dict[str, jax.Array]]:
+  """The source's batches from number `start` on, on the mesh."""
   data = config.data
   if data.cache == "device":
     return cached_batches(source, config, mesh, start)

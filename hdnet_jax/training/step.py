@@ -11,7 +11,7 @@ from hdnet_jax import compilation
 from hdnet_jax.composites import with_composites
 from hdnet_jax.composites.color_map import load_maps
 from hdnet_jax.config import Config, DataConfig
-from hdnet_jax.images import halve, normalize
+from hdnet_jax.images import normalize
 from hdnet_jax.losses import foreground_loss
 from hdnet_jax.model.hdnet import blend
 from hdnet_jax.sharding import replicated
@@ -25,56 +25,42 @@ def make_train_step(
   config: Config,
   optimizer: optax.GradientTransformation,
   mesh: Mesh,
-  half_size_steps: int = 0,
 ) -> TrainStep:
   """The jitted step `(state, batch) -> (state, measures)`.
 
   The state is donated. Batches are Examples of uint8, or layers, of which
   composites are made here, from the state's key and step. Measures are scalars:
-  `loss`, the mean of Eq. 1 over the batch, and `gradient_norm`. The first
-  `half_size_steps` see the batch at half of its size.
+  `loss`, the mean of Eq. 1 over the batch, and `gradient_norm`. Images may be
+  of another size than config.data.image_size, as those of half-size epochs are:
+  A_min keeps its share of the image.
   """
   model = make_model(config.model)
   complete = composites_of_step(config.data)
 
-  def loss_and_gradients(
-    state: TrainState, batch: Batch, min_area: float = config.min_area
-  ):
+  def loss_and_gradients(state: TrainState, batch: Batch):
     batch = complete(batch, state.key, state.step)
     composite = normalize(batch["composite"])
     mask = batch["mask"].astype(jnp.float32)
     # Nothing outside the mask is to be changed, or can be.
     real = blend(normalize(batch["real"]), composite, mask)
+    share = mask[0].size / config.data.image_size**2
 
     def mean_loss(params):
       output = model.apply({"params": params}, composite, mask)
       harmonized = blend(output, composite, mask)
       losses = foreground_loss(
-        harmonized, real, mask, min_area, config.training.loss == "root"
+        harmonized,
+        real,
+        mask,
+        share * config.min_area,
+        config.training.loss == "root",
       )
       return jnp.mean(losses)
 
     return jax.value_and_grad(mean_loss)(state.params)
 
-  def at_half_size(state: TrainState, batch: Batch):
-    images = batch.keys() - {"index"}
-    return loss_and_gradients(
-      state,
-      {**batch, **{name: halve(batch[name]) for name in images}},
-      config.min_area / 4,  # A_min, of a quarter of the pixels
-    )
-
   def train_step(state: TrainState, batch: Batch):
-    if half_size_steps:  # one program for both sizes: nothing is compiled later
-      loss, gradients = jax.lax.cond(
-        state.step < half_size_steps,
-        at_half_size,
-        loss_and_gradients,
-        state,
-        batch,
-      )
-    else:
-      loss, gradients = loss_and_gradients(state, batch)
+    loss, gradients = loss_and_gradients(state, batch)
     updates, opt_state = optimizer.update(
       gradients, state.opt_state, state.params
     )

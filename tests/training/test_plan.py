@@ -39,6 +39,41 @@ def test_epochs_as_steps():
   )
 
 
+def test_half_size_epochs_and_a_continuation_in_them(config, tmp_path):
+  """Of 6 steps, 1.25 an epoch, the first 4 see images of half the size."""
+  config = dataclasses.replace(
+    config,
+    epochs=4.8,
+    log_every=1,
+    eval_every=100,
+    data=dataclasses.replace(config.data, image_size=32),
+    training=TrainingConfig(half_size_epochs=3.2),
+  )
+  one = jax.devices()[:1]
+  whole = train_and_evaluate(config, tmp_path / "whole", one)
+  first = dataclasses.replace(config, epochs=2.4)
+  train_and_evaluate(first, tmp_path / "parts", one)
+  parts = train_and_evaluate(config, tmp_path / "parts", one)
+  assert int(parts.step) == 6
+  jax.tree.map(np.testing.assert_array_equal, parts.params, whole.params)
+
+  # The first step is that of a network of half the size.
+  small = dataclasses.replace(
+    config,
+    epochs=0.8,
+    min_area=config.min_area / 4,
+    data=dataclasses.replace(config.data, image_size=16),
+    training=TrainingConfig(),
+  )
+  train_and_evaluate(small, tmp_path / "small", one)
+
+  def first_loss(name):
+    line, *_ = (tmp_path / name / "metrics.jsonl").read_text().splitlines()
+    return json.loads(line)["train/loss"]
+
+  assert first_loss("parts") == first_loss("small")
+
+
 def test_a_prolonged_run_ends_as_if_it_had_always_been_longer(
   config, finished, tmp_path
 ):
