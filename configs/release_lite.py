@@ -4,7 +4,7 @@ Set --config.data.root to a folder with images/, masks/ and manifest.csv.
 
 Truths are photos as they are, dull as originals, or in any other light. Objects
 are retouched as by an expert, developed otherwise, or take a donor's colours,
-by little or much; two in five are moved within their photo. The transfer
+by little or much; half of them are moved within their photo. The transfer
 `distribution` is left out: the checkpoints are compared by it, on photos that
 are not trained on.
 """

@@ -81,15 +81,15 @@ def only(change: str, **others: Any) -> CompositesConfig:
 
 # Those of the released weights' training; weights/README.md has the trials.
 RELEASE = CompositesConfig(
-  moved=0.4,
-  hard=0.3,
+  moved=0.5,
+  hard=0.4,
   jpeg=0.2,
   nothing=0.08,
-  expert=0.22,
+  expert=0.2,
   dulled=0.06,
-  light=0.34,
-  covariance=0.2,
-  reinhard=0.1,
+  light=0.3,
+  covariance=0.24,
+  reinhard=0.12,
   least_amount=0.15,
   strength=1.8,
 )
