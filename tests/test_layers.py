@@ -32,7 +32,7 @@ PARTS = {
   "terminal": ((), ()),
   "image_formats": ((), ("PIL", "pillow_heif")),
   "data": (
-    BASE,
+    (*BASE, "lock"),
     (
       *("grain", "numpy", "PIL", "rich", "scipy", "skimage"),
       "tensorflow_datasets",
@@ -54,7 +54,7 @@ PARTS = {
   # Other frameworks' libraries inside functions, but for ONNX's own modules.
   "interop": (
     ("errors", "config", "files", "model", "weights"),
-    ("jax", "numpy", "onnx", "torch"),
+    ("jax", "numpy", "onnx"),
   ),
   # No training library: using the model needs a small install.
   "inference": (

@@ -24,6 +24,7 @@ from hdnet_jax.data import prepare
 from hdnet_jax.data.checks import Fault
 from hdnet_jax.data.prepared import NAME, VERSION, write_names
 from hdnet_jax.data.processes import bar_of
+from hdnet_jax.lock import locked
 
 
 class Iharmony4(tfds.core.GeneratorBasedBuilder):
@@ -127,9 +128,22 @@ def build(
     The builder, which can be read from, and what was left out.
 
   Raises:
-    UserError: where there is no data set, or, if strict, for any fault.
+    UserError: where there is no data set, where another process prepares it,
+      or, if strict, for any fault.
   """
   work = work_dir(output, size)
+  prepare.make_folder(work)
+  with locked(work):  # another one would remove what this one writes
+    return _build(root, output, work, size, options)
+
+
+def _build(
+  root: pathlib.Path,
+  output: pathlib.Path,
+  work: pathlib.Path,
+  size: str,
+  options: prepare.Options,
+) -> tuple[Iharmony4, list[Fault]]:
   prepared = prepare.prepare(root, work, size, options)
   for left in (output / NAME / size).glob("incomplete.*"):
     shutil.rmtree(left)  # by a preparation that was killed as it wrote

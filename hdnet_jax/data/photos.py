@@ -20,7 +20,14 @@ import numpy as np
 from PIL import Image
 
 from hdnet_jax.data.archive import is_archive, open_member
-from hdnet_jax.data.records import Example, read_image, read_mask
+from hdnet_jax.data.records import (
+  Example,
+  gray,
+  mask_pixels,
+  open_image,
+  resize_image,
+  resize_mask,
+)
 from hdnet_jax.errors import UserError
 from hdnet_jax.files import open_text
 
@@ -52,9 +59,17 @@ class PhotoFolder:
 
   def __getitem__(self, index: int) -> Example:
     row = self._rows[index]
+    photo = open_image(open_member(self._root, row["image"]))
+    mask = gray(open_image(open_member(self._root, row["mask"])))
+    if mask.size != photo.size:
+      (w, h), (x, y) = photo.size, mask.size
+      raise UserError(
+        f"{self._root / row['mask']} is {x}x{y}, and its photo, upright, "
+        f"{w}x{h}: hdnet prepare photos --root {self._root} lists all such"
+      )
     return {
-      "real": read_image(open_member(self._root, row["image"]), self._size),
-      "mask": read_mask(open_member(self._root, row["mask"]), self._size),
+      "real": np.asarray(resize_image(photo, self._size)),
+      "mask": mask_pixels(resize_mask(mask, self._size)),
       "index": np.int32(index),
     }
 

@@ -80,7 +80,7 @@ def prepare(
     UserError: where there is no data set, or, if strict, for any fault.
   """
   listed, faults = read_lists(root, check_subsets(options.subsets))
-  _make_folder(work)
+  make_folder(work)
   chunks = {
     split: [
       Chunk(part, work / _chunk_name(root, part, size, options.max_pixels))
@@ -100,7 +100,7 @@ def prepare(
   return Prepared(chunks, sum(counts.values()), faults)
 
 
-def _make_folder(work: pathlib.Path) -> None:
+def make_folder(work: pathlib.Path) -> None:
   try:
     work.mkdir(parents=True, exist_ok=True)
   except OSError as error:

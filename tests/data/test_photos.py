@@ -178,6 +178,19 @@ def test_photo_that_is_gone_is_named(folder):
     PhotoFolder(folder, "train", 16)[0]
 
 
+def test_a_mask_of_another_size_than_its_photo_is_named(folder):
+  """A mask of a turned photo's stored pixels, in an older manifest, say."""
+  photos = PhotoFolder(folder, "train", 16)
+  mask = folder / photos._rows[0]["mask"]
+  with Image.open(mask) as stored:
+    w, h = stored.size
+    stored.crop((0, 0, w, h - 1)).save(mask)
+  with pytest.raises(
+    UserError, match=rf"{mask.name} is {w}x{h - 1}, .* {w}x{h}"
+  ):
+    photos[0]
+
+
 @pytest.mark.parametrize(("name", "split"), GOLDEN_SPLITS.items())
 def test_golden_splits(name, split):
   assert split_of(name) == split

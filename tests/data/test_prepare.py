@@ -11,8 +11,10 @@ import sys
 import pytest
 
 from hdnet_jax.data.iharmony4 import Iharmony4Folder
+from hdnet_jax.data.iharmony4_builder import work_dir
 from hdnet_jax.data.prepared import PreparedIharmony4
 from hdnet_jax.errors import UserError
+from hdnet_jax.lock import locked
 
 from . import conftest
 
@@ -162,6 +164,15 @@ def test_output_that_cannot_be_written_to(published, tmp_path, capsys):
   error = capsys.readouterr().err.splitlines()[-1]
   assert error.startswith(f"error: {tmp_path / 'file'} cannot be written to")
   assert "--output" in error
+
+
+def test_one_preparation_at_a_time(published, tmp_path, capsys):
+  output = tmp_path / "out"
+  with locked(work_dir(output, "256")):
+    conftest.prepare_set(published, "--output", output, status=1)
+  error = capsys.readouterr().err.splitlines()[-1]
+  assert "is in use by process" in error
+  conftest.prepare_set(published, "--output", output)
 
 
 def test_training_flags_survive_the_shell(published, capsys):
