@@ -17,7 +17,7 @@ import pathlib
 
 from absl import flags
 
-from hdnet_jax import command_line
+from hdnet_jax.app import command_line
 
 flags.adopt_module_key_flags(command_line)
 _WORKDIR = flags.DEFINE_string(
@@ -65,11 +65,11 @@ def main() -> None:
   output = pathlib.Path(_OUTPUT.value or workdir / "evaluation")
 
   # JAX loads after the flags were found to be right.
-  from hdnet_jax import hosts, trained
+  from hdnet_jax import distributed, trained
   from hdnet_jax.evaluation import report
   from hdnet_jax.training import evaluate
 
-  with hosts.joined(config):
+  with distributed.joined(config):
     protocols = report.check_protocols(_PROTOCOL.value)
     if _WEIGHTS.value:
       params, model, _ = trained.find(_WEIGHTS.value)
@@ -81,7 +81,7 @@ def main() -> None:
     else:
       which = _CHECKPOINT.value
       evaluate.evaluate_checkpoint(config, workdir, which, output, protocols)
-    if hosts.is_main():
+    if distributed.is_main():
       report.show(output)
 
 

@@ -13,7 +13,7 @@ import pathlib
 
 from absl import flags
 
-from hdnet_jax import command_line
+from hdnet_jax.app import command_line
 
 flags.adopt_module_key_flags(command_line)
 _WORKDIR = flags.DEFINE_string(
@@ -26,11 +26,11 @@ def main() -> None:
   workdir = pathlib.Path(_WORKDIR.value or f"runs/{config.name}")
 
   # JAX loads after the flags were found to be right.
-  from hdnet_jax import hosts
+  from hdnet_jax import distributed
   from hdnet_jax.evaluation import report
   from hdnet_jax.training import loop
 
-  with hosts.joined(config):
+  with distributed.joined(config):
     try:
       loop.train_and_evaluate(config, workdir)
     except loop.Stopped as stopped:
@@ -39,7 +39,7 @@ def main() -> None:
     except loop.NonFiniteLoss as error:
       raise SystemExit(f"error: {error}") from None
     checkpoint = loop.last_checkpoint(workdir)  # a question to all processes
-    if hosts.is_main():
+    if distributed.is_main():
       report.show(workdir / "evaluation")
       print(f"checkpoint  {checkpoint}")
 

@@ -22,9 +22,9 @@ import jax.extend
 import numpy as np
 
 from hdnet_jax.config import ModelConfig
-from hdnet_jax.losses import foreground_loss
-from hdnet_jax.model import convolution
+from hdnet_jax.model import conv
 from hdnet_jax.model.hdnet import HDNet, blend
+from hdnet_jax.training.loss import foreground_loss
 
 
 def main():
@@ -65,8 +65,8 @@ def count(width: int, size: int, batch: int) -> dict[str, int]:
   one = [
     jax.ShapeDtypeStruct((1, *x.shape[1:]), x.dtype) for x in (image, mask)
   ]
-  chosen = convolution.by_platform
-  convolution.by_platform = lambda cpu, default, *arrays: default(*arrays)
+  chosen = conv.by_platform
+  conv.by_platform = lambda cpu, default, *arrays: default(*arrays)
   try:
     params = jax.eval_shape(network.init, jax.random.key(0), *one)["params"]
 
@@ -83,7 +83,7 @@ def count(width: int, size: int, batch: int) -> dict[str, int]:
       "step": operations(jax.grad(loss), params, image, image, mask),
     }
   finally:
-    convolution.by_platform = chosen
+    conv.by_platform = chosen
 
 
 def operations(function, *args) -> int:

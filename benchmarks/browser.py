@@ -55,7 +55,7 @@ def main():
 def measure(folder: pathlib.Path, args: argparse.Namespace) -> None:
   from playwright.sync_api import sync_playwright
 
-  from hdnet_jax import cli
+  from hdnet_jax.app.cli import main as cli
 
   web = folder / "web"
   left_out = shutil.ignore_patterns("node_modules", "*.onnx")

@@ -25,14 +25,14 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
-from hdnet_jax import sharding
+from hdnet_jax import devices
 from hdnet_jax.config import Config, DataConfig, ModelConfig
+from hdnet_jax.data.examples import Example, Source, read_image, read_mask
 from hdnet_jax.data.photos import EmbeddedPhotos
 from hdnet_jax.data.pipeline import Reader, evaluation_batches, open_source
-from hdnet_jax.data.records import Example, Source, read_image, read_mask
-from hdnet_jax.evaluation import run
-from hdnet_jax.images import normalize
+from hdnet_jax.evaluation.evaluator import Evaluator, network
 from hdnet_jax.model.hdnet import HDNet, blend
+from hdnet_jax.model.pixels import normalize
 
 
 class EncodedPhotos:
@@ -137,11 +137,11 @@ def measure(
   config: Config, source: Source, passes: int
 ) -> tuple[list[float], list[float]]:
   """Seconds of each evaluation, and of each pass of the network alone."""
-  mesh = sharding.make_mesh(config.mesh)
-  sharding.check_divides("batch", config.eval_batch_size, mesh)
+  mesh = devices.make_mesh(config.mesh)
+  devices.check_divides("batch", config.eval_batch_size, mesh)
   model = HDNet(width=config.model.width)
-  params = jax.device_put(random_params(model), sharding.replicated(mesh))
-  evaluator = run.Evaluator(config, run.network(model), mesh)
+  params = jax.device_put(random_params(model), devices.replicated(mesh))
+  evaluator = Evaluator(config, network(model), mesh)
 
   @jax.jit
   def harmonize(params, image, mask):
@@ -149,7 +149,7 @@ def measure(
 
   inputs = [
     (normalize(batch["composite"]), batch["mask"].astype(jnp.float32))
-    for batch in sharding.put_ahead(
+    for batch in devices.put_ahead(
       evaluation_batches(
         source,
         np.arange(len(source)),

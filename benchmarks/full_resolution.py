@@ -29,11 +29,11 @@ from skimage import data
 from hdnet_jax.composites import Layers, make_composites
 from hdnet_jax.config import only
 from hdnet_jax.data.photos import EmbeddedPhotos, segment_masks
-from hdnet_jax.data.records import resize_image
-from hdnet_jax.inference import guided
-from hdnet_jax.inference.files import read_picture
+from hdnet_jax.images.file import read_picture
+from hdnet_jax.images.mask_reading import read_mask
+from hdnet_jax.images.resize import resize_image
+from hdnet_jax.inference import guided_filter
 from hdnet_jax.inference.harmonizer import SizedNetwork
-from hdnet_jax.inference.masks import read_mask
 from hdnet_jax.inference.reduction import reduced
 from hdnet_jax.trained import find
 
@@ -149,9 +149,9 @@ def measure(
   }
   row, pictures = {}, {"composite": composite, "real": real, "mask": mask}
   for name, output in outputs.items():
-    maps = guided.fit(small / 255, (output - small) / 255, inside)
+    maps = guided_filter.fit(small / 255, (output - small) / 255, inside)
     full = {
-      "guided": guided.apply(maps, composite, mask),
+      "guided": guided_filter.apply(maps, composite, mask),
       "upsampled": upsampled(output, composite, mask),
     }
     row[name] = {

@@ -70,7 +70,7 @@ class JaxLibrary:
     import jax
     import train_step
 
-    from hdnet_jax import sharding
+    from hdnet_jax import devices
     from hdnet_jax.config import Config, DataConfig
 
     config = Config(
@@ -88,7 +88,7 @@ class JaxLibrary:
         "alpha": alpha,
         "index": batch["index"],
       }
-    batch = sharding.put(batch, trainer.mesh)
+    batch = devices.put(batch, trainer.mesh)
     compiled = trainer.compile(batch)
 
     def rounds(steps: int) -> None:

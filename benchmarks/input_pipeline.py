@@ -30,8 +30,8 @@ from absl import flags
 from PIL import Image
 
 from hdnet_jax.config import Config, DataConfig, ModelConfig
+from hdnet_jax.data.examples import Source
 from hdnet_jax.data.pipeline import Reader, open_source, training_batches
-from hdnet_jax.data.records import Source
 from hdnet_jax.errors import UserError
 
 READERS = ((1, 0), (2, 0), (4, 0), (2, 1), (1, 2))  # threads, workers
@@ -144,13 +144,13 @@ def time_training(args: argparse.Namespace, data: DataConfig) -> dict:
   import jax
   import train_step
 
-  from hdnet_jax import sharding
+  from hdnet_jax.devices import put_ahead
 
   config = Config(
     batch_size=args.batch, model=ModelConfig(args.width), data=data
   )
   trainer = train_step.Trainer(config)
-  batches = sharding.put_ahead(trainer.batches(), trainer.mesh)
+  batches = put_ahead(trainer.batches(), trainer.mesh)
   trainer.step(next(batches))  # compiles
   seconds, waits = [], []
   for _ in range(args.steps):

@@ -164,7 +164,7 @@ def prepare_training(case: dict):
   import numpy as np
   import train_step
 
-  from hdnet_jax import sharding
+  from hdnet_jax import devices
   from hdnet_jax.config import Config, DataConfig, ModelConfig
 
   pixels = np.uint8((composite + 1) * 127.5)
@@ -178,7 +178,7 @@ def prepare_training(case: dict):
       data=DataConfig(image_size=case["size"]),
     )
   )
-  batch = sharding.put(batch, trainer.mesh)
+  batch = devices.put(batch, trainer.mesh)
   compiled = trainer.compile(batch)
   planned = compiled.memory_analysis().temp_size_in_bytes
 

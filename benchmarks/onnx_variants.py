@@ -28,9 +28,9 @@ import onnxruntime
 from common import cpu_name
 
 from hdnet_jax import released
+from hdnet_jax.app.export import onnx
 from hdnet_jax.config import ModelConfig
 from hdnet_jax.data.photos import EmbeddedPhotos
-from hdnet_jax.interop import onnx
 from hdnet_jax.model.hdnet import HDNet
 
 STORAGES = ("float32", "float16", "int8")

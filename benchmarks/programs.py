@@ -81,7 +81,7 @@ def _jax(params, model: ModelConfig, composite, mask) -> Program:
 def _onnx(params, model: ModelConfig, composite, mask) -> Program:
   import onnxruntime
 
-  from hdnet_jax.interop import onnx
+  from hdnet_jax.app.export import onnx
 
   graph = onnx.build(params, model, composite.shape[1:3])
   start = time.perf_counter()  # the export is done once, and not by who runs it

@@ -110,7 +110,7 @@ def make_rows(args: argparse.Namespace, folder: pathlib.Path) -> dict:
   }
   kinds = common.kinds(args.official)
   if "onnx" in kinds:
-    from hdnet_jax.interop import onnx
+    from hdnet_jax.app.export import onnx
 
     graph = folder / "network.onnx"
     size = args.size, args.size

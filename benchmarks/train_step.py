@@ -25,10 +25,10 @@ import common
 import jax
 import numpy as np
 
-from hdnet_jax import sharding
 from hdnet_jax.config import Config, DataConfig, ModelConfig
 from hdnet_jax.data.pipeline import Reader, open_source, training_batches
-from hdnet_jax.images import normalize
+from hdnet_jax.devices import check_divides, make_mesh, put
+from hdnet_jax.model.pixels import normalize
 from hdnet_jax.training.state import make_optimizer, make_start
 from hdnet_jax.training.step import make_train_step, with_composites
 
@@ -44,8 +44,8 @@ class Trainer:
     self, config: Config, devices: Sequence[jax.Device] | None = None
   ):
     self.config = config
-    self.mesh = sharding.make_mesh(config.mesh, devices)
-    sharding.check_divides("batch_size", config.batch_size, self.mesh)
+    self.mesh = make_mesh(config.mesh, devices)
+    check_divides("batch_size", config.batch_size, self.mesh)
     optimizer = make_optimizer(config.optimizer, steps_per_epoch=1e6)
     self._step = make_train_step(config, optimizer, self.mesh)
     self.state = make_start(config, optimizer, self.mesh)()
@@ -118,11 +118,11 @@ def measure(args: argparse.Namespace) -> list[dict]:
 
 def our_steps(trainer, batches, photos, given) -> dict[str, Callable]:
   mesh = trainer.mesh
-  given, photos = (sharding.put(batch, mesh) for batch in (given, photos))
+  given, photos = (put(batch, mesh) for batch in (given, photos))
   return {
     "composites given": lambda: trainer.step(given),
     "composites made": lambda: trainer.step(photos),
-    "new batches": lambda: trainer.step(sharding.put(next(batches), mesh)),
+    "new batches": lambda: trainer.step(put(next(batches), mesh)),
   }
 
 

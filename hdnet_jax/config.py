@@ -151,7 +151,7 @@ class TrainingConfig:
   # A weights file, or a released network such as hdnet-lite, to start from; the
   # network must be config.model. "" is a random start.
   initial_weights: str = ""
-  # Eq. 1 as in the authors' code, or its root: see losses.foreground_loss.
+  # Eq. 1 as in the authors' code, or its root: see training.loss.
   loss: Literal["squared", "root"] = "squared"
 
 

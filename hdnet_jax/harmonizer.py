@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from hdnet_jax import masks
 from hdnet_jax.config import ModelConfig
 from hdnet_jax.errors import UserError
+from hdnet_jax.images import masks
 from hdnet_jax.inference.harmonizer import (
   BATCH,
   Mode,

@@ -17,9 +17,9 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from hdnet_jax.atomic_write import write_then_rename
 from hdnet_jax.config import Config, ModelConfig
 from hdnet_jax.errors import UserError
-from hdnet_jax.files import write_then_rename
 from hdnet_jax.model.hdnet import HDNet
 
 SUFFIX = ".safetensors"

@@ -9,30 +9,22 @@ import pytest
 PACKAGE = pathlib.Path(__file__).parents[1] / "hdnet_jax"
 
 # Every part of the package, in order: it may import the parts that it names,
-# which stand above it, and these libraries. A part is a module, or a folder.
-BASE = (
-  *("errors", "config", "files", "folders", "image_formats", "terminal"),
-  *("orientation", "pillow", "png", "masks", "mask_fit"),
-)
-DEVICE = ("losses", "metrics", "images", "composites")
+# which stand above it, and these libraries. A part is a module, or a folder; of
+# `app`, which stands on the library, each of its folders.
+BASE = ("errors", "config", "atomic_write", "lock", "terminal", "images")
+LIBRARY = (*BASE, "model", "weights", "inference")
 PARTS = {
   "__init__": ((), ()),
   "errors": ((), ()),
   "settings": (("errors",), ()),
   # Inside a function only, for those who write config files.
   "config": (("errors", "settings"), ("ml_collections",)),
-  "files": (("errors",), ()),
+  "atomic_write": (("errors",), ()),
   "lock": (("errors",), ()),
-  "orientation": ((), ("numpy", "PIL")),
-  "pillow": ((), ()),
-  "png": ((), ()),
-  "masks": (("errors",), ("numpy", "PIL")),
-  "mask_fit": (("errors", "orientation"), ("numpy", "PIL")),
-  "folders": ((), ()),
   "terminal": ((), ()),
-  "image_formats": ((), ("PIL", "pillow_heif")),
+  "images": (("errors", "atomic_write"), ("numpy", "PIL", "pillow_heif")),
   "data": (
-    (*BASE, "lock"),
+    BASE,
     (
       *("grain", "numpy", "PIL", "rich", "scipy", "skimage"),
       "tensorflow_datasets",
@@ -40,106 +32,73 @@ PARTS = {
   ),
   "compilation": ((), ("jax",)),
   "model": ((), ("flax", "jax", "jaxtyping")),
-  "losses": ((), ("jax", "jaxtyping")),
-  "metrics": ((), ("jax", "jaxtyping", "numpy")),
-  "images": ((), ("jax", "jaxtyping")),
   "composites": (("errors", "config"), ("jax", "jaxtyping", "numpy")),
-  "sharding": (("errors", "config", "data"), ("jax", "numpy")),
+  "devices": (("errors", "config", "data"), ("jax", "numpy")),
   "peers": ((), ()),
-  "hosts": (("errors", "config", "peers"), ("jax", "numpy")),
-  "weights": (
-    (*BASE, "model"),
-    ("jax", "numpy", "safetensors"),
-  ),
-  # Other frameworks' libraries inside functions, but for ONNX's own modules.
-  "interop": (
-    ("errors", "config", "files", "model", "weights"),
-    ("jax", "numpy", "onnx"),
-  ),
+  "distributed": (("errors", "config", "peers"), ("jax", "numpy")),
+  "weights": ((*BASE, "model"), ("jax", "numpy", "safetensors")),
+  "released": (("errors", "config", "weights"), ()),
   # No training library: using the model needs a small install.
   "inference": (
-    (
-      *(*BASE, "data", "images", "model", "weights"),
-      "compilation",
-    ),
+    (*BASE, "model", "weights", "compilation"),
     ("jax", "numpy", "PIL", "scipy"),
   ),
   "evaluation": (
     (
-      *(
-        *BASE,
-        *DEVICE,
-        "lock",
-        "data",
-        "compilation",
-        "model",
-        "sharding",
-        "hosts",
-      ),
-      "inference",
+      *(*BASE, "data", "compilation", "model", "composites"),
+      *("devices", "distributed"),
     ),
     # Matplotlib inside functions only, for those who look.
     ("jax", "jaxtyping", "matplotlib", "numpy", "PIL", "rich", "skimage"),
   ),
-  "released": (("config", "errors", "weights"), ()),
   "training": (
     (
-      *(
-        *BASE,
-        *DEVICE,
-        "lock",
-        "data",
-        "model",
-        "sharding",
-        "hosts",
-        "weights",
-      ),
-      *("compilation", "inference", "evaluation", "released"),
+      *(*BASE, "data", "compilation", "model", "composites"),
+      *("devices", "distributed", "weights", "released"),
+      *("inference", "evaluation"),
     ),
     (
       *("clu", "flax", "grain", "jax", "jaxtyping", "numpy", "optax", "orbax"),
       *("PIL", "rich"),
     ),
   ),
-  "command_line": (
-    ("errors", "config", "terminal"),
-    ("absl", "ml_collections"),
-  ),
-  "ablation": (
-    (*BASE, "weights", "command_line", "evaluation", "training"),
-    ("absl", "jax", "ml_collections"),
-  ),
   # The training inside a function only.
   "trained": (("config", "errors", "released", "training"), ()),
   "harmonizer": (
-    ("config", "errors", "masks", "inference", "trained"),
+    ("config", "errors", "images", "inference", "trained"),
     ("numpy", "PIL"),
   ),
-  "video": (
-    ("errors", "files", "folders", "image_formats", "mask_fit", "inference"),
-    ("av", "numpy", "PIL"),
+  "app": ((), ()),
+  "app/command_line": (BASE, ("absl", "ml_collections")),
+  "app/ablation": (
+    (*BASE, "weights", "evaluation", "training", "app/command_line"),
+    ("jax",),
   ),
-  "demo": (
-    ("errors", "image_formats", "masks", "inference"),
-    # Starlette is Gradio's server, and its errors are Gradio's.
-    ("gradio", "numpy", "PIL", "skimage", "starlette"),
-  ),
-  "commands": (
+  # Other frameworks' libraries inside functions, but for ONNX's own modules.
+  "app/export": (LIBRARY, ("jax", "numpy", "onnx")),
+  "app/video": (LIBRARY, ("av", "numpy", "PIL")),
+  # Starlette is Gradio's server, and its errors are Gradio's.
+  "app/demo": (LIBRARY, ("gradio", "numpy", "PIL", "skimage", "starlette")),
+  "app/cli": (
     (
-      *(*BASE, "__init__", "data", "weights", "interop", "inference"),
-      *("evaluation", "training", "ablation", "released", "trained"),
-      "command_line",
-      "harmonizer",
-      *("video", "demo"),
+      *(*LIBRARY, "__init__", "data", "evaluation", "training"),
+      *("released", "trained", "harmonizer", "app/command_line"),
+      *("app/ablation", "app/export", "app/video", "app/demo"),
     ),
     ("numpy", "PIL", "rich"),
   ),
-  "cli": (("errors", "terminal", "commands"), ()),
 }
 
 
-def part_of(path: pathlib.Path) -> str:
-  return path.relative_to(PACKAGE).with_suffix("").parts[0]
+def part_of(name: str) -> str:
+  """The part of a dotted name inside the package."""
+  first, *rest = name.split(".")
+  return f"app/{rest[0]}" if first == "app" and rest else first
+
+
+def dotted(path: pathlib.Path) -> str:
+  parts = path.relative_to(PACKAGE).with_suffix("").parts
+  return ".".join(parts).removesuffix(".__init__")
 
 
 def imports(path: pathlib.Path) -> set[str]:
@@ -161,7 +120,7 @@ IDS = [str(path.relative_to(PACKAGE)) for path in FILES]
 
 def test_every_part_has_its_place():
   # A new one is written down above, with what it needs.
-  assert {part_of(path) for path in FILES} == set(PARTS)
+  assert {part_of(dotted(path)) for path in FILES} == set(PARTS)
 
 
 def test_the_order_has_no_circles():
@@ -172,17 +131,24 @@ def test_the_order_has_no_circles():
 
 @pytest.mark.parametrize("path", FILES, ids=IDS)
 def test_parts_import_only_what_they_may(path):
-  part = part_of(path)
+  part = part_of(dotted(path))
   allowed_parts, allowed_libraries = PARTS[part]
   for name in imports(path):
-    top, *rest = name.split(".")
+    top, _, rest = name.partition(".")
     if top == "hdnet_jax":
-      assert (rest or ["__init__"])[0] in (part, *allowed_parts), name
+      assert part_of(rest or "__init__") in (part, *allowed_parts), name
     elif top not in sys.stdlib_module_names:
       assert top in allowed_libraries, name
 
 
 def test_what_the_table_must_never_allow():
+  assert not any(
+    name.startswith("app")
+    for part, (allowed, _) in PARTS.items()
+    for name in allowed
+    if not part.startswith("app")
+  )
+  assert not {"training", "data"} & set(PARTS["inference"][0])
   assert "model" not in PARTS["data"][0]
   assert "data" not in PARTS["model"][0]
   assert not {"jax", "flax"} & set(PARTS["data"][1])
@@ -200,11 +166,11 @@ def test_orbax_is_imported_in_one_file():
 # Each in the only files that may import it, and whether on use only.
 OPTIONAL = {
   "tensorflow": ((), False),
-  "torch": (("interop/torch.py",), True),
-  "onnx": (("interop/",), False),
-  "av": (("video/",), False),
-  "gradio": (("demo/",), False),
-  "pillow_heif": (("image_formats.py",), True),
+  "torch": ((), False),
+  "onnx": (("app/export/",), False),
+  "av": (("app/video/",), False),
+  "gradio": (("app/demo/",), False),
+  "pillow_heif": (("images/formats.py",), True),
 }
 
 

@@ -38,7 +38,7 @@ def loaded_after(program: str) -> set[str]:
     "import hdnet_jax",
     "import hdnet_jax; hdnet_jax.Config()",
     "import hdnet_jax; dir(hdnet_jax)",
-    "import hdnet_jax.data.records, hdnet_jax.data.photos",
+    "import hdnet_jax.data.examples, hdnet_jax.data.photos",
   ],
 )
 def test_import_is_cheap(program):

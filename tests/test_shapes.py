@@ -22,7 +22,7 @@ with install_import_hook(modules, "beartype.beartype"):
   from hdnet_jax import losses, sharding
   from hdnet_jax.config import (
     CompositesConfig, Config, DataConfig, ModelConfig)
-  from hdnet_jax.evaluation.run import make_eval_step, network
+  from hdnet_jax.evaluation.evaluator import make_eval_step, network
   from hdnet_jax.training.state import (
     abstract_state, initial_state, make_model, make_optimizer)
   from hdnet_jax.training.step import make_train_step

@@ -15,7 +15,8 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from hdnet_jax import cli, weights
+from hdnet_jax import weights
+from hdnet_jax.app.cli import main
 from hdnet_jax.inference.harmonizer import SizedNetwork
 
 EXAMPLE = pathlib.Path(__file__).parents[1] / "examples" / "web"
@@ -55,7 +56,7 @@ def folder(tmp_path_factory, gentle) -> pathlib.Path:
   left_out = shutil.ignore_patterns("node_modules", "*.onnx")
   shutil.copytree(EXAMPLE, folder, ignore=left_out)
   (folder / "node_modules").symlink_to(INSTALLED)
-  cli.main(["export", str(gentle), str(folder / "hdnet.onnx"), "--uint8"])
+  main.main(["export", str(gentle), str(folder / "hdnet.onnx"), "--uint8"])
   return folder
 
 
@@ -238,7 +239,7 @@ def test_a_wrong_network_is_told(no_network, gentle, page):
   page.reload()
   say(page, "hdnet.onnx cannot be read")
   no_network.unlink()
-  cli.main(["export", str(gentle), str(no_network)])
+  main.main(["export", str(gentle), str(no_network)])
   page.reload()
   say(page, "export it with --uint8")
 

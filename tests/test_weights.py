@@ -19,12 +19,12 @@ import safetensors.numpy
 
 import hdnet_jax
 from hdnet_jax import weights
-from hdnet_jax.commands import export_weights
+from hdnet_jax.app.cli import export_weights
+from hdnet_jax.atomic_write import write_text
 from hdnet_jax.config import Config, ModelConfig, TrainingConfig
+from hdnet_jax.devices import make_mesh
 from hdnet_jax.errors import UserError
-from hdnet_jax.files import write_text
 from hdnet_jax.model.hdnet import HDNet
-from hdnet_jax.sharding import make_mesh
 from hdnet_jax.training.checkpoint import Checkpoints
 from hdnet_jax.training.state import make_optimizer, make_start
 
@@ -428,7 +428,7 @@ def test_export_refuses_before_it_writes(tmp_path):
 def test_help_loads_nothing_and_has_examples(tmp_path):
   script = """
 import argparse, sys
-from hdnet_jax.commands import export_weights
+from hdnet_jax.app.cli import export_weights
 parser = argparse.ArgumentParser()
 export_weights.add(parser.add_subparsers())
 try:

@@ -1,6 +1,6 @@
 /**
  * The change of colours that the network made on a small square, carried to
- * the photo's own size: a port of hdnet_jax/inference/guided.py and of the
+ * the photo's own size: a port of hdnet_jax/inference/guided_filter.py and of the
  * reduction before it. That file says why; this one says the same in loops.
  *
  * A photo is {data, width, height} with RGBA bytes, as an ImageData is; a mask

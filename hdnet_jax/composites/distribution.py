@@ -11,13 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from hdnet_jax.composites.pixels import (
-  MAX_RATIO,
-  Mask,
-  Photo,
-  mix,
-  where_large,
-)
+from hdnet_jax.composites.pixels import MAX_RATIO, Mask, Photo, mix, where_large
 
 SAMPLES = 2048  # pixels of an object
 ENTRIES = 256  # of a table

@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterable, Mapping
 
 from PIL import Image
 
-from hdnet_jax.data import records
+from hdnet_jax.atomic_write import write_then_rename
+from hdnet_jax.data import examples
 from hdnet_jax.errors import UserError
-from hdnet_jax.files import write_then_rename
+from hdnet_jax.images import resize
 
 SUFFIX = ".zip"
 QUALITY = 75  # of WebP
@@ -96,7 +97,7 @@ def _fill(archive, root, rows, size, on_done) -> None:
           "extension; rename one of them"
         )
       if name not in archive.NameToInfo:
-        archive.writestr(name, small(records.open_image(root / path), size))
+        archive.writestr(name, small(examples.open_image(root / path), size))
     writer.writerow((image, mask, row.get("source") or ""))
     on_done(1)
   archive.writestr("manifest.csv", text.getvalue())
@@ -104,12 +105,12 @@ def _fill(archive, root, rows, size, on_done) -> None:
 
 def small_photo(photo: Image.Image, size: int) -> bytes:
   data = io.BytesIO()
-  records.resize_image(photo, size).save(data, "WEBP", quality=QUALITY)
+  resize.resize_image(photo, size).save(data, "WEBP", quality=QUALITY)
   return data.getvalue()
 
 
 def small_mask(mask: Image.Image, size: int) -> bytes:
   data = io.BytesIO()
-  square = records.gray(mask).resize((size, size), Image.Resampling.BILINEAR)
+  square = examples.gray(mask).resize((size, size), Image.Resampling.BILINEAR)
   square.point([0] * 128 + [255] * 128).convert("1").save(data, "PNG")
   return data.getvalue()

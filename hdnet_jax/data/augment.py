@@ -5,7 +5,7 @@ import math
 import numpy as np
 from PIL import Image
 
-from hdnet_jax.data.records import Example
+from hdnet_jax.data.examples import Example
 
 _TRIES = 10  # crops drawn before the whole image is taken
 _ASPECT = 4 / 3  # of a crop, at most, either way

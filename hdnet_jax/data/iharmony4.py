@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hdnet_jax.data.records import Example, read_image, read_mask
+from hdnet_jax.data.examples import Example, read_image, read_mask
 from hdnet_jax.errors import UserError
 
 SUBSETS = ("HCOCO", "HAdobe5k", "HFlickr", "Hday2night")

@@ -19,17 +19,16 @@ from typing import IO, ClassVar
 import numpy as np
 from PIL import Image
 
+from hdnet_jax.atomic_write import open_text
 from hdnet_jax.data.archive import is_archive, open_member
-from hdnet_jax.data.records import (
+from hdnet_jax.data.examples import (
   Example,
   gray,
   mask_pixels,
   open_image,
-  resize_image,
-  resize_mask,
 )
 from hdnet_jax.errors import UserError
-from hdnet_jax.files import open_text
+from hdnet_jax.images.resize import resize_image, resize_mask
 
 # Shares of the photos, per thousand. A photo's split depends on its name alone,
 # so it stays the same when photos are added.

@@ -14,11 +14,11 @@ import numpy as np
 
 from hdnet_jax.config import CompositesConfig, DataConfig
 from hdnet_jax.data.augment import augment
+from hdnet_jax.data.examples import Example, Source
 from hdnet_jax.data.iharmony4 import Iharmony4Folder
 from hdnet_jax.data.photos import EmbeddedPhotos, PhotoFolder
 from hdnet_jax.data.placement import make_layers
 from hdnet_jax.data.prepared import PreparedIharmony4
-from hdnet_jax.data.records import Example, Source
 from hdnet_jax.errors import UserError
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from hdnet_jax.config import CompositesConfig
-from hdnet_jax.data.records import Example
+from hdnet_jax.data.examples import Example
 
 # Pixels off the edge of a moved object, so that its old surroundings do not
 # come along.

@@ -4,7 +4,7 @@ import pathlib
 
 from PIL import Image
 
-from hdnet_jax.data.records import Example, Source, read_image
+from hdnet_jax.data.examples import Example, Source, read_image
 from hdnet_jax.errors import UserError
 
 _SHOWN = 3  # names in an error

@@ -8,16 +8,17 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from hdnet_jax.data import records
+from hdnet_jax.atomic_write import write_text
+from hdnet_jax.data import examples
+from hdnet_jax.data.examples import Example
 from hdnet_jax.data.iharmony4 import (
   SPLITS,
   check_subsets,
   find_lists,
   read_list,
 )
-from hdnet_jax.data.records import Example
 from hdnet_jax.errors import UserError
-from hdnet_jax.files import write_text
+from hdnet_jax.images import resize
 
 NAME, VERSION = "iharmony4", "1.0.0"
 _PARTS = ("composite", "real", "mask")
@@ -62,7 +63,7 @@ class PreparedIharmony4:
     return {
       "composite": self._image(record["composite"]),
       "real": self._image(record["real"]),
-      "mask": records.mask_pixels(self._resized(mask, records.resize_mask)),
+      "mask": examples.mask_pixels(self._resized(mask, resize.resize_mask)),
       "index": np.int32(index),
     }
 
@@ -75,7 +76,7 @@ class PreparedIharmony4:
     return self._subsets[int(np.searchsorted(self._ends, index, side="right"))]
 
   def _image(self, data: bytes) -> np.ndarray:
-    return np.asarray(self._resized(_decode(data), records.resize_image))
+    return np.asarray(self._resized(_decode(data), resize.resize_image))
 
   def _resized(self, image: Image.Image, resize) -> Image.Image:
     size = (self._size, self._size)

@@ -7,9 +7,9 @@ from typing import Any
 
 from rich.console import Console
 
+from hdnet_jax.atomic_write import write_text
 from hdnet_jax.evaluation.compare import METRICS, title_of
 from hdnet_jax.evaluation.tables import Table
-from hdnet_jax.files import write_text
 
 CAPTION = (
   "[low, high]: 95 % bootstrap interval over images; it does not tell how much "

@@ -13,9 +13,9 @@ import shutil
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hdnet_jax.atomic_write import open_text, write_text
 from hdnet_jax.errors import UserError
 from hdnet_jax.evaluation.tables import COLUMNS, TEXT, Row
-from hdnet_jax.files import open_text, write_text
 
 NAME = "per_image.csv"
 

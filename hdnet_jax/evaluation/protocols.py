@@ -8,7 +8,7 @@ and how its output becomes pixels.
   paper     the authors' code, and so the published tables: the background of
             the input is the real photo's; pixels are truncated
   standard  no help from the truth: our headline
-  fullres   at the image's own size; see `evaluation.fullres`
+  fullres   at the image's own size; see `evaluation.full_resolution`
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 
-from hdnet_jax.images import normalize, to_pixels
+from hdnet_jax.model.pixels import normalize, to_pixels
 
 # Harmonized images, in [-1, 1], of composites in [-1, 1] and masks of 0/1.
 Harmonize = Callable[[Array, Array], Array]

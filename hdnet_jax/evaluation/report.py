@@ -19,17 +19,17 @@ import jax
 import numpy as np
 from rich.console import Console
 
+from hdnet_jax.atomic_write import write_text, write_then_rename
 from hdnet_jax.config import Config
-from hdnet_jax.data.records import Source
+from hdnet_jax.data.examples import Source
+from hdnet_jax.distributed import agree, is_main, of_main
 from hdnet_jax.errors import UserError, nearest_name
 from hdnet_jax.evaluation import tables, visuals
-from hdnet_jax.evaluation.fullres import NAME as FULLRES
-from hdnet_jax.evaluation.fullres import FullSizeEvaluator
+from hdnet_jax.evaluation.evaluator import PICTURES, Evaluator
+from hdnet_jax.evaluation.full_resolution import NAME as FULLRES
+from hdnet_jax.evaluation.full_resolution import FullSizeEvaluator
 from hdnet_jax.evaluation.journal import Journal
 from hdnet_jax.evaluation.protocols import PROTOCOLS
-from hdnet_jax.evaluation.run import PICTURES, Evaluator
-from hdnet_jax.files import write_text, write_then_rename
-from hdnet_jax.hosts import agree, is_main, of_main
 from hdnet_jax.lock import locked
 
 

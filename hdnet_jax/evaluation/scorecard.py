@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from hdnet_jax import sharding
+from hdnet_jax import devices
 from hdnet_jax.config import (
   CompositesConfig,
   Config,
@@ -21,8 +21,8 @@ from hdnet_jax.config import (
   only,
 )
 from hdnet_jax.data.pipeline import open_source
-from hdnet_jax.evaluation import bootstrap, run, tables
-from hdnet_jax.metrics import SHIFTS
+from hdnet_jax.evaluation import bootstrap, evaluator, tables
+from hdnet_jax.evaluation.metrics import SHIFTS
 from hdnet_jax.model.hdnet import HDNet
 
 # What is done to the test photos; half of what is moved has hard edges.
@@ -54,15 +54,15 @@ def scorecard(
     photos: a folder of photos, or "" for none; its test split.
     on_row: called with each row as it comes.
   """
-  mesh = sharding.make_mesh(Config().mesh, jax.devices()[:1])
-  params = jax.device_put(params, sharding.replicated(mesh))
-  method = run.network(HDNet(**dataclasses.asdict(model)))
+  mesh = devices.make_mesh(Config().mesh, jax.devices()[:1])
+  params = jax.device_put(params, devices.replicated(mesh))
+  method = evaluator.network(HDNet(**dataclasses.asdict(model)))
   found = []
 
   def evaluate(data: DataConfig) -> list[tables.Row]:
     config = Config(model=model, eval_batch_size=batch_size, data=data)
     source = open_source(data, "test")
-    return run.Evaluator(config, method, mesh).rows(params, source)
+    return evaluator.Evaluator(config, method, mesh).rows(params, source)
 
   def tell(name: str, rows: Sequence[tables.Row]) -> None:
     found.append({"row": name, **summary(rows)})

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from hdnet_jax.data.iharmony4 import SUBSETS
 from hdnet_jax.evaluation import bootstrap, published
-from hdnet_jax.metrics import NAMES, SHIFTS
+from hdnet_jax.evaluation.metrics import NAMES, SHIFTS
 
 # name, subset, protocol, ratio, and the metrics before and after: the columns
 # of per_image.csv.

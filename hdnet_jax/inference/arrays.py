@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hdnet_jax import masks
 from hdnet_jax.errors import UserError
-from hdnet_jax.inference import guided
+from hdnet_jax.images import masks
+from hdnet_jax.inference import guided_filter
 
 Pair = tuple[np.ndarray, np.ndarray]  # an image and its mask
 
@@ -34,13 +34,13 @@ def as_scene(
   """
   check_shape(composite)
   shape = composite.shape
-  guided.peak(composite.dtype)
+  guided_filter.peak(composite.dtype)
   if composite.dtype.kind == "f":
     _check_range("composite", composite)
   if alpha is not None:
     if (alpha.shape, alpha.dtype) != (shape[:2], composite.dtype):
       raise UserError("alpha is of the composite's height, width and type")
-    if alpha.min() == guided.peak(alpha.dtype):
+    if alpha.min() == guided_filter.peak(alpha.dtype):
       alpha = None
   return Scene(composite, as_mask(mask, shape[:2]), alpha)
 
@@ -95,12 +95,12 @@ def _last(array: np.ndarray) -> str:
 
 
 def to_bytes(image: np.ndarray) -> np.ndarray:
-  """An image of any type of `guided.peak` as uint8, rounded."""
+  """An image of any type of `guided_filter.peak` as uint8, rounded."""
   if image.dtype == np.uint8:
     return image
   result = np.empty(image.shape, np.uint8)
-  scale = np.float32(255 / guided.peak(image.dtype))
-  for band in guided.bands(*image.shape[:2]):
+  scale = np.float32(255 / guided_filter.peak(image.dtype))
+  for band in guided_filter.bands(*image.shape[:2]):
     result[band] = np.rint(image[band].astype(np.float32) * scale)
   return result
 

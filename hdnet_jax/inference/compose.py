@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image
 
 from hdnet_jax.errors import UserError
-from hdnet_jax.inference.files import Picture
-from hdnet_jax.inference.profiles import converted
+from hdnet_jax.images.file import Picture
+from hdnet_jax.images.profiles import converted
 
 _LARGEST = 2.0**53  # pixels of a side, that floats count exactly
 _BEYOND = 2  # pixels that interpolation looks at besides those that are shown

@@ -5,7 +5,7 @@ import math
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
-from hdnet_jax.inference import guided
+from hdnet_jax.inference import guided_filter
 
 
 def feathered(mask: np.ndarray, feather: float) -> np.ndarray:
@@ -23,7 +23,7 @@ def feathered(mask: np.ndarray, feather: float) -> np.ndarray:
   result = mask.astype(np.float32)
   height, width = mask.shape
   reach = math.ceil(feather) + 1  # further away nothing matters
-  for band in guided.bands(height, width, reach):
+  for band in guided_filter.bands(height, width, reach):
     first = max(band.start - reach, 0)
     inside = mask[first : band.stop + reach] > 0
     if inside.all() or not inside.any():

@@ -6,15 +6,15 @@ import pathlib
 from collections.abc import Callable, Iterable, Iterator
 
 from hdnet_jax.errors import UserError
-from hdnet_jax.folders import Listing, files_in, told
-from hdnet_jax.image_formats import (
+from hdnet_jax.images.folders import Listing, files_in, told
+from hdnet_jax.images.formats import (
   NOT_READ,
   format_in,
   format_of,
   suffix_of,
   written_format_of,
 )
-from hdnet_jax.inference.mask_files import Masks, told_apart
+from hdnet_jax.images.mask_files import Masks, told_apart
 
 _ENDS = ("_harmonized", "_compare")  # of what is made where nothing is said
 

@@ -18,7 +18,7 @@ import numpy as np
 from hdnet_jax import compilation
 from hdnet_jax.config import ModelConfig
 from hdnet_jax.errors import UserError
-from hdnet_jax.inference import guided
+from hdnet_jax.inference import guided_filter
 from hdnet_jax.inference.arrays import Pair, Scene, as_scene, to_bytes
 from hdnet_jax.inference.feather import feathered
 from hdnet_jax.inference.reduction import filled, reduced, reduced_visible
@@ -156,7 +156,7 @@ class SizedNetwork:
   def maps(
     self, composite: np.ndarray, mask: np.ndarray
   ) -> tuple[np.ndarray, np.ndarray]:
-    """The maps of `guided.fit`, and what the network saw of the composite.
+    """The maps of `guided_filter.fit`, and what the network saw of the composite.
 
     They are float32 [3, 4, h, w] and [h, w, 3] in -1 to 1. For mode "guided".
 
@@ -182,7 +182,7 @@ class SizedNetwork:
       after = [(0, -size % REDUCTION) for size in inside.shape]
       composite = np.pad(composite, [*after, (0, 0)], mode="edge")
       inside = np.pad(inside, after)
-    half = np.float32(guided.peak(composite.dtype) / 2)
+    half = np.float32(guided_filter.peak(composite.dtype) / 2)
     return composite.astype(np.float32) / half - 1, inside
 
   def _run(self, seen: Sequence[Pair], size: int) -> np.ndarray:
@@ -208,21 +208,21 @@ class SizedNetwork:
     """The composite after the change from what was seen to the output."""
     if self.mode == "guided":
       maps = _fitted(seen, output)
-      return guided.apply(maps, composite, mask, strength)
+      return guided_filter.apply(maps, composite, mask, strength)
     image, inside = seen
     change = (output - image) / 2  # of colours from 0 to 1
     height, width = mask.shape
     if mask.dtype != bool:
       # Soft edges reach to where the network changes nothing.
-      change = guided.extend(change, inside)
+      change = guided_filter.extend(change, inside)
     change = change[:height, :width]
-    white = np.float32(guided.peak(composite.dtype))
+    white = np.float32(guided_filter.peak(composite.dtype))
 
-    def changed(part: guided.Part) -> Iterator[np.ndarray]:
+    def changed(part: guided_filter.Part) -> Iterator[np.ndarray]:
       for channel in range(3):
         yield change[*part, channel] * white + composite[*part, channel]
 
-    return guided.mix(composite, mask, changed, strength)
+    return guided_filter.mix(composite, mask, changed, strength)
 
 
 def _inverted(scene: Scene) -> Scene:
@@ -249,7 +249,7 @@ def _is_to_do(scene: Scene, inside: np.ndarray) -> bool:
 def _fitted(seen: Pair, output: np.ndarray) -> np.ndarray:
   """The maps from what was seen to the output."""
   image, inside = seen
-  return guided.fit((image + 1) / 2, (output - image) / 2, inside)
+  return guided_filter.fit((image + 1) / 2, (output - image) / 2, inside)
 
 
 def _make_network(model: ModelConfig):

@@ -8,15 +8,15 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from PIL import Image
 
-from hdnet_jax import masks, orientation
 from hdnet_jax.errors import UserError
+from hdnet_jax.images import masks, orientation
+from hdnet_jax.images.decode import decode
+from hdnet_jax.images.exif import without_thumbnail
+from hdnet_jax.images.file import read_picture
+from hdnet_jax.images.mask_fit import fit
+from hdnet_jax.images.mask_reading import samples_of
+from hdnet_jax.images.opening import Source
 from hdnet_jax.inference.arrays import check_shape, mask_of, to_bytes
-from hdnet_jax.inference.decode import decode
-from hdnet_jax.inference.exif import without_thumbnail
-from hdnet_jax.inference.files import read_picture
-from hdnet_jax.inference.masks import samples_of
-from hdnet_jax.inference.opening import Source
-from hdnet_jax.mask_fit import fit
 
 
 class HasArray(Protocol):

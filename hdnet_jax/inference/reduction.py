@@ -3,8 +3,8 @@
 import numpy as np
 from PIL import Image
 
-from hdnet_jax.data.records import resize_image, resize_mask
-from hdnet_jax.inference import guided
+from hdnet_jax.images.resize import resize_image, resize_mask
+from hdnet_jax.inference import guided_filter
 from hdnet_jax.inference.arrays import Pair, Scene, to_bytes
 
 _VISIBLE = 1 / 512  # of the light of a small pixel
@@ -35,7 +35,7 @@ def reduced_visible(scene: Scene, inside: np.ndarray, size: int) -> Pair:
     scene: with alpha.
     inside: bool [H, W], the object where it is visible.
   """
-  light = scene.alpha / np.float32(guided.peak(scene.alpha.dtype))
+  light = scene.alpha / np.float32(guided_filter.peak(scene.alpha.dtype))
   share = _resized(light, size)
   composite = to_bytes(scene.composite)
   colours = [
@@ -55,7 +55,7 @@ def filled(
   known = visible & ~inside
   if not known.any():  # there is too little for the small image
     known = visible
-  return np.where(visible[..., None], image, guided.extend(image, known))
+  return np.where(visible[..., None], image, guided_filter.extend(image, known))
 
 
 def _masked(

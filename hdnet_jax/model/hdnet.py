@@ -12,7 +12,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from hdnet_jax.model.convolution import Double, Halve, Same
+from hdnet_jax.model.conv import Double, Halve, Same
 from hdnet_jax.model.global_dynamics import GlobalDynamics, SpatialAttention
 from hdnet_jax.model.local_dynamics import REFERENCES, LocalDynamics
 from hdnet_jax.model.norm import RAIN, instance_norm

@@ -22,9 +22,9 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from hdnet_jax.atomic_write import check_room, patiently
+from hdnet_jax.distributed import agree, is_main, of_main
 from hdnet_jax.errors import UserError
-from hdnet_jax.files import check_room, patiently
-from hdnet_jax.hosts import agree, is_main, of_main
 from hdnet_jax.training import checkpoint_folder as folder
 from hdnet_jax.training.seal import Damaged, check
 from hdnet_jax.training.state import TrainState, blank, placed, stored

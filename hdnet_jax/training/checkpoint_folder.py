@@ -10,7 +10,7 @@ import math
 import pathlib
 import shutil
 
-from hdnet_jax.files import flush
+from hdnet_jax.atomic_write import flush
 from hdnet_jax.training.seal import Damaged, seal
 
 log = logging.getLogger(__name__)

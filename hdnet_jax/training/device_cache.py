@@ -15,9 +15,9 @@ from rich import progress
 
 from hdnet_jax.config import Config
 from hdnet_jax.data.augment import augment
+from hdnet_jax.data.examples import Example, Source
 from hdnet_jax.data.placement import make_layers
-from hdnet_jax.data.records import Example, Source
-from hdnet_jax.sharding import replicated, split
+from hdnet_jax.devices import replicated, split
 
 
 def cached_batches(

@@ -8,17 +8,18 @@ import jax
 from rich import progress
 from rich.console import Console
 
-from hdnet_jax import sharding
+from hdnet_jax.atomic_write import writing
 from hdnet_jax.config import Config, ModelConfig
+from hdnet_jax.data.examples import Source
 from hdnet_jax.data.pipeline import open_source
 from hdnet_jax.data.predictions import Predicted
-from hdnet_jax.data.records import Source
+from hdnet_jax.devices import check_divides, make_mesh, replicated
+from hdnet_jax.distributed import is_main
 from hdnet_jax.errors import UserError
-from hdnet_jax.evaluation import fullres, published, run
+from hdnet_jax.evaluation import full_resolution, published
+from hdnet_jax.evaluation.evaluator import Evaluator, network, predictions
 from hdnet_jax.evaluation.report import write_report
 from hdnet_jax.evaluation.tables import Row
-from hdnet_jax.files import writing
-from hdnet_jax.hosts import is_main
 from hdnet_jax.inference.harmonizer import SizedNetwork
 from hdnet_jax.training.restore import restore_params
 from hdnet_jax.training.state import make_model
@@ -74,7 +75,7 @@ def evaluate_weights(
   """
   mesh = _make_mesh(config, devices)
   source = _open(config, protocols)
-  params = jax.device_put(params, sharding.replicated(mesh))
+  params = jax.device_put(params, replicated(mesh))
   evaluator = _make_evaluator(config, model, mesh, protocols)
   facts = {
     "split": config.data.test_split,
@@ -96,10 +97,10 @@ def evaluate_predictions(
   Raises:
     UserError: where an image of the split has none there.
   """
-  if fullres.NAME in protocols:
+  if full_resolution.NAME in protocols:
     raise UserError(
-      f"--protocol={fullres.NAME} evaluates a network; score --predictions "
-      "under standard or paper"
+      f"--protocol={full_resolution.NAME} evaluates a network; score "
+      "--predictions under standard or paper"
     )
   if config.data.makes_composites:
     raise UserError(
@@ -113,7 +114,7 @@ def evaluate_predictions(
     folder,
     config.data.image_size,
   )
-  evaluator = run.Evaluator(config, run.predictions, mesh, protocols)
+  evaluator = Evaluator(config, predictions, mesh, protocols)
   facts = {"split": config.data.test_split, "predictions": folder.name}
   return _report(evaluator, {}, source, config, output, facts)
 
@@ -130,23 +131,23 @@ def facts_of(config: Config, which: str, step: int) -> dict[str, Any]:
 
 
 def _make_mesh(config: Config, devices: Devices) -> jax.sharding.Mesh:
-  mesh = sharding.make_mesh(config.mesh, devices)
-  sharding.check_divides("eval_batch_size", config.eval_batch_size, mesh)
+  mesh = make_mesh(config.mesh, devices)
+  check_divides("eval_batch_size", config.eval_batch_size, mesh)
   return mesh
 
 
 def _open(config: Config, protocols: Sequence[str]) -> Source:
   """The test split; for `fullres`, at the images' own sizes."""
   data = config.data
-  if fullres.NAME not in protocols:
+  if full_resolution.NAME not in protocols:
     return open_source(data, data.test_split)
   if data.source not in ("folder", "iharmony4"):
     raise UserError(
-      f"--protocol={fullres.NAME} needs composites at their own size, which "
-      f"config.data.source={data.source!r} has not; give iHarmony4's folder as "
-      "it is published"
+      f"--protocol={full_resolution.NAME} needs composites at their own size, "
+      f"which config.data.source={data.source!r} has not; give iHarmony4's "
+      "folder as it is published"
     )
-  return fullres.FullSize(data.root, data.test_split, data.subsets)
+  return full_resolution.FullSize(data.root, data.test_split, data.subsets)
 
 
 def _make_evaluator(
@@ -154,20 +155,20 @@ def _make_evaluator(
   model: ModelConfig,
   mesh: jax.sharding.Mesh,
   protocols: Sequence[str],
-) -> run.Evaluator | fullres.FullSizeEvaluator:
-  if fullres.NAME in protocols:
+) -> Evaluator | full_resolution.FullSizeEvaluator:
+  if full_resolution.NAME in protocols:
     if jax.process_count() > 1:
-      raise UserError(f"--protocol={fullres.NAME} runs in one process")
+      raise UserError(f"--protocol={full_resolution.NAME} runs in one process")
     size = config.data.image_size
-    return fullres.FullSizeEvaluator(
+    return full_resolution.FullSizeEvaluator(
       lambda params: SizedNetwork(params, model, size)
     )
-  method = run.network(make_model(model))
-  return run.Evaluator(config, method, mesh, protocols)
+  method = network(make_model(model))
+  return Evaluator(config, method, mesh, protocols)
 
 
 def _report(
-  evaluator: run.Evaluator | fullres.FullSizeEvaluator,
+  evaluator: Evaluator | full_resolution.FullSizeEvaluator,
   params: Any,
   source: Source,
   config: Config,

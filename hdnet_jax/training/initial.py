@@ -4,8 +4,8 @@ import pathlib
 
 from hdnet_jax import released, weights
 from hdnet_jax.config import Config
+from hdnet_jax.distributed import of_main
 from hdnet_jax.errors import UserError
-from hdnet_jax.hosts import of_main
 from hdnet_jax.training.checkpoint_folder import newest_step
 
 

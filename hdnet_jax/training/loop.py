@@ -13,23 +13,27 @@ import numpy as np
 from clu import parameter_overview
 from jax.sharding import Mesh
 
-from hdnet_jax import sharding
+from hdnet_jax.atomic_write import writing
 from hdnet_jax.config import Config
+from hdnet_jax.data.examples import Source
 from hdnet_jax.data.pipeline import Reader, open_source, training_batches
-from hdnet_jax.data.records import Source
+from hdnet_jax.devices import check_divides, make_mesh, put_ahead
+from hdnet_jax.distributed import is_main, together
 from hdnet_jax.evaluation import visuals
+from hdnet_jax.evaluation.evaluator import (
+  Evaluator,
+  network,
+  spread,
+  summary_of,
+)
 from hdnet_jax.evaluation.report import write_report
-from hdnet_jax.evaluation.run import Evaluator, network, spread, summary_of
-from hdnet_jax.files import writing
-from hdnet_jax.hosts import is_main, together
 from hdnet_jax.training import workdir as workdirs
 from hdnet_jax.training.checkpoint import Checkpoints
 from hdnet_jax.training.device_cache import cached_batches
 from hdnet_jax.training.evaluate import facts_of
 from hdnet_jax.training.initial import initial_params
 from hdnet_jax.training.interrupt import StopSignals
-from hdnet_jax.training.log import RunLog, SilentLog
-from hdnet_jax.training.plan import make_plan
+from hdnet_jax.training.schedule import make_plan
 from hdnet_jax.training.state import (
   TrainState,
   abstract_state,
@@ -39,6 +43,7 @@ from hdnet_jax.training.state import (
   make_start,
 )
 from hdnet_jax.training.step import make_train_step
+from hdnet_jax.training.writer import RunLog, SilentLog
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +70,7 @@ def train_and_evaluate(
     config: the run.
     workdir: its folder; see `training.workdir` for what is in it.
     devices: to train on, all by default. With several processes, each calls
-      this, inside `hosts.joined`.
+      this, inside `distributed.joined`.
 
   Raises:
     UserError: for data, workdir or checkpoint that cannot be used.
@@ -81,9 +86,9 @@ def train_and_evaluate(
     open_source(config.data, config.data.validation_split),
     open_source(config.data, config.data.test_split),
   )
-  mesh = sharding.make_mesh(config.mesh, devices)
-  sharding.check_divides("batch_size", config.batch_size, mesh)
-  sharding.check_divides("eval_batch_size", config.eval_batch_size, mesh)
+  mesh = make_mesh(config.mesh, devices)
+  check_divides("batch_size", config.batch_size, mesh)
+  check_divides("eval_batch_size", config.eval_batch_size, mesh)
   weights = initial_params(config, workdir)
   steps_per_epoch = len(sources.train) / config.batch_size
 
@@ -199,7 +204,7 @@ def _batches_from(
     data.crop,
     data.composites if data.makes_composites else None,
   )
-  return sharding.put_ahead(batches, mesh)
+  return put_ahead(batches, mesh)
 
 
 @dataclasses.dataclass(frozen=True)

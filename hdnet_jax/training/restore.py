@@ -5,10 +5,10 @@ from typing import Any
 
 from jax.sharding import Mesh
 
-from hdnet_jax import sharding
+from hdnet_jax import devices
 from hdnet_jax.config import Config, MeshConfig
+from hdnet_jax.distributed import of_main
 from hdnet_jax.errors import UserError
-from hdnet_jax.hosts import of_main
 from hdnet_jax.training import workdir as workdirs
 from hdnet_jax.training.checkpoint import Checkpoints
 from hdnet_jax.training.state import (
@@ -34,7 +34,7 @@ def restore_params(
   if values is None:
     raise UserError(f"{workdir} holds no run; train one with train.py")
   config = Config.from_dict(values)
-  mesh = mesh or sharding.make_mesh(MeshConfig())
+  mesh = mesh or devices.make_mesh(MeshConfig())
   # The optimizer's shapes do not depend on its schedule.
   optimizer = make_optimizer(config.optimizer, steps_per_epoch=1.0)
   like = abstract_state(lambda: initial_state(config, optimizer), mesh)

@@ -5,7 +5,7 @@ import json
 import os
 import pathlib
 
-from hdnet_jax.files import write_text
+from hdnet_jax.atomic_write import write_text
 
 NAME = "sha256.json"
 

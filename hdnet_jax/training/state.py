@@ -12,9 +12,9 @@ import optax
 from jax.sharding import Mesh
 
 from hdnet_jax.config import Config, ModelConfig, OptimizerConfig
+from hdnet_jax.devices import replicated
 from hdnet_jax.model.hdnet import HDNet
-from hdnet_jax.sharding import replicated
-from hdnet_jax.training.plan import boundary_steps
+from hdnet_jax.training.schedule import boundary_steps
 
 
 @flax.struct.dataclass

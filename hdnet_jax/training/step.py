@@ -11,10 +11,10 @@ from hdnet_jax import compilation
 from hdnet_jax.composites import with_composites
 from hdnet_jax.composites.color_map import load_maps
 from hdnet_jax.config import Config, DataConfig
-from hdnet_jax.images import normalize
-from hdnet_jax.losses import foreground_loss
+from hdnet_jax.devices import replicated
 from hdnet_jax.model.hdnet import blend
-from hdnet_jax.sharding import replicated
+from hdnet_jax.model.pixels import normalize
+from hdnet_jax.training.loss import foreground_loss
 from hdnet_jax.training.state import TrainState, make_model, update_ema
 
 Batch = dict[str, jax.Array]

@@ -13,13 +13,13 @@ import json
 import pathlib
 from collections.abc import Iterator
 
+from hdnet_jax.atomic_write import patiently, write_text
 from hdnet_jax.config import Config, differences
+from hdnet_jax.distributed import of_main
 from hdnet_jax.errors import UserError
-from hdnet_jax.files import patiently, write_text
-from hdnet_jax.hosts import of_main
 from hdnet_jax.lock import locked
 from hdnet_jax.training.checkpoint_folder import newest_step
-from hdnet_jax.training.plan import make_plan, replanned
+from hdnet_jax.training.schedule import make_plan, replanned
 
 
 def read_config(workdir: pathlib.Path) -> Config | None:

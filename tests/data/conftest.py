@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hdnet_jax import cli
-from hdnet_jax.data import checks, records
+from hdnet_jax.app.cli import main
+from hdnet_jax.data import examples
 from hdnet_jax.data.iharmony4 import SUBSETS
+from hdnet_jax.data.prepare import checks
 
 VERSIONS = 2  # composites of a photo
 
@@ -84,15 +85,15 @@ def plant_faults(root: pathlib.Path) -> set[tuple[str, str]]:
     root / "Hday2night/composite_images/d9_0-14_1_1.jpg"
   )
   return {
-    (records.MISSING, "HCOCO/masks/p0_1.png"),
+    (examples.MISSING, "HCOCO/masks/p0_1.png"),
     (checks.NO_FILE, "HCOCO/composite_images/p1_1_0.jpg"),
     (checks.UNLISTED, "HAdobe5k/composite_images/extra_1_0.jpg"),
-    (records.TRUNCATED, "HAdobe5k/composite_images/p1_1_1.jpg"),
-    (records.TRUNCATED, "HCOCO/masks/p2_1.png"),
-    (records.UNREADABLE, "HAdobe5k/real_images/p2.jpg"),
+    (examples.TRUNCATED, "HAdobe5k/composite_images/p1_1_1.jpg"),
+    (examples.TRUNCATED, "HCOCO/masks/p2_1.png"),
+    (examples.UNREADABLE, "HAdobe5k/real_images/p2.jpg"),
     (checks.SIZES_DIFFER, "HFlickr/composite_images/p3_1_0.jpg"),
     (checks.EMPTY_MASK, "HFlickr/masks/p4_1.png"),
-    (records.TOO_LARGE, "Hday2night/composite_images/d9_0-14_1_1.jpg"),
+    (examples.TOO_LARGE, "Hday2night/composite_images/d9_0-14_1_1.jpg"),
   }
 
 
@@ -111,10 +112,10 @@ def published(tmp_path) -> pathlib.Path:
 
 def run(*arguments, status: int = 0) -> None:
   if status == 0:
-    cli.main([str(argument) for argument in arguments])
+    main.main([str(argument) for argument in arguments])
     return
   with pytest.raises(SystemExit) as stopped:
-    cli.main([str(argument) for argument in arguments])
+    main.main([str(argument) for argument in arguments])
   assert stopped.value.code == status
 
 

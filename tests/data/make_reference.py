@@ -16,9 +16,9 @@ import jax
 import numpy as np
 import optax
 
-from hdnet_jax.interop.torch import convert_state_dict
-from hdnet_jax.losses import foreground_loss
+from hdnet_jax.app.export.torch import convert_state_dict
 from hdnet_jax.model.hdnet import HDNet, blend
+from hdnet_jax.training.loss import foreground_loss
 
 FILE = pathlib.Path(__file__).with_name("reference_n2.npz")
 WIDTH = 2

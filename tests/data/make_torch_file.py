@@ -1,4 +1,4 @@
-"""Writes authors_n1.pth, which tests/interop/test_torch.py reads: by PyTorch.
+"""Writes authors_n1.pth of tests/app/export/test_torch.py, by PyTorch.
 
     PYTHONPATH=. python tests/data/make_torch_file.py
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hdnet_jax.cli import main
+from hdnet_jax.app.cli.main import main
 from hdnet_jax.data.photos import PhotoFolder, read_manifest
 from hdnet_jax.errors import UserError
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hdnet_jax.data import checks, records
-from hdnet_jax.data.checks import Fault
+from hdnet_jax.data import examples
+from hdnet_jax.data.prepare import checks
+from hdnet_jax.data.prepare.checks import Fault
 
 
 @pytest.fixture
@@ -41,7 +42,7 @@ def test_whole_files_and_files_cut_off(tmp_path, photo, suffix):
   whole = path.read_bytes()
   for length in (0, 4, 12, 40, len(whole) // 2, len(whole) - 100):
     path.write_bytes(whole[:length])
-    assert kinds_of(tmp_path, path.name) == [records.TRUNCATED], length
+    assert kinds_of(tmp_path, path.name) == [examples.TRUNCATED], length
 
 
 def test_files_that_are_no_images(tmp_path, photo):
@@ -53,8 +54,8 @@ def test_files_that_are_no_images(tmp_path, photo):
   data[60:90] = bytes(30)  # both ends are whole
   path.write_bytes(data)
   for name in ("page.jpg", "folder.png", "broken.png"):
-    assert kinds_of(tmp_path, name) == [records.UNREADABLE], name
-  assert kinds_of(tmp_path, "nothing.png") == [records.MISSING]
+    assert kinds_of(tmp_path, name) == [examples.UNREADABLE], name
+  assert kinds_of(tmp_path, "nothing.png") == [examples.MISSING]
 
 
 def test_a_header_that_pillow_does_not_expect(tmp_path, photo):
@@ -63,17 +64,17 @@ def test_a_header_that_pillow_does_not_expect(tmp_path, photo):
   data = bytearray(path.read_bytes())
   data[11] = 5  # the header's length
   path.write_bytes(data)
-  assert kinds_of(tmp_path, "a.png") == [records.TRUNCATED]
+  assert kinds_of(tmp_path, "a.png") == [examples.TRUNCATED]
 
 
 def test_image_bombs_are_not_decoded(tmp_path):
   # There are no pixels to decode: trying would say that it is cut off.
   (tmp_path / "bomb.png").write_bytes(png_header(2000, 1000))
-  assert kinds_of(tmp_path, "bomb.png", 10**6) == [records.TOO_LARGE]
-  assert kinds_of(tmp_path, "bomb.png", 2 * 10**6) == [records.TRUNCATED]
+  assert kinds_of(tmp_path, "bomb.png", 10**6) == [examples.TOO_LARGE]
+  assert kinds_of(tmp_path, "bomb.png", 2 * 10**6) == [examples.TRUNCATED]
   # What Pillow refuses by itself.
   (tmp_path / "bomb.png").write_bytes(png_header(60_000, 60_000))
-  assert kinds_of(tmp_path, "bomb.png", 10**10) == [records.TOO_LARGE]
+  assert kinds_of(tmp_path, "bomb.png", 10**10) == [examples.TOO_LARGE]
 
 
 def test_sizes():

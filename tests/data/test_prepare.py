@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from hdnet_jax.data.iharmony4 import Iharmony4Folder
-from hdnet_jax.data.iharmony4_builder import work_dir
+from hdnet_jax.data.prepare.builder import work_dir
 from hdnet_jax.data.prepared import PreparedIharmony4
 from hdnet_jax.errors import UserError
 from hdnet_jax.lock import locked
@@ -109,7 +109,7 @@ def test_missing_data_says_what_to_do(published, tmp_path):
 PROGRAM = """
 import sys
 import tensorflow_datasets as tfds
-import hdnet_jax.data.iharmony4_builder
+import hdnet_jax.data.prepare.builder
 
 if __name__ == "__main__":
   root = sys.argv[1]

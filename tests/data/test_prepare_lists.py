@@ -1,12 +1,12 @@
 """The lists of iHarmony4's splits: what is wrong with them, and what counts."""
 
-from hdnet_jax.data import prepare
+from hdnet_jax.data.prepare import iharmony4
 
 from . import conftest
 
 
 def faults_of_lists(root, *subsets: str) -> list[tuple[str, str]]:
-  _, faults = prepare.read_lists(root, prepare.check_subsets(subsets))
+  _, faults = iharmony4.read_lists(root, iharmony4.check_subsets(subsets))
   return [(fault.kind, fault.file) for fault in faults]
 
 
@@ -14,7 +14,7 @@ def test_lists_with_faults(published):
   listed = published / "IHD_train.txt"
   lines = listed.read_text().splitlines()
   conftest.write_lines(listed, [*lines, lines[0], "<html>"])
-  _, faults = prepare.read_lists(published, prepare.check_subsets(()))
+  _, faults = iharmony4.read_lists(published, iharmony4.check_subsets(()))
   assert [(fault.kind, fault.file) for fault in faults] == [
     ("bad list line", f"IHD_train.txt:{len(lines) + 2}"),
     ("listed twice", lines[0]),
@@ -39,7 +39,7 @@ def test_lists_that_disagree(published):
   own = published / "HFlickr/HFlickr_train.txt"
   names = own.read_text().split()
   conftest.write_lines(own, names[1:])
-  _, (fault,) = prepare.read_lists(published, prepare.check_subsets(()))
+  _, (fault,) = iharmony4.read_lists(published, iharmony4.check_subsets(()))
   assert (fault.kind, fault.file) == (
     "lists disagree",
     "HFlickr/HFlickr_train.txt",
@@ -52,10 +52,10 @@ def test_lists_that_disagree(published):
 
 
 def test_own_lists_alone(published):
-  whole, _ = prepare.read_lists(published, prepare.check_subsets(()))
+  whole, _ = iharmony4.read_lists(published, iharmony4.check_subsets(()))
   for split in ("train", "test"):
     (published / f"IHD_{split}.txt").unlink()
-  own, faults = prepare.read_lists(published, prepare.check_subsets(()))
+  own, faults = iharmony4.read_lists(published, iharmony4.check_subsets(()))
   assert own == whole
   assert faults == []
   # A subset that is not wanted is not looked at.
@@ -69,7 +69,9 @@ def test_images_of_both_splits_are_kept_and_said(published, caplog):
   conftest.write_lines(test, [*test.read_text().split(), train[0]])
   own = published / "HCOCO/HCOCO_test.txt"
   conftest.write_lines(own, [*own.read_text().split(), train[0].split("/")[-1]])
-  triplets, faults = prepare.read_lists(published, prepare.check_subsets(()))
+  triplets, faults = iharmony4.read_lists(
+    published, iharmony4.check_subsets(())
+  )
   assert faults == []
   assert triplets["HCOCO_test"][-1] == triplets["HCOCO_train"][0]
   assert "images in train and in test, too: 1" in caplog.text

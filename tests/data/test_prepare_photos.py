@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hdnet_jax import cli
-from hdnet_jax.data import checks, records
+from hdnet_jax.app.cli import main
+from hdnet_jax.atomic_write import open_text
+from hdnet_jax.data import examples
 from hdnet_jax.data.photos import PhotoFolder, read_manifest, split_of
-from hdnet_jax.files import open_text
+from hdnet_jax.data.prepare import checks
 
 
 @pytest.fixture
@@ -35,10 +36,10 @@ def folder(tmp_path) -> pathlib.Path:
 def prepare(root, *flags, status: int = 0) -> None:
   arguments = ["prepare", "photos", "--root", str(root), "--workers", "1"]
   if status == 0:
-    cli.main([*arguments, *flags])
+    main.main([*arguments, *flags])
     return
   with pytest.raises(SystemExit) as stopped:
-    cli.main([*arguments, *flags])
+    main.main([*arguments, *flags])
   assert stopped.value.code == status
 
 
@@ -118,7 +119,7 @@ def plant(root) -> set[tuple[str, str]]:
     "images/a.jpg,masks/a_1.png\n"
   )
   return {
-    (records.TRUNCATED, "images/d.jpg"),
+    (examples.TRUNCATED, "images/d.jpg"),
     (checks.SIZES_DIFFER, "masks/a_2.png"),
     (checks.EMPTY_MASK, "masks/b_c.png"),
     (checks.UNLISTED, "images/alone.png"),
@@ -234,7 +235,7 @@ def test_masks_of_any_mode(tmp_path, mode):
   save_mask(path, mode)
   expected = np.zeros((8, 8, 1), np.uint8)
   expected[:, :4] = 1
-  np.testing.assert_array_equal(records.read_mask(path, 8), expected)
+  np.testing.assert_array_equal(examples.read_mask(path, 8), expected)
 
 
 @pytest.mark.parametrize("orientation", [3, 6])

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hdnet_jax import cli
-from hdnet_jax.data import iharmony4_builder, prepare, prepared
+from hdnet_jax.app.cli import main
+from hdnet_jax.data import prepared
 from hdnet_jax.data.iharmony4 import Iharmony4Folder
 from hdnet_jax.data.pipeline import Reader, evaluation_batches
+from hdnet_jax.data.prepare import builder, iharmony4
 from hdnet_jax.data.prepared import PreparedIharmony4
 from hdnet_jax.errors import UserError
 
@@ -26,8 +27,8 @@ def root(tmp_path_factory):
   """The small data set, prepared at its own sizes. Not to be written to."""
   root = tmp_path_factory.mktemp("iharmony4")
   conftest.write_published(root)
-  options = prepare.Options(workers=1)
-  iharmony4_builder.build(root, root, "native", options)
+  options = iharmony4.Options(workers=1)
+  builder.build(root, root, "native", options)
   return root
 
 
@@ -146,27 +147,27 @@ def test_a_split_that_is_not_there(root):
 def test_noise_survives_the_encoding(rng):
   photo = Image.fromarray(rng.integers(0, 256, (33, 47, 3), dtype=np.uint8))
   mask = Image.fromarray(rng.integers(0, 256, (33, 47), dtype=np.uint8))
-  with Image.open(io.BytesIO(prepare._webp(photo, "native"))) as image:
+  with Image.open(io.BytesIO(iharmony4._webp(photo, "native"))) as image:
     assert image.format == "WEBP"
     np.testing.assert_array_equal(image.convert("RGB"), photo)
-  with Image.open(io.BytesIO(prepare._png(mask, "native"))) as image:
+  with Image.open(io.BytesIO(iharmony4._png(mask, "native"))) as image:
     assert image.mode == "1"
     np.testing.assert_array_equal(np.asarray(image), np.asarray(mask) > 127)
 
 
 def test_sides_that_webp_cannot_hold(tmp_path):
   folders = ("composite_images/a_1_1.png", "masks/a_1.png", "real_images/a.png")
-  triplet = prepare.Triplet("HCOCO", *(f"HCOCO/{name}" for name in folders))
+  triplet = iharmony4.Triplet("HCOCO", *(f"HCOCO/{name}" for name in folders))
   for name in folders:
     path = tmp_path / "HCOCO" / name
     path.parent.mkdir(parents=True)
     Image.new("L", (16_384, 1), 255).save(path)
-  encoder = prepare.Encoder(tmp_path, "native", 10**6)
+  encoder = iharmony4.Encoder(tmp_path, "native", 10**6)
   encoded, faults = encoder.encode(triplet)
   assert encoded is None
   assert {fault.kind for fault in faults} == {"too many pixels"}
   assert {fault.detail for fault in faults} == {"16384x1: a side is over 16383"}
-  encoded, faults = prepare.Encoder(tmp_path, "256", 10**6).encode(triplet)
+  encoded, faults = iharmony4.Encoder(tmp_path, "256", 10**6).encode(triplet)
   assert encoded
   assert not faults
 
@@ -192,5 +193,5 @@ print(example["real"].shape, {"jax", "flax", "tensorflow"} & set(sys.modules))
 
 def test_the_command_says_that_it_is_there(root, capsys):
   arguments = ["prepare", "iharmony4", "--root", str(root)]
-  cli.main([*arguments, "--image-size", "native", "--subset", "HCOCO"])
+  main.main([*arguments, "--image-size", "native", "--subset", "HCOCO"])
   assert "is prepared already" in capsys.readouterr().out

@@ -9,11 +9,11 @@ import re
 import numpy as np
 import pytest
 
-from hdnet_jax.commands import compare as command
+from hdnet_jax.app.cli import compare as command
 from hdnet_jax.errors import UserError
 from hdnet_jax.evaluation import compare, compare_tables
+from hdnet_jax.evaluation.metrics import SHIFTS
 from hdnet_jax.evaluation.tables import COLUMNS, KINDS
-from hdnet_jax.metrics import SHIFTS
 
 COMPOSITE = {"psnr": 20.0, "mse": 400.0, "fmse": 900.0, "ssim": 0.5}
 
@@ -521,5 +521,5 @@ def test_the_command_imports_no_library():
   text = pathlib.Path(command.__file__).read_text(encoding="utf-8")
   tops = re.findall(r"^(?:from|import) (\S+)", text, re.MULTILINE)
   assert tops == [
-    *("argparse", "pathlib", "hdnet_jax.commands.parser", "hdnet_jax.errors")
+    *("argparse", "pathlib", "hdnet_jax.app.cli.parser", "hdnet_jax.errors")
   ]

@@ -11,9 +11,8 @@ from skimage.metrics import (
   structural_similarity,
 )
 
-from hdnet_jax import metrics
 from hdnet_jax.data.iharmony4 import Iharmony4Folder
-from hdnet_jax.evaluation import protocols, run
+from hdnet_jax.evaluation import evaluator, metrics, protocols
 from hdnet_jax.evaluation.protocols import paper, standard
 
 SIZE = 256
@@ -116,7 +115,7 @@ def test_an_untouched_image_loses_a_level_here_and_there():
 def test_predictions_are_scored_to_the_level(name):
   levels = np.arange(256, dtype=np.uint8).repeat(3).reshape(1, 16, 16, 3)
   mask = np.ones((1, 16, 16, 1), np.uint8)
-  harmonize = run.predictions({}, {"prediction": jnp.asarray(levels)})
+  harmonize = evaluator.predictions({}, {"prediction": jnp.asarray(levels)})
   found = jax.jit(
     lambda: protocols.PROTOCOLS[name](harmonize, levels, levels, mask)
   )()

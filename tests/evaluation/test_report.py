@@ -10,11 +10,12 @@ import pytest
 from PIL import Image
 
 from hdnet_jax.config import Config, DataConfig
+from hdnet_jax.devices import make_mesh
 from hdnet_jax.errors import UserError
-from hdnet_jax.evaluation import report, run
+from hdnet_jax.evaluation import report
+from hdnet_jax.evaluation.evaluator import Evaluator, predictions
 from hdnet_jax.evaluation.journal import read
 from hdnet_jax.evaluation.tables import COLUMNS, TEXT
-from hdnet_jax.sharding import make_mesh
 
 COUNT, SIZE = 11, 8
 FILES = [
@@ -63,7 +64,7 @@ def config() -> Config:
 @pytest.fixture(scope="module")
 def evaluator(config):
   mesh = make_mesh(config.mesh, jax.devices()[:1])
-  return run.Evaluator(config, run.predictions, mesh, ("standard", "paper"))
+  return Evaluator(config, predictions, mesh, ("standard", "paper"))
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import pytest
 from rich.console import Console
 
 from hdnet_jax.evaluation import bootstrap
+from hdnet_jax.evaluation.metrics import NAMES
 from hdnet_jax.evaluation.tables import (
   Table,
   group,
@@ -16,7 +17,6 @@ from hdnet_jax.evaluation.tables import (
   tables_of,
   with_intervals,
 )
-from hdnet_jax.metrics import NAMES
 
 
 def make_row(

@@ -6,8 +6,8 @@ import pytest
 from PIL import Image, ImageCms
 
 from hdnet_jax.errors import UserError
+from hdnet_jax.images.file import Picture
 from hdnet_jax.inference.compose import paste
-from hdnet_jax.inference.files import Picture
 
 
 def cutout(alpha, level: int = 200, dtype=np.uint8) -> Picture:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from hdnet_jax.inference import guided
+from hdnet_jax.inference import guided_filter
 from hdnet_jax.inference.feather import feathered
 
 
@@ -28,5 +28,5 @@ def test_bands_of_feathers_do_not_show(feather, monkeypatch):
   # 1 in the middle, down to 0 at the edge of a disc.
   mask = np.clip(2 - 2.5 * np.hypot(y, x), 0, 1).astype(np.float32)
   expected = feathered(mask, feather)
-  monkeypatch.setattr(guided, "_BAND", 700)
+  monkeypatch.setattr(guided_filter, "_BAND", 700)
   np.testing.assert_array_equal(feathered(mask, feather), expected)

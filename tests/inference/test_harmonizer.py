@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from hdnet_jax.config import ModelConfig
-from hdnet_jax.images import normalize, to_pixels
-from hdnet_jax.inference import guided
+from hdnet_jax.inference import guided_filter
 from hdnet_jax.inference.harmonizer import SizedNetwork
 from hdnet_jax.inference.reduction import reduced
 from hdnet_jax.model.hdnet import HDNet, blend
+from hdnet_jax.model.pixels import normalize, to_pixels
 
 SIZE, MODEL = 32, ModelConfig(width=2)
 # As small as images are, odd, and far from a square.
@@ -161,7 +161,7 @@ def test_a_vanishing_object_is_seen_with_its_own_colour():
 def test_the_network_sees_what_it_saw_in_training(tmp_path):
   from PIL import Image
 
-  from hdnet_jax.data.records import read_image, read_mask
+  from hdnet_jax.data.examples import read_image, read_mask
 
   composite, mask = photo(70, 50), middle(70, 50)
   Image.fromarray(composite).save(tmp_path / "image.png")
@@ -271,7 +271,7 @@ def test_depths_agree_and_keep_their_digits(mode, dtype):
 def test_digits_below_float32_stay_in_float64():
   composite, mask = in_depth(photo(24, 32), "float64"), middle(24, 32)
   maps = np.zeros((3, 4, 8, 8), np.float32)
-  result = guided.apply(maps, composite, mask)
+  result = guided_filter.apply(maps, composite, mask)
   np.testing.assert_array_equal(result, composite)
 
 

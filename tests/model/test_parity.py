@@ -14,9 +14,9 @@ import numpy as np
 import optax
 import pytest
 
-from hdnet_jax.interop.torch import convert_state_dict
-from hdnet_jax.losses import foreground_loss
+from hdnet_jax.app.export.torch import convert_state_dict
 from hdnet_jax.model.hdnet import HDNet, blend
+from hdnet_jax.training.loss import foreground_loss
 
 OWN = pathlib.Path(__file__).parents[1] / "data" / "reference_n2.npz"
 AUTHORS = ("official_tiny_64", "official_lite_96")

@@ -4,14 +4,14 @@ import itertools
 import jax
 import numpy as np
 
-from hdnet_jax import sharding
 from hdnet_jax.data.pipeline import Reader, open_source, training_batches
+from hdnet_jax.devices import make_mesh
 from hdnet_jax.training.device_cache import cached_batches
 from hdnet_jax.training.loop import train_and_evaluate
 
 
 def take(config, count, start=0, devices=1):
-  mesh = sharding.make_mesh(config.mesh, jax.devices()[:devices])
+  mesh = make_mesh(config.mesh, jax.devices()[:devices])
   source = open_source(config.data, "train")
   batches = cached_batches(source, config, mesh, start)
   return [jax.device_get(batch) for batch in itertools.islice(batches, count)]

@@ -13,14 +13,14 @@ import threading
 import jax
 import pytest
 
+from hdnet_jax.devices import make_mesh
 from hdnet_jax.errors import UserError
 from hdnet_jax.evaluation import report
-from hdnet_jax.sharding import make_mesh
 from hdnet_jax.training import checkpoint, loop
 from hdnet_jax.training.checkpoint import Checkpoints
-from hdnet_jax.training.log import RunLog
 from hdnet_jax.training.loop import train_and_evaluate
 from hdnet_jax.training.state import make_optimizer, make_start
+from hdnet_jax.training.writer import RunLog
 
 
 @pytest.fixture

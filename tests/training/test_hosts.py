@@ -15,7 +15,7 @@ import jax
 import numpy as np
 import pytest
 
-from hdnet_jax import hosts
+from hdnet_jax import distributed
 from hdnet_jax.config import Config, HostsConfig
 from hdnet_jax.errors import UserError
 from hdnet_jax.training.evaluate import evaluate_checkpoint
@@ -64,7 +64,7 @@ jax.distributed.initialize(sys.argv[2], 2, rank)
 from hdnet_jax import files, hosts
 from hdnet_jax.config import Config, MeshConfig
 from hdnet_jax.errors import UserError
-from hdnet_jax.sharding import make_mesh
+from hdnet_jax.devices import make_mesh
 from hdnet_jax.training import checkpoint, state
 
 config = Config.from_dict(json.loads((workdir / "config.json").read_text()))
@@ -297,16 +297,16 @@ def test_hosts_are_given_in_full(config, values, words):
   config = dataclasses.replace(
     config, distributed=True, hosts=HostsConfig(**values)
   )
-  with pytest.raises(UserError, match=words), hosts.joined(config):
+  with pytest.raises(UserError, match=words), distributed.joined(config):
     pass
 
 
 def test_alone_there_is_nobody_to_join(config):
-  with hosts.joined(config):
+  with distributed.joined(config):
     assert jax.process_count() == 1
-    assert hosts.is_main()
+    assert distributed.is_main()
     step = jax.jit(lambda x: x)
-    assert hosts.together(step) is step
+    assert distributed.together(step) is step
 
 
 def test_what_a_lost_process_looks_like(monkeypatch):
@@ -320,6 +320,8 @@ def test_what_a_lost_process_looks_like(monkeypatch):
     (UserError("no data"), False),
     (None, False),
   ]
-  assert not any(hosts.is_loss(error) for error, _ in errors)
+  assert not any(distributed.is_loss(error) for error, _ in errors)
   monkeypatch.setattr(jax, "process_count", lambda: 2)
-  assert [hosts.is_loss(error) for error, _ in errors] == [x for _, x in errors]
+  assert [distributed.is_loss(error) for error, _ in errors] == [
+    x for _, x in errors
+  ]

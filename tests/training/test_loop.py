@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hdnet_jax import cli, lock, weights
+from hdnet_jax import lock, weights
+from hdnet_jax.app.cli import main
 from hdnet_jax.config import Config, DataConfig, TrainingConfig, only
 from hdnet_jax.errors import UserError
 from hdnet_jax.evaluation import journal
@@ -314,7 +315,7 @@ def test_other_sources_train_a_step(config, photo_folder, tmp_path, source):
   make_iharmony4(tmp_path, photo_folder)
   if source == "iharmony4":
     root = str(tmp_path)
-    cli.main(["prepare", "iharmony4", f"--root={root}", "--image-size=native"])
+    main.main(["prepare", "iharmony4", f"--root={root}", "--image-size=native"])
   data = DataConfig(
     source=source,
     root=str(tmp_path),

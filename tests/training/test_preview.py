@@ -3,7 +3,7 @@ import itertools
 import jax
 import numpy as np
 
-from hdnet_jax import sharding
+from hdnet_jax import devices
 from hdnet_jax.data.pipeline import Reader, open_source, training_batches
 from hdnet_jax.training.preview import first_examples
 from hdnet_jax.training.state import make_optimizer, make_start
@@ -14,7 +14,7 @@ def test_it_shows_what_the_steps_see(config):
   """The second step's examples, from the state that training starts with."""
   size = config.batch_size
   shown = list(itertools.islice(first_examples(config), 2 * size))
-  mesh = sharding.make_mesh(config.mesh, jax.devices()[:1])
+  mesh = devices.make_mesh(config.mesh, jax.devices()[:1])
   optimizer = make_optimizer(config.optimizer, 2.0)
   state = make_start(config, optimizer, mesh)()
   batches = training_batches(

@@ -15,9 +15,9 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-from hdnet_jax import files
+from hdnet_jax import atomic_write as files
+from hdnet_jax.devices import make_mesh
 from hdnet_jax.errors import UserError
-from hdnet_jax.sharding import make_mesh
 from hdnet_jax.training import seal
 from hdnet_jax.training.checkpoint import Checkpoints
 from hdnet_jax.training.loop import train_and_evaluate

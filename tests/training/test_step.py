@@ -7,7 +7,7 @@ import numpy as np
 import optax
 import pytest
 
-from hdnet_jax import sharding
+from hdnet_jax import devices
 from hdnet_jax.config import CompositesConfig, MeshConfig, TrainingConfig
 from hdnet_jax.data.pipeline import Reader, open_source, training_batches
 from hdnet_jax.errors import UserError
@@ -31,15 +31,15 @@ def batches_of(config):
   )
 
 
-def run_steps(config, devices, count):
-  mesh = sharding.make_mesh(config.mesh, devices)
+def run_steps(config, chosen, count):
+  mesh = devices.make_mesh(config.mesh, chosen)
   optimizer = make_optimizer(config.optimizer, steps_per_epoch=2.0)
   step = make_train_step(config, optimizer, mesh)
   batches = batches_of(config)
   state = make_start(config, optimizer, mesh)()
   losses = []
   for _ in range(count):
-    state, measures = step(state, sharding.put(next(batches), mesh))
+    state, measures = step(state, devices.put(next(batches), mesh))
     losses.append(float(measures["loss"]))
   return jax.device_get(state.params), losses
 
@@ -110,9 +110,9 @@ def test_remat_keeps_less_for_the_backward_pass(config):
 
 def test_a_min_keeps_its_share_of_a_smaller_image(config):
   """Batches of half-size epochs have a quarter of the pixels."""
-  mesh = sharding.make_mesh(config.mesh, jax.devices()[:1])
+  mesh = devices.make_mesh(config.mesh, jax.devices()[:1])
   optimizer = make_optimizer(config.optimizer, 2.0)
-  batch = sharding.put(next(batches_of(config)), mesh)
+  batch = devices.put(next(batches_of(config)), mesh)
   larger = dataclasses.replace(
     config,
     min_area=4 * config.min_area,
@@ -132,14 +132,14 @@ def test_a_min_keeps_its_share_of_a_smaller_image(config):
 def test_ema_follows_the_parameters(config):
   decay = 0.9
   config = dataclasses.replace(config, training=TrainingConfig(ema_decay=decay))
-  mesh = sharding.make_mesh(config.mesh, jax.devices()[:1])
+  mesh = devices.make_mesh(config.mesh, jax.devices()[:1])
   optimizer = make_optimizer(config.optimizer, 2.0)
   step = make_train_step(config, optimizer, mesh)
   batches = batches_of(config)
   state = make_start(config, optimizer, mesh)()
   mean = jax.device_get(state.params)
   for number in range(3):
-    state, _ = step(state, sharding.put(next(batches), mesh))
+    state, _ = step(state, devices.put(next(batches), mesh))
     d = min(decay, (1 + number) / (10 + number))
     params = jax.device_get(state.params)
     mean = jax.tree.map(lambda m, p, d=d: d * m + (1 - d) * p, mean, params)
@@ -167,13 +167,13 @@ def test_other_seed_other_run(config):
 
 
 def test_state_is_donated(config):
-  mesh = sharding.make_mesh(MeshConfig(), jax.devices()[:1])
+  mesh = devices.make_mesh(MeshConfig(), jax.devices()[:1])
   optimizer = make_optimizer(config.optimizer, 2.0)
   step = make_train_step(config, optimizer, mesh)
   batches = batches_of(config)
   state = make_start(config, optimizer, mesh)()
   kernel = state.params["x0"]["kernel"]
-  step(state, sharding.put(next(batches), mesh))
+  step(state, devices.put(next(batches), mesh))
   assert kernel.is_deleted()
 
 
@@ -189,9 +189,9 @@ def test_every_step_makes_new_composites(config):
 def test_a_step_uses_every_random_key_once(config):
   data = dataclasses.replace(config.data, composites=CompositesConfig(jpeg=0.5))
   config = dataclasses.replace(config, data=data)
-  mesh = sharding.make_mesh(config.mesh, jax.devices()[:1])
+  mesh = devices.make_mesh(config.mesh, jax.devices()[:1])
   optimizer = make_optimizer(config.optimizer, 2.0)
-  batch = sharding.put(next(batches_of(config)), mesh)
+  batch = devices.put(next(batches_of(config)), mesh)
   state = make_start(config, optimizer, mesh)()
   with jax.debug_key_reuse(True):
     make_train_step(config, optimizer, mesh)(state, batch)
@@ -199,7 +199,7 @@ def test_a_step_uses_every_random_key_once(config):
 
 def test_the_loss_is_of_the_foreground(config):
   """What differs outside the mask cannot be changed, and is no loss."""
-  mesh = sharding.make_mesh(config.mesh, jax.devices()[:1])
+  mesh = devices.make_mesh(config.mesh, jax.devices()[:1])
   optimizer = make_optimizer(config.optimizer, 2.0)
   made = composites_of_step(config.data)(
     next(batches_of(config)), jax.random.key(0), 0
@@ -210,7 +210,7 @@ def test_the_loss_is_of_the_foreground(config):
   step = make_train_step(config, optimizer, mesh)
   start = make_start(config, optimizer, mesh)
   losses = [
-    float(step(start(), sharding.put(batch | {"real": real}, mesh))[1]["loss"])
+    float(step(start(), devices.put(batch | {"real": real}, mesh))[1]["loss"])
     for real in (batch["real"], other)
   ]
   assert losses[0] == losses[1]
@@ -246,21 +246,21 @@ def test_optimizer_is_adam(config):
 
 
 def test_batch_that_does_not_divide_names_the_nearest():
-  mesh = sharding.make_mesh(MeshConfig())
+  mesh = devices.make_mesh(MeshConfig())
   with pytest.raises(UserError, match=r"batch_size=12 .* 8 devices.* is 16"):
-    sharding.check_divides("batch_size", 12, mesh)
-  sharding.check_divides("batch_size", 16, mesh)
+    devices.check_divides("batch_size", 12, mesh)
+  devices.check_divides("batch_size", 16, mesh)
 
 
 def test_meshes():
-  shape = sharding.make_mesh(MeshConfig(0, 2)).shape
+  shape = devices.make_mesh(MeshConfig(0, 2)).shape
   assert dict(shape) == {"data": 4, "spatial": 2}
-  shape = sharding.make_mesh(MeshConfig(2, 2)).shape
+  shape = devices.make_mesh(MeshConfig(2, 2)).shape
   assert dict(shape) == {"data": 2, "spatial": 2}
   with pytest.raises(UserError, match="need 16 devices; there are 8"):
-    sharding.make_mesh(MeshConfig(16))
+    devices.make_mesh(MeshConfig(16))
   with pytest.raises(UserError, match="need 2 devices; there is 1"):
-    sharding.make_mesh(MeshConfig(0, 2), jax.devices()[:1])
+    devices.make_mesh(MeshConfig(0, 2), jax.devices()[:1])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -280,7 +280,7 @@ def test_a_mesh_is_laid_out_process_by_process(monkeypatch, spatial):
   devices = [Device(number, process) for number, process in enumerate(order)]
   monkeypatch.setattr(jax, "process_count", lambda: 4)
   monkeypatch.setattr(jax, "local_device_count", lambda: 4)
-  mesh = sharding.make_mesh(MeshConfig(0, spatial), devices)
+  mesh = devices.make_mesh(MeshConfig(0, spatial), devices)
   # So each image is within a process, whose number `spatial` divides.
   found = [device.process_index for device in mesh.devices.flat]
   assert found == [0] * 4 + [1] * 4 + [2] * 4 + [3] * 4
@@ -297,20 +297,20 @@ def test_a_pods_mesh_is_laid_out_process_by_process(monkeypatch, spatial):
   pod = topologies.get_topology_desc(platform="tpu", topology_name="v5e:4x4")
   monkeypatch.setattr(jax, "process_count", lambda: 4)
   monkeypatch.setattr(jax, "local_device_count", lambda: 4)
-  mesh = sharding.make_mesh(MeshConfig(0, spatial), pod.devices)
+  mesh = devices.make_mesh(MeshConfig(0, spatial), pod.devices)
   found = [device.process_index for device in mesh.devices.flat]
   assert found == [0] * 4 + [1] * 4 + [2] * 4 + [3] * 4
 
 
 def test_batches_are_put_ahead():
-  mesh, put = sharding.make_mesh(MeshConfig()), []
+  mesh, put = devices.make_mesh(MeshConfig()), []
 
   def batches():
     for number in range(4):
       put.append(number)
       yield {"index": np.full(8, number, np.int32)}
 
-  ahead = sharding.put_ahead(batches(), mesh, ahead=2)
+  ahead = devices.put_ahead(batches(), mesh, ahead=2)
   assert int(next(ahead)["index"][0]) == 0
   assert put == [0, 1, 2]
   assert [int(batch["index"][0]) for batch in ahead] == [1, 2, 3]

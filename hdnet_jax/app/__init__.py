@@ -1,0 +1,1 @@
+"""What people use: commands, the web page, videos, exports, ablations."""

@@ -1,0 +1,130 @@
+"""`hdnet ablation`: rows of settings trained alike, as a table and a figure."""
+
+import argparse
+import pathlib
+from collections.abc import Sequence
+
+from hdnet_jax.app.cli.parser import add_parser, set_overrides_apart
+from hdnet_jax.errors import UserError
+
+
+def add(commands) -> None:
+  parser = add_parser(
+    commands,
+    "ablation",
+    help="train variants one after another, and compare them",
+    description="Trains every row of a config file in a folder of its own, "
+    "then writes ablation.md, ablation.json and ablation.png from what was "
+    "measured. The same command continues after an interruption; finished rows "
+    "are not trained again.",
+    epilog="""settings of all rows are overridden as with train.py, by
+--config.NAME=VALUE
+
+examples:
+  hdnet ablation --workdir runs/ablation --config.data.root=data/iharmony4
+  hdnet ablation --workdir runs/neighbors --config configs/neighbors.py
+  hdnet ablation --workdir runs/photos --config configs/ablation_photos.py \\
+      --config.data.root=data/photos --rows base hdnet --seeds 0 1 2
+  hdnet ablation --workdir runs/ablation --no-train""",
+  )
+  parser.add_argument(
+    "--workdir",
+    type=pathlib.Path,
+    required=True,
+    help="folder of the runs, the table and the figure",
+  )
+  parser.add_argument(
+    "--config",
+    type=pathlib.Path,
+    default=pathlib.Path("configs/ablation.py"),
+    metavar="FILE",
+    help="config file with ROWS (default: %(default)s)",
+  )
+  parser.add_argument(
+    "--rows", nargs="+", metavar="ROW", help="rows of the file (default: all)"
+  )
+  parser.add_argument(
+    "--seeds",
+    nargs="+",
+    type=int,
+    default=[0],
+    metavar="N",
+    help="every row is trained with each (default: 0)",
+  )
+  parser.add_argument(
+    "--baseline",
+    metavar="ROW",
+    help="row that the others are compared with (default: the first)",
+  )
+  parser.add_argument(
+    "--protocol",
+    default="standard",
+    metavar="NAME",
+    help="of the evaluation's numbers (default: standard)",
+  )
+  parser.add_argument(
+    "--no-train",
+    action="store_true",
+    help="draw from the rows that are finished",
+  )
+  parser.set_defaults(run=_run)
+  set_overrides_apart(parser)
+
+
+def _run(options: argparse.Namespace) -> None:
+  from hdnet_jax.app.ablation import rows as all_rows
+
+  rows = all_rows.choose(all_rows.load_rows(options.config), options.rows)
+  baseline = options.baseline or rows[0]
+  seeds = list(dict.fromkeys(options.seeds))
+  if baseline not in rows:
+    raise UserError(f"--baseline {baseline} is not one of {', '.join(rows)}")
+  if min(seeds) < 0:
+    raise UserError(f"--seeds are 0 or more, not {min(seeds)}")
+  if options.no_train and options.overrides:
+    raise UserError(
+      f"--no-train reads what was trained; leave out {options.overrides[0]}"
+    )
+  if not options.no_train:
+    jobs = all_rows.make_jobs(
+      options.workdir, options.config, rows, seeds, options.overrides
+    )
+    if not _train(jobs):
+      return
+  _draw(options.workdir, rows, seeds, baseline, options.protocol)
+
+
+def _train(jobs) -> bool:
+  """Trains; whether it was let come to an end."""
+  from hdnet_jax.app.ablation.run import run_rows
+  from hdnet_jax.training.loop import Stopped
+
+  try:
+    run_rows(jobs, lambda line: print(line, flush=True))
+  except Stopped as stopped:
+    print(stopped)
+    return False
+  return True
+
+
+def _draw(
+  workdir: pathlib.Path,
+  rows: Sequence[str],
+  seeds: Sequence[int],
+  baseline: str,
+  protocol: str,
+) -> None:
+  from hdnet_jax.app.ablation import results
+  from hdnet_jax.evaluation import ablation_table
+
+  runs, missing = results.read_runs(workdir, rows, seeds, protocol)
+  if not runs:
+    raise UserError(
+      f"{workdir} has no finished row of {', '.join(rows)}; leave out "
+      "--no-train to train them"
+    )
+  report = ablation_table.summarize(runs, baseline, missing, protocol)
+  paths = results.write(report, workdir)
+  ablation_table.show(report)
+  for name, path in zip(("table", "numbers", "figure"), paths, strict=True):
+    print(f"{name:8s} {path}")

@@ -1,0 +1,142 @@
+"""`hdnet demo`: a web page on which photos are harmonized."""
+
+import argparse
+import errno
+import importlib.util
+import os
+import pathlib
+import signal
+import socket
+import tempfile
+import threading
+
+from hdnet_jax.app.cli.harmonize import add_weights
+from hdnet_jax.app.cli.parser import add_parser
+from hdnet_jax.errors import UserError
+
+
+def add(commands) -> None:
+  parser = add_parser(
+    commands,
+    "demo",
+    help="harmonize photos on a web page of your own machine",
+    description="Serves a web page: drop a photo, say what of it does not fit "
+    "(a mask, a brush, or a cut-out to place), see before and after, and "
+    "download the result at full size. It needs no internet, and only this "
+    "machine can open it. Files are deleted after half an hour, and when it "
+    "stops.",
+    epilog="""examples:
+  hdnet demo --weights runs/quickstart
+  hdnet demo --weights mine.safetensors --port 8000 --open-browser""",
+  )
+  add_weights(parser)
+  parser.add_argument(
+    "--host",
+    default="127.0.0.1",
+    metavar="ADDRESS",
+    help="0.0.0.0 lets other machines open the page, without a password "
+    "(default: 127.0.0.1, this machine only)",
+  )
+  for name, default, help in (
+    ("port", 7860, "of the page"),
+    ("max-megapixels", 50, "of a photo, mask or cut-out"),
+    ("max-megabytes", 30, "of a file"),
+    ("concurrency", 1, "how many photos are worked on at once"),
+    ("queue", 20, "how many may wait; more are refused"),
+  ):
+    parser.add_argument(
+      f"--{name}",
+      type=int,
+      default=default,
+      metavar="N",
+      help=f"{help} (default: {default})",
+    )
+  parser.add_argument(
+    "--open-browser", action="store_true", help="open the page right away"
+  )
+  parser.set_defaults(run=_demo, failure=2)
+
+
+def _demo(options: argparse.Namespace) -> None:
+  for name in ("max-megapixels", "max-megabytes", "concurrency", "queue"):
+    value = getattr(options, name.replace("-", "_"))
+    if value < 1:
+      raise UserError(f"--{name} is 1 or more, not {value}")
+  if importlib.util.find_spec("gradio") is None:
+    raise UserError('hdnet demo needs Gradio; pip install ".[demo]"')
+  _check_address(options.host, options.port)
+  # As Ctrl-C does: what is temporary is removed.
+  signal.signal(signal.SIGTERM, signal.default_int_handler)
+  try:
+    with tempfile.TemporaryDirectory(
+      prefix="hdnet-demo-", ignore_cleanup_errors=True
+    ) as folder:
+      _serve(options, pathlib.Path(folder))
+  except KeyboardInterrupt:
+    print("stopped")
+
+
+def _check_address(host: str, port: int) -> None:
+  """Finds before any work that the page could not be served there."""
+  if not 1 <= port <= 65535:
+    raise UserError(f"--port is 1 to 65535, not {port}")
+  try:
+    family, kind, _, _, address = socket.getaddrinfo(
+      host, port, type=socket.SOCK_STREAM
+    )[0]
+    with socket.socket(family, kind) as probe:
+      probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+      probe.bind(address)
+  except (OSError, OverflowError) as error:
+    if getattr(error, "errno", None) == errno.EADDRINUSE:
+      raise UserError(
+        f"port {port} is in use already; choose another with --port"
+      ) from None
+    words = getattr(error, "strerror", None) or error
+    raise UserError(
+      f"the page cannot be served at --host {host} --port {port} ({words})"
+    ) from None
+
+
+def _serve(options: argparse.Namespace, folder: pathlib.Path) -> None:
+  from hdnet_jax.app.demo import examples
+  from hdnet_jax.app.demo.work import Work
+  from hdnet_jax.inference.harmonizer import SizedNetwork
+  from hdnet_jax.trained import find
+
+  network = SizedNetwork(*find(options.weights))
+  cache, samples = folder / "cache", folder / "examples"
+  for each in (cache, samples):
+    each.mkdir()
+  work = Work(network, cache / "results", options.max_megapixels * 10**6)
+  print("compiling the network", flush=True)
+  work.warm_up()
+  _set_up_gradio(cache, options.host)
+  from hdnet_jax.app.demo import page as pages
+
+  page = pages.build(
+    work, examples.make(samples), options.concurrency, options.queue
+  )
+  try:
+    url = pages.launch(
+      page,
+      options.host,
+      options.port,
+      options.max_megabytes,
+      options.open_browser,
+    )
+    print(f"the page is at {url}  (Ctrl-C stops it)", flush=True)
+    threading.Event().wait()
+  finally:
+    page.close(verbose=False)
+
+
+def _set_up_gradio(cache: pathlib.Path, host: str) -> None:
+  """What Gradio reads when it is imported: no telemetry, files in one place."""
+  os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+  os.environ["GRADIO_TEMP_DIR"] = str(cache)
+  # It keeps statistics of the events that it served, which nobody reads here.
+  os.environ["GRADIO_ANALYTICS_MAX_EVENTS"] = "1"
+  # It asks the page whether it is there, which is no matter for a proxy.
+  hosts = (os.environ.get("no_proxy", ""), "localhost", "127.0.0.1", host)
+  os.environ["no_proxy"] = ",".join(filter(None, hosts))

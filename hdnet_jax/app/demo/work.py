@@ -1,0 +1,245 @@
+"""What the web page does with files; it knows nothing of the page itself.
+
+Photos are read from their files and written in the same format, so that depth,
+profile, metadata and alpha stay. What the page shows are small copies.
+"""
+
+import dataclasses
+import functools
+import io
+import os
+import pathlib
+import uuid
+
+import numpy as np
+from PIL import Image
+
+from hdnet_jax.errors import UserError
+from hdnet_jax.images import masks
+from hdnet_jax.images.file import Picture, read_picture, write_picture
+from hdnet_jax.images.formats import format_in, suffix_of
+from hdnet_jax.images.mask_reading import read_mask
+from hdnet_jax.inference import compose
+from hdnet_jax.inference.arrays import to_bytes
+from hdnet_jax.inference.harmonizer import SizedNetwork
+
+SHOWN = 1600  # pixels of the longer side of what the page shows
+PLACED = 1024  # of what it shows at every move of a slider, or is painted on
+_KEPT = 8  # small copies in memory, of 3 or 4 MB each
+_DIMMED = 0.25  # what remains of the background's light where a mask is shown
+
+Path = str | os.PathLike
+
+
+@dataclasses.dataclass(frozen=True)
+class MaskFile:
+  """The object is what is white in a file, or black if inverted."""
+
+  path: Path
+  inverted: bool = False
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Painted:
+  """The object is what was painted over: uint8 [h, w] on a small copy."""
+
+  layer: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Cutout:
+  """The object comes from another file, which has alpha.
+
+  across, down: percent of the photo, where the cut-out's centre goes.
+  size: percent; at 100 the cut-out is as large as the photo has room for.
+  """
+
+  path: Path
+  across: float = 50
+  down: float = 50
+  size: float = 50
+
+
+Object = MaskFile | Painted | Cutout
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Result:
+  """The file at full size; small copies from before and after; remarks."""
+
+  path: pathlib.Path
+  before: Image.Image
+  after: Image.Image
+  notes: tuple[str, ...]
+
+
+class Work:
+  """Harmonizes files into a folder; may be called from several threads.
+
+  Args:
+    network: does the work.
+    folder: each result gets a folder in it.
+    max_pixels: of a photo, mask or cut-out; larger ones are refused.
+  """
+
+  def __init__(
+    self, network: SizedNetwork, folder: pathlib.Path, max_pixels: int
+  ):
+    self._network, self._folder = network, folder
+    self._max_pixels = max_pixels
+    self._small = functools.lru_cache(_KEPT)(self._read_small)
+
+  def warm_up(self) -> None:
+    """Compiles the network, which is the same for all sizes."""
+    mask = np.zeros((64, 64), bool)
+    mask[16:48, 16:48] = True
+    self._network(np.full((64, 64, 3), 128, np.uint8), mask)
+
+  def show(self, photo: Path) -> Image.Image:
+    """A small copy, to be painted on."""
+    return _shown(self._small(photo))
+
+  def show_mask(self, photo: Path, mask: MaskFile) -> Image.Image:
+    """A small copy in which the background is dark."""
+    small = self._small(photo)
+    light, _ = self._mask(mask, small)
+    light = light[..., None] * (1 - _DIMMED) + _DIMMED
+    pixels = np.rint(small.pixels * light).astype(np.uint8)
+    return Image.fromarray(pixels)
+
+  def show_cutout(self, photo: Path, cutout: Cutout) -> Image.Image:
+    """A small copy with the cut-out where it will be."""
+    small = self._small(photo)
+    pasted = _paste(self._small(cutout.path), small, cutout)
+    shown = dataclasses.replace(pasted.photo, pixels=pasted.pixels)
+    return _shown(shown)
+
+  def harmonize(
+    self,
+    photo: Path,
+    thing: Object,
+    strength: float = 1.0,
+    feather: float = 0.0,
+    background: bool = False,
+  ) -> Result:
+    """Recolours the object of a photo, or the background to fit it.
+
+    Raises:
+      UserError: for files that are no images, too large or unfit, and options
+        out of range.
+    """
+    picture = self._read(photo)
+    notes = [*picture.notes]
+    composite, changed = picture.pixels, None
+    remedy = ""
+    if isinstance(thing, Cutout):
+      cutout = self._read(thing.path)
+      pasted = _paste(cutout, picture, thing)
+      notes += [*cutout.notes, *pasted.notes]
+      picture, composite, mask = pasted.photo, pasted.pixels, pasted.mask
+    else:
+      mask, said = self._mask(thing, picture)
+      notes += said
+      changed = 1 - mask if background else mask
+      if isinstance(thing, MaskFile):
+        remedy = "switch on 'Black is the object'"
+    if report := masks.report(mask, remedy, picture.alpha):
+      notes.append(report)
+    pixels = self._network(
+      composite, mask, strength, feather, background, picture.alpha
+    )
+    path = self._folder / uuid.uuid4().hex / _result_name(pathlib.Path(photo))
+    notes += write_picture(picture, pixels, path, mask=changed)
+    before, after = (
+      _shown(_reduced(dataclasses.replace(picture, pixels=shown), SHOWN))
+      for shown in (composite, pixels)
+    )
+    return Result(path, before, after, tuple(notes))
+
+  def _read(self, path: Path) -> Picture:
+    return read_picture(_upload(path), self._max_pixels)
+
+  def _read_small(self, path: Path) -> Picture:
+    return _reduced(self._read(path), PLACED)
+
+  def _mask(
+    self, thing: MaskFile | Painted, picture: Picture
+  ) -> tuple[np.ndarray, list[str]]:
+    """float32 [H, W], 0 to 1; of another size, it is resized. And notes."""
+    size = picture.size
+    if isinstance(thing, MaskFile):
+      return read_mask(
+        _upload(thing.path),
+        size,
+        resize=True,
+        invert=thing.inverted,
+        orientation=picture.orientation,
+        max_pixels=self._max_pixels,
+      )
+    if not thing.layer.any():
+      raise UserError("nothing is painted yet; paint over the object")
+    layer = Image.fromarray(thing.layer)
+    if layer.size != size:
+      layer = layer.resize(size, Image.Resampling.BILINEAR)
+    return np.asarray(layer) / np.float32(255), []
+
+
+def _upload(path: Path) -> io.BytesIO:
+  """An uploaded file by its own name: messages tell nothing of our folders."""
+  path = pathlib.Path(path)
+  try:
+    file = io.BytesIO(path.read_bytes())
+  except OSError:  # uploads are deleted after a while
+    raise UserError(f"{path.name} is gone from here; upload it again") from None
+  file.name = path.name
+  return file
+
+
+def _paste(cutout: Picture, photo: Picture, place: Cutout) -> compose.Pasted:
+  """`compose.paste`, with the place in percent: the same at every size."""
+  room = min(
+    side / own for side, own in zip(photo.size, cutout.size, strict=True)
+  )
+  scale = room * place.size / 100
+  at = [
+    # At 100 percent one column or row stays on the photo.
+    min(round(side * share / 100 - own * scale / 2), side - 1)
+    for side, own, share in zip(
+      photo.size, cutout.size, (place.across, place.down), strict=True
+    )
+  ]
+  return compose.paste(cutout, photo, (at[0], at[1]), scale)
+
+
+def _reduced(picture: Picture, side: int) -> Picture:
+  """A copy of 8 bits, whose sides are `side` at most."""
+  samples, alpha = to_bytes(picture.pixels), None
+  if picture.alpha is not None:  # by which Pillow weighs the colours
+    samples = np.dstack((samples, to_bytes(picture.alpha)))
+  small = Image.fromarray(samples)
+  small.thumbnail((side, side), Image.Resampling.BILINEAR)
+  samples = np.asarray(small)
+  if picture.alpha is not None:
+    alpha = samples[..., 3]
+  return Picture(
+    samples[..., :3],
+    alpha,
+    picture.name,
+    orientation=picture.orientation,
+    icc=picture.icc,
+  )
+
+
+def _shown(picture: Picture) -> Image.Image:
+  """As a browser shows it: what is transparent is white."""
+  image = Image.fromarray(picture.pixels)
+  if picture.alpha is None:
+    return image
+  white = Image.new("RGB", image.size, "white")
+  return Image.composite(image, white, Image.fromarray(picture.alpha))
+
+
+def _result_name(photo: pathlib.Path) -> str:
+  """NAME-harmonized, with the extension of what the photo's contents are, or
+  .png where that is not written."""
+  return f"{photo.stem}-harmonized{suffix_of(format_in(photo))}"

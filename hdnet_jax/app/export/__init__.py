@@ -1,0 +1,1 @@
+"""The network in other formats: ONNX, StableHLO, the authors' PyTorch."""

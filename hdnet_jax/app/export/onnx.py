@@ -1,0 +1,159 @@
+"""The network as an ONNX graph, made node by node: no tracing converter.
+
+The graph takes and gives images as [B, H, W, 3] and masks as [B, H, W, 1]; the
+batch is free. `export.onnx_layers` says what memory LD takes.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+import onnx
+
+from hdnet_jax.app.export.onnx_graph import Graph, Storage, Tensor
+from hdnet_jax.app.export.onnx_layers import (
+  convolution,
+  global_dynamics,
+  instance_norm,
+  local_dynamics,
+  rain,
+)
+from hdnet_jax.config import ModelConfig
+from hdnet_jax.model.conv import Double, Halve, Same
+from hdnet_jax.model.hdnet import (
+  DECODER,
+  ENCODER,
+  REDUCTION,
+  UNNORMALIZED,
+  WITH_MGD,
+)
+
+Pixels = Literal["float32", "uint8"]
+
+_END = np.iinfo(np.int64).max
+
+
+def build(
+  params: Mapping,
+  model: ModelConfig,
+  size: tuple[int, int] | None = None,
+  pixels: Pixels = "float32",
+  storage: Storage = "float32",
+  metadata: Mapping[str, str] | None = None,
+) -> onnx.ModelProto:
+  """The harmonization I_h of a composite and a mask.
+
+  Inputs are `composite` and `mask`, the output is `harmonized`. Where the mask
+  is 0 the output is a copy.
+
+  Args:
+    params: of `weights.load`: the network's, as NumPy arrays.
+    model: the network that they are of; it is computed in float32.
+    size: height and width, multiples of 8; None takes every size. Sizes that
+      are no multiples of 8 are filled up inside: the image by its last rows and
+      columns, the mask by 0.
+    pixels: "float32", images in -1 to 1 and masks in 0 to 1; or "uint8", images
+      as they are on a screen, and masks that are foreground from 128.
+    storage: of the parameters in the file.
+    metadata: strings for the file's `metadata_props`.
+
+  Raises:
+    ValueError: for a size that is no multiple of 8, and what no network is.
+  """
+  if size and (min(size) < REDUCTION or any(x % REDUCTION for x in size)):
+    raise ValueError(f"size={size} is no multiple of {REDUCTION}")
+  if model.local_dynamics == "official" and model.neighbors != 1:
+    raise ValueError("local_dynamics='official' has neighbors=1 only")
+  g = Graph(storage)
+  shape = "batch", *(size or ("height", "width"))
+  words = (
+    ("0 to 255", "foreground from 128")
+    if pixels == "uint8"
+    else ("-1 to 1", "0 to 1, 1 is foreground")
+  )
+  composite = g.input(
+    "composite", pixels, (*shape, 3), f"RGB as shown, {words[0]}"
+  )
+  mask = g.input("mask", pixels, (*shape, 1), words[1])
+
+  image, region = composite, mask
+  if pixels == "uint8":
+    image = g.cast(composite, np.float32) / 127.5 - 1.0
+    inside = g.add("Greater", g.cast(mask, np.float32), 127.5)
+    region = g.cast(inside, np.float32)
+  seen = [g.add("Transpose", x, perm=[0, 3, 1, 2]) for x in (image, region)]
+  if size:
+    output = _network(*seen, params, model, size)
+  else:
+    full, *seen = _filled_up(*seen)
+    output = _network(*seen, params, model, None)
+    output = g.add("Slice", output, [0, 0], full, [2, 3])
+  output = g.add("Transpose", output, perm=[0, 2, 3, 1])
+  if pixels == "uint8":
+    rounded = g.cast(g.add("Round", (output + 1.0) * 127.5), np.uint8)
+    blended = g.add("Where", inside, rounded, composite)
+  else:
+    blended = region * output + (1.0 - region) * image
+  g.output(blended, "harmonized", pixels, (*shape, 3), f"RGB, {words[0]}")
+  return g.model("hdnet", dict(metadata or {}))
+
+
+def _filled_up(image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+  """Height and width, and image and mask at the next multiples of 8."""
+  g = image.graph
+  full = g.add("Slice", g.add("Shape", image), [2], [4])
+  missing = g.add("Mod", g.add("Neg", full), [REDUCTION])
+  pads = g.add("Concat", [0, 0, 0, 0, 0, 0], missing, axis=0)
+  return full, g.add("Pad", image, pads, mode="edge"), g.add("Pad", mask, pads)
+
+
+def _network(
+  composite: Tensor,
+  mask: Tensor,
+  params: Mapping,
+  model: ModelConfig,
+  size: tuple[int, int] | None,
+) -> Tensor:
+  """`HDNet.__call__`: [B, 3, H, W] in -1 to 1."""
+  g = composite.graph
+  masks = {1: mask}
+  for s in (2, 4, REDUCTION):
+    masks[s] = g.add("Slice", mask, [0, 0], [_END, _END], [2, 3], [s, s])
+
+  with g.scope("x0"):
+    x = convolution(composite, params["x0"], Same)
+  skips, reduction = [], 1
+  for stage in ENCODER:
+    x = g.add("LeakyRelu", x, alpha=0.2)
+    skips.append(x)
+    with g.scope(stage.name):
+      with g.scope("conv"):
+        x = convolution(x, params[stage.name]["conv"], stage.convolution)
+      if stage.name != UNNORMALIZED:
+        x = instance_norm(x, stage.widths * model.width)
+    reduction *= 2 if stage.convolution is Halve else 1
+
+  if model.local_dynamics != "none":
+    positions = size and size[0] * size[1] // REDUCTION**2
+    with g.scope("ld"):
+      x = local_dynamics(x, masks[reduction], params["ld"], model, positions)
+
+  for stage, skip in zip(DECODER, reversed(skips), strict=True):
+    reduction //= 2 if stage.convolution is Double else 1
+    with g.scope(stage.name):
+      with g.scope("conv"):
+        x = g.add("Relu", x)
+        x = convolution(x, params[stage.name]["conv"], stage.convolution)
+      with g.scope("rain"):
+        x = rain(x, masks[reduction], params[stage.name]["rain"])
+    x = g.add("Concat", skip, x, axis=1)
+    name = f"mgd_{stage.name}"
+    if stage.name in WITH_MGD and model.global_dynamics != "none":
+      with g.scope(name):
+        x = global_dynamics(
+          x, masks[reduction], params[name], model.global_dynamics
+        )
+
+  with g.scope("out"):
+    x = convolution(g.add("Relu", x), params["out"], Same)
+    return g.add("Tanh", x)

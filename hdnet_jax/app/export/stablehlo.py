@@ -1,0 +1,76 @@
+"""The network as serialized StableHLO: a program that needs jax alone to run.
+
+    program = jax.export.deserialize(bytearray(pathlib.Path(FILE).read_bytes()))
+    harmonized = program.call(composite, mask)
+
+It holds the parameters, and runs on the CPU, CUDA and TPU. JAX promises to read
+it for six months after the version that wrote it.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from jax import export
+
+from hdnet_jax.config import ModelConfig
+from hdnet_jax.model.hdnet import REDUCTION, HDNet, blend
+from hdnet_jax.model.local_dynamics import QUERY_TILE
+
+PLATFORMS = ("cpu", "cuda", "tpu")
+# LD's search of an unknown size is in whole tiles: 128x128 pixels, 64x256, ...
+LEAST_PIXELS = QUERY_TILE * REDUCTION**2
+
+
+def build(
+  params: Mapping,
+  model: ModelConfig,
+  size: tuple[int, int] | None = None,
+  pixels: Literal["float32", "uint8"] = "float32",
+) -> export.Exported:
+  """The harmonization I_h of a composite [B, H, W, 3] and a mask [B, H, W, 1].
+
+  The batch is free. Where the mask is 0 the output is a copy.
+
+  Args:
+    params: of `weights.load`.
+    model: the network that they are of.
+    size: height and width, multiples of 8; None takes every size of multiples
+      of 8 with LEAST_PIXELS or more, and compiles once for each.
+    pixels: as for `export.onnx.build`.
+
+  Raises:
+    ValueError: for a size that is no multiple of 8.
+  """
+  if size and (min(size) < REDUCTION or any(x % REDUCTION for x in size)):
+    raise ValueError(f"size={size} is no multiple of {REDUCTION}")
+  network = HDNet(**dataclasses.asdict(model))
+
+  def floats(composite, mask):
+    output = network.apply({"params": params}, composite, mask)
+    return blend(output, composite, mask)
+
+  def integers(composite, mask):
+    inside = mask > 127
+    image = composite.astype(jnp.float32) / 127.5 - 1
+    output = network.apply(
+      {"params": params}, image, inside.astype(jnp.float32)
+    )
+    rounded = jnp.round((output + 1) * 127.5).astype(jnp.uint8)
+    return jnp.where(inside, rounded, composite)
+
+  if size:
+    (batch,), (height, width) = export.symbolic_shape("batch"), size
+  else:
+    batch, height, width = export.symbolic_shape(
+      f"batch, {REDUCTION} * rows, {REDUCTION} * columns",
+      constraints=[f"rows * columns >= {QUERY_TILE}"],
+    )
+  shapes = [
+    jax.ShapeDtypeStruct((batch, height, width, channels), jnp.dtype(pixels))
+    for channels in (3, 1)
+  ]
+  harmonize = jax.jit(floats if pixels == "float32" else integers)
+  return export.export(harmonize, platforms=PLATFORMS)(*shapes)

@@ -1,0 +1,182 @@
+"""A mask for every frame: a folder of images, a video, or one for all."""
+
+import itertools
+import pathlib
+import re
+from collections.abc import Iterator
+
+import numpy as np
+
+from hdnet_jax.app.video import colours, reading
+from hdnet_jax.app.video.reading import Clip
+from hdnet_jax.errors import UserError
+from hdnet_jax.images.folders import files_in, told
+from hdnet_jax.images.formats import NAMES, NOT_READ, format_of
+from hdnet_jax.images.mask_fit import fit
+from hdnet_jax.images.mask_reading import holds_ones, read_mask
+
+# Of 255: what a video's compression leaves of black and takes of white.
+_NOISE = 8
+_HALF = 0.5 / 255  # between 0 and 1, the white of masks of 0 and 1
+_ONE = 1.5 / 255
+
+
+class FrameMasks:
+  """The masks of a video's frames, read one at a time.
+
+  Args:
+    path: a folder of mask images, one a frame, in the order of their names
+      with numbers by their value; a video, of which Y' is the mask; or an image
+      that is the mask of every frame. All are of the size that the video is
+      shown in, upright; of that in which it is stored, they are turned.
+    clip: the video.
+    resize: whether masks of another size are resized, of the same shape.
+    invert: whether black is the foreground.
+
+  Attributes:
+    notes: sentences on how the masks are taken, and on files of the folder
+      that are none.
+
+  Raises:
+    UserError: where there is none, or not one a frame; and for a mask video of
+      another size.
+  """
+
+  def __init__(
+    self,
+    path: str | pathlib.Path,
+    clip: Clip,
+    resize: bool = False,
+    invert: bool = False,
+  ):
+    self.path = pathlib.Path(path)
+    self._clip, self._resize, self._invert = clip, resize, invert
+    self._files: list[pathlib.Path] = []
+    self._video: Clip | None = None
+    self._notes: dict[str, None] = {}  # in order, and each once
+    self._ones = True
+    if self.path.is_dir():
+      found: list[str] = []
+      self._files = _images(self.path, found)
+      self._notes.update(dict.fromkeys(found))
+      self._check_count(len(self._files))
+      # What is white is so in all: a black frame's specks of 1 are not.
+      self._ones = all(map(holds_ones, self._files))
+      self._read(self._files[0])  # what is wrong with all is found at once
+    elif _is_image(self.path):
+      self._read(self.path)
+    else:
+      self._video = reading.inspect(self.path)
+      self._fit = fit(
+        str(self.path),
+        self._video.shown,
+        clip.shown,
+        self._video.orientation,
+        clip.orientation,
+        resize,
+      )
+      self._notes.update(dict.fromkeys(self._fit.notes))
+      self._check_count(self._video.frames)
+      self._ones = _is_of_ones(self._video)
+      if self._ones:
+        self._notes[f"{self.path} has no value above 1: 1 is white in it."] = (
+          None
+        )
+
+  def __iter__(self) -> Iterator[np.ndarray]:
+    """float32 [H, W] in 0 to 1, upright; of one mask, the same without end."""
+    if self._video:
+      return self._of_video(self._video)
+    if self._files:
+      return map(self._read, self._files)
+    return itertools.repeat(self._read(self.path))
+
+  def mismatch(self) -> UserError:
+    """Counts masks and frames, which is done by decoding."""
+    masks, frames = self.count(), reading.count(self._clip.path)
+    return UserError(
+      f"{self.path} has {masks:,} masks and {self._clip.path} {frames:,} "
+      "frames; give one mask a frame, or an image that is the mask of all"
+    )
+
+  @property
+  def notes(self) -> list[str]:
+    return list(self._notes)
+
+  @property
+  def endless(self) -> bool:
+    return not self._files and not self._video
+
+  def count(self) -> int:
+    """How many there are, of a folder or video."""
+    return reading.count(self.path) if self._video else len(self._files)
+
+  def _check_count(self, masks: int) -> None:
+    # In few codecs a packet is not a frame: then the frames themselves tell.
+    if masks != self._clip.frames and self.count() != reading.count(
+      self._clip.path
+    ):
+      raise self.mismatch()
+
+  def _read(self, file: pathlib.Path) -> np.ndarray:
+    mask, notes = read_mask(
+      file,
+      self._clip.shown,
+      self._resize,
+      self._invert,
+      self._clip.orientation,
+      ones=self._ones,
+    )
+    # Of all the files of a folder a note is one.
+    notes = [note.replace(str(file), str(self.path)) for note in notes]
+    self._notes.update(dict.fromkeys(notes))
+    return mask
+
+  def _of_video(self, video: Clip) -> Iterator[np.ndarray]:
+    for frame in reading.frames(video.path):
+      mask = np.rot90(colours.to_gray(frame), video.turns)
+      if self._ones:
+        mask = (mask > _HALF).astype(np.float32)
+      else:
+        mask = ((mask * 255 - _NOISE) / (255 - 2 * _NOISE)).clip(0, 1)
+      mask = self._fit(mask)
+      yield 1 - mask if self._invert else mask
+
+
+def _is_of_ones(video: Clip) -> bool:
+  """Whether a video of masks holds 0 and 1, of 255, and nothing else."""
+  most = 0.0
+  for frame in reading.frames(video.path):
+    most = max(most, float(colours.to_gray(frame).max()))
+    if most > _ONE:
+      return False
+  return most > _HALF
+
+
+def _is_image(path: pathlib.Path) -> bool:
+  """Whether a file is an image by its name; a GIF that moves is a video."""
+  format = format_of(path)
+  if format == "GIF":
+    return reading.inspect(path).frames == 1
+  return format is not None
+
+
+def _images(folder: pathlib.Path, notes: list[str]) -> list[pathlib.Path]:
+  """Its images in order; frame_9 comes before frame_10."""
+  listing = files_in(folder, deep=False)
+  files = listing.files
+  if hidden := [path for path in listing.hidden if format_of(path)]:
+    notes.append(told(hidden, "hidden file", "left out"))
+  if others := sorted(path for path in files if not format_of(path)):
+    notes.append(told(others, "file", NOT_READ))
+  found = [path for path in files if format_of(path)]
+  if not found:
+    raise UserError(
+      f"{folder} has no mask image; they are {NAMES}, one a frame"
+    )
+  return sorted(found, key=_natural)
+
+
+def _natural(path: pathlib.Path) -> list[str | int]:
+  parts = re.split(r"(\d+)", path.name)
+  return [int(part) if part.isdecimal() else part for part in parts]

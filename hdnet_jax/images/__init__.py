@@ -1,0 +1,1 @@
+"""Image files as people have them, and their masks: read, turned, written."""

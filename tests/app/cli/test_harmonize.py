@@ -1,0 +1,386 @@
+"""`hdnet harmonize` and `compose`, with a small network of random weights."""
+
+import io
+import os
+import pathlib
+import sys
+import types
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hdnet_jax.atomic_write import with_end
+
+HEIGHT, WIDTH = 40, 56
+
+
+pytestmark = pytest.mark.usefixtures("unoptimized")
+
+
+def save_pair(folder: pathlib.Path, name: str, seed: int = 0) -> None:
+  """NAME in folder/images and folder/masks, the object in the middle."""
+  rng = np.random.default_rng(seed)
+  coarse = rng.integers(40, 220, (5, 7, 3)).repeat(8, 0).repeat(8, 1)
+  mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+  mask[10:30, 12:40] = 255
+  for kind, pixels in (("images", coarse.astype(np.uint8)), ("masks", mask)):
+    path = folder / kind / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+@pytest.fixture
+def folder(tmp_path) -> pathlib.Path:
+  save_pair(tmp_path, "a.png")
+  return tmp_path
+
+
+def pixels(path: pathlib.Path) -> np.ndarray:
+  with Image.open(path) as image:
+    return np.asarray(image)
+
+
+def test_the_object_changes_and_nothing_else(folder, hdnet):
+  pair = folder / "images/a.png", folder / "masks/a.png"
+  hdnet(*pair, "-o", folder / "out/b.png", "--compare")
+  before, after = pixels(pair[0]), pixels(folder / "out/b.png")
+  inside = pixels(pair[1]) > 0
+  assert (before[inside] != after[inside]).any()
+  np.testing.assert_array_equal(before[~inside], after[~inside])
+  both = pixels(folder / "out/b_compare.png")
+  np.testing.assert_array_equal(both, np.concatenate([before, after], axis=1))
+
+
+def test_two_files_are_enough(folder, hdnet, capsys):
+  pair = folder / "images/a.png", folder / "masks/a.png"
+  hdnet(*pair, "-o", folder / "b.png")
+  hdnet(*pair)
+  made = folder / "images/a_harmonized.png"
+  assert capsys.readouterr().out == f"{made}\n"
+  assert made.read_bytes() == (folder / "b.png").read_bytes()
+  hdnet(*pair, status=2)  # nothing is lost without --force
+  assert "a_harmonized.png exists" in capsys.readouterr().err
+
+
+def test_the_other_way_round(folder, hdnet):
+  pair = folder / "images/a.png", folder / "masks/a.png"
+  hdnet(*pair, "-o", folder / "background.png", "--background")
+  hdnet(*pair, "-o", folder / "inverted.png", "--invert-mask")
+  before, after = pixels(pair[0]), pixels(folder / "background.png")
+  inside = pixels(pair[1]) > 0
+  np.testing.assert_array_equal(before[inside], after[inside])
+  assert (before[~inside] != after[~inside]).any()
+  np.testing.assert_array_equal(after, pixels(folder / "inverted.png"))
+
+
+def test_strength(folder, hdnet):
+  pair = folder / "images/a.png", folder / "masks/a.png"
+  for strength in (0, 0.5, 1):
+    hdnet(*pair, "-o", folder / f"{strength}.png", "--strength", strength)
+  none, half, whole = (
+    pixels(folder / f"{strength}.png").astype(int) for strength in (0, 0.5, 1)
+  )
+  np.testing.assert_array_equal(none, pixels(pair[0]))
+  assert np.abs(half - (none + whole) / 2).max() <= 1
+
+
+def test_a_folder(folder, hdnet, capsys):
+  save_pair(folder, "deep/b.png", seed=1)
+  save_pair(folder, "no_mask.png")
+  (folder / "masks/no_mask.png").unlink()
+  save_pair(folder, "broken.png")
+  (folder / "images/broken.png").write_bytes(b"\x89PNG no more")
+  (folder / "images/notes.txt").write_text("not an image")
+  flags = [
+    *("--input-dir", folder / "images", "--mask-dir", folder / "masks"),
+    *("--output-dir", folder / "out"),
+  ]
+  hdnet(*flags, status=2)
+  said = capsys.readouterr()
+  assert said.out == "2 harmonized, 0 skipped, 2 failed\n"
+  assert "no_mask.png has no mask no_mask.*" in said.err
+  assert "broken.png" in said.err
+  made = sorted(p for p in (folder / "out").rglob("*") if p.is_file())
+  assert made == [folder / "out/a.png", folder / "out/deep/b.png"]
+  hdnet(
+    *(
+      "--input-dir",
+      folder / "images/deep",
+      "--mask-dir",
+      folder / "masks/deep",
+    ),
+    *("--output-dir", folder / "out/deep", "--skip-existing"),
+  )
+  assert capsys.readouterr().out == "0 harmonized, 1 skipped, 0 failed\n"
+
+
+def test_a_stopped_folder_goes_on(folder, hdnet, capsys, monkeypatch):
+  for seed, name in enumerate(("b.png", "c.png")):
+    save_pair(folder, name, seed)
+  out = folder / "images/out"  # inside the input: never an input itself
+  flags = [
+    *("--input-dir", folder / "images", "--mask-dir", folder / "masks"),
+    *("--output-dir", out, "--compare"),
+  ]
+
+  def stop(network, pixels, mask, alpha, options):
+    if (out / "b.png").exists():
+      raise KeyboardInterrupt
+    return pixels
+
+  with monkeypatch.context() as patch:
+    patch.setattr("hdnet_jax.app.cli.harmonize.change", stop)
+    hdnet(*flags, status=130)
+  assert "the same command continues" in capsys.readouterr().err
+  (out / "b_compare.png").unlink()  # stopped between the two files
+  hdnet(*flags)
+  assert capsys.readouterr().out == "2 harmonized, 1 skipped, 0 failed\n"
+  hdnet(*flags)
+  said = capsys.readouterr()
+  assert said.out == "0 harmonized, 3 skipped, 0 failed\n"
+  assert "what exists was skipped; --force replaces it" in said.err
+  hdnet(*flags, "--force")
+  assert capsys.readouterr().out == "3 harmonized, 0 skipped, 0 failed\n"
+  assert len(list(out.iterdir())) == 6
+
+
+NAMES = (
+  *(b"caf\xe9", "cafe\u0301".encode(), "\u65e5\u672c".encode()),
+  *(b"a" * 251, "\u00fc".encode() * 125, b"new\nline", b"\x1b[31mred"),
+  *(b"[bold]x", b":cat:", b"-dash", b" lead", b"%03d", b"http:x", b"*"),
+)
+
+
+@pytest.mark.parametrize("name", NAMES[:5])
+def test_a_result_has_the_name_whatever_it_is(
+  folder, hdnet, name, capsysbinary
+):
+  name = f"{os.fsdecode(name)}.png"
+  save_pair(folder, name)
+  hdnet(folder / "images" / name, folder / "masks" / name)
+  path = with_end(folder / "images" / name, "_harmonized.png")
+  assert capsysbinary.readouterr().out == os.fsencode(path) + b"\n"
+  assert pixels(path).shape == (HEIGHT, WIDTH, 3)
+
+
+def test_a_folder_of_every_name_in_linked_folders(folder, hdnet, capsysbinary):
+  names = [f"{os.fsdecode(name)}.png" for name in NAMES]
+  for name in names:
+    save_pair(folder / "linked", name)
+  (folder / "linked/images/[bold]x.png").write_text("no image")
+  for kind in ("images", "masks"):
+    (folder / kind / "more").symlink_to(folder / "linked" / kind)
+  hdnet(
+    *("--input-dir", folder / "images", "--mask-dir", folder / "masks"),
+    *("--output-dir", folder / "out", "--compare"),
+    status=2,
+  )
+  said = capsysbinary.readouterr()
+  assert said.out == b"14 harmonized, 0 skipped, 1 failed\n"
+  assert b"/[bold]x.png is not a JPEG" in said.err
+  results = set(os.listdir(folder / "out/more"))
+  assert len(results) == 2 * 13
+  assert set(names) - results == {"[bold]x.png"}
+
+
+def test_streams(folder, hdnet, monkeypatch):
+  pair = folder / "images/a.png", folder / "masks/a.png"
+  hdnet(*pair, "-o", folder / "b.png")
+  sent = io.BytesIO()
+  stdin = io.BytesIO(pair[0].read_bytes())
+  monkeypatch.setattr(sys, "stdin", types.SimpleNamespace(buffer=stdin))
+  monkeypatch.setattr(sys, "stdout", types.SimpleNamespace(buffer=sent))
+  hdnet("-", pair[1], "-o", "-")
+  monkeypatch.undo()
+  assert sent.getvalue() == (folder / "b.png").read_bytes()
+
+
+@pytest.mark.parametrize("format", ["png", "jpg", "webp", "tiff"])
+def test_the_format_of_what_has_no_name(folder, hdnet, format, capsysbinary):
+  pair = folder / "images/a.png", folder / "masks/a.png"
+  save_pair(folder, "deep/b.png")
+  expected = {"jpg": "JPEG"}.get(format, format.upper())
+  hdnet(*pair, "-o", "-", "--format", format)
+  sent = io.BytesIO(capsysbinary.readouterr().out)
+  hdnet(*pair, "--format", format)
+  beside = folder / f"images/a_harmonized.{format}"
+  hdnet(
+    *("--input-dir", folder / "images", "--mask-dir", folder / "masks"),
+    *("--output-dir", folder / "out", "--format", format),
+  )
+  for source in (sent, beside, folder / f"out/deep/b.{format}"):
+    with Image.open(source) as image:
+      assert (image.format, image.size) == (expected, (WIDTH, HEIGHT))
+  hdnet(*pair, "-o", folder / "a.bmp", "--format", format, status=2)
+  assert b"leave out either" in capsysbinary.readouterr().err
+  assert not (folder / "a.bmp").exists()
+
+
+def test_a_folders_results_are_of_the_format_of_the_contents(
+  folder, hdnet, capsys
+):
+  save_pair(folder, "b.png")
+  with Image.open(folder / "images/b.png") as image:
+    clear = image.convert("RGBA")
+  clear.putpixel((0, 0), (1, 2, 3, 0))
+  clear.save(folder / "images/b.jpg", "PNG")  # RGBA that is named .jpg
+  (folder / "images/b.png").unlink()
+  flags = [
+    *("--input-dir", folder / "images", "--mask-dir", folder / "masks"),
+    *("--output-dir", folder / "out"),
+  ]
+  hdnet(*flags)
+  assert capsys.readouterr().out == "2 harmonized, 0 skipped, 0 failed\n"
+  with Image.open(folder / "out/b.png") as result:
+    assert (result.format, result.mode) == ("PNG", "RGBA")
+  hdnet(*flags, "--format", "jpg", status=2)
+  said = capsys.readouterr()
+  assert said.out == "1 harmonized, 0 skipped, 1 failed\n"
+  assert "has an alpha channel, which" in said.err
+  clear.putalpha(255)
+  clear.save(folder / "images/b.jpg", "PNG")
+  hdnet(*flags, "--format", "jpg")
+  said = capsys.readouterr()
+  assert said.out == "1 harmonized, 1 skipped, 0 failed\n"
+  assert "opaque everywhere, and is left out" in said.err
+
+
+def test_mistakes(folder, hdnet, capsys):
+  image, mask, out = (
+    str(folder / name) for name in ("images/a.png", "masks/a.png", "out.png")
+  )
+  Image.new("L", (8, 8)).save(folder / "small.png")
+  for arguments, words in (
+    ([], "give COMPOSITE and MASK; --help"),
+    ([image], "give COMPOSITE and MASK; --help"),
+    (["-", mask], "give --output: stdin has no name"),
+    (["-", "-", "-o", out], "only one of COMPOSITE and MASK can be stdin"),
+    ([image, mask, "-o", out, "--input-dir", "x"], "not both"),
+    (["--input-dir", "x"], "give both --input-dir and --output-dir"),
+    ([image, mask, "--mask-suffix", "_m"], "not both"),
+    (
+      ["--input-dir", "x", "--mask-dir", "y", "--output-dir", "z"],
+      "--input-dir x is not a folder",
+    ),
+    (["nothing.png", mask, "-o", out], "nothing.png does not exist"),
+    ([image, str(folder / "small.png"), "-o", out], "8x8 pixels"),
+    ([image, mask, "-o", image], "exists; give another path, or --force"),
+    ([image, mask, "-o", "out.bmp"], "no format that can be written"),
+    ([image, mask, "-o", out, "--strength", "2"], "strength"),
+    ([image, mask, "-o", out, "--quality", "0"], "quality is 0"),
+  ):
+    hdnet(*arguments, status=2)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert words in line
+  assert not (folder / "out.png").exists()
+
+
+def test_without_weights_nothing_is_made(folder, hdnet, capsys):
+  pair = folder / "images/a.png", folder / "masks/a.png"
+  hdnet(*pair, "-o", folder / "b.png", given="nowhere", status=2)
+  assert "configs/quickstart.py" in capsys.readouterr().err
+  assert not (folder / "b.png").exists()
+
+
+def test_the_released_weights_are_the_default(folder, hdnet):
+  pair = folder / "images/a.png", folder / "masks/a.png"
+  hdnet(*pair, "-o", folder / "b.png", given=None)
+  hdnet(*pair, "-o", folder / "named.png", given="hdnet-lite")
+  before, after = pixels(pair[0]), pixels(folder / "b.png")
+  assert (before != after).any()
+  np.testing.assert_array_equal(after, pixels(folder / "named.png"))
+
+
+def test_an_odd_mask_is_told(folder, hdnet, capsys):
+  Image.new("L", (WIDTH, HEIGHT)).save(folder / "empty.png")
+  hdnet(folder / "images/a.png", folder / "empty.png", "-o", folder / "b.png")
+  assert "covers nothing" in capsys.readouterr().err
+  np.testing.assert_array_equal(
+    pixels(folder / "b.png"), pixels(folder / "images/a.png")
+  )
+
+
+def test_compose(folder, hdnet, capsys, monkeypatch):
+  cutout = np.full((10, 12, 4), 90, np.uint8)
+  cutout[..., 3] = 0
+  cutout[2:8, 2:10, 3] = 255
+  Image.fromarray(cutout).save(folder / "cutout.png")
+  photo, out = folder / "images/a.png", folder / "out.png"
+  files = [folder / "cutout.png", photo, "-o", out]
+  hdnet(*files, "--at", "20,10", command="compose")
+  before, after = pixels(photo), pixels(out)
+  changed = np.zeros((HEIGHT, WIDTH), bool)
+  changed[12:18, 22:30] = True
+  np.testing.assert_array_equal(before[~changed], after[~changed])
+  assert (after[changed] != 90).any()  # it is not only pasted
+  # To and from streams.
+  for place, name in enumerate(("cutout.png", "images/a.png")):
+    words = [*files[:2], "-o", "-", "--at", "20,10"]
+    words[place] = "-"
+    stdin = io.BytesIO((folder / name).read_bytes())
+    sent = io.BytesIO()
+    with monkeypatch.context() as patch:
+      patch.setattr(sys, "stdin", types.SimpleNamespace(buffer=stdin))
+      patch.setattr(sys, "stdout", types.SimpleNamespace(buffer=sent))
+      hdnet(*words, command="compose")
+    assert sent.getvalue() == out.read_bytes()
+  hdnet("-", "-", "-o", out, command="compose", status=2)
+  assert "only one of CUTOUT and PHOTO" in capsys.readouterr().err
+  hdnet(*files, "--at=10", "--force", command="compose", status=2)
+  assert "--at 10 is not X,Y" in capsys.readouterr().err
+  hdnet(*files, "--scale", 0, "--force", command="compose", status=2)
+  assert "--scale is above 0" in capsys.readouterr().err
+  hdnet(*files, command="compose", status=2)
+  assert "out.png exists" in capsys.readouterr().err
+
+
+def test_a_mask_of_0_and_1(folder, hdnet, capsys):
+  pair = folder / "images/a.png", folder / "masks/a.png"
+  Image.fromarray(pixels(pair[1]) // 255).save(folder / "ones.png")
+  hdnet(*pair, "-o", folder / "b.png")
+  hdnet(pair[0], folder / "ones.png", "-o", folder / "c.png")
+  assert (folder / "b.png").read_bytes() == (folder / "c.png").read_bytes()
+  assert "1 is white in it" in capsys.readouterr().err
+
+
+def save_with_alpha(folder: pathlib.Path, name: str) -> pathlib.Path:
+  """The pair of that name as one RGBA image, in folder/alpha."""
+  photo = pixels(folder / "images" / name)
+  path = folder / "alpha" / name
+  path.parent.mkdir(exist_ok=True)
+  alpha = pixels(folder / "masks" / name)
+  Image.fromarray(np.dstack((photo, alpha))).save(path)
+  return path
+
+
+def test_the_composites_own_alpha_is_its_mask(folder, hdnet, capsys):
+  pair = folder / "images/a.png", folder / "masks/a.png"
+  hdnet(*pair, "-o", folder / "b.png")
+  path = save_with_alpha(folder, "a.png")
+  hdnet(path, "--mask-from-alpha", "-o", folder / "c.png")
+  after = pixels(folder / "c.png")
+  np.testing.assert_array_equal(after[..., :3], pixels(folder / "b.png"))
+  np.testing.assert_array_equal(after[..., 3], pixels(pair[1]))
+  flags = ["--input-dir", folder / "alpha", "--output-dir", folder / "out"]
+  hdnet(*flags, "--mask-from-alpha")
+  np.testing.assert_array_equal(pixels(folder / "out/a.png"), after)
+  assert "alpha" not in capsys.readouterr().err
+
+  for arguments, words in (
+    ((pair[0], "--mask-from-alpha"), "a.png has no alpha channel"),
+    ((path, pair[1], "--mask-from-alpha"), "not both"),
+    ((*flags, "--mask-dir", folder / "masks", "--mask-from-alpha"), "not both"),
+  ):
+    hdnet(*arguments, status=2)
+    assert words in capsys.readouterr().err
+
+
+def test_alpha_with_nothing_behind_it_is_told(folder, hdnet, capsys):
+  path = save_with_alpha(folder, "a.png")
+  samples = pixels(path).copy()
+  samples[samples[..., 3] == 0] = 0
+  Image.fromarray(samples).save(path)
+  hdnet(path, "--mask-from-alpha", "-o", folder / "c.png")
+  assert "no photo to fit the object to" in capsys.readouterr().err

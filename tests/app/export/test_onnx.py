@@ -1,0 +1,309 @@
+"""Graphs in ONNX Runtime against the network in JAX."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from skimage import data
+
+pytest.importorskip("onnx", reason="needs the extra [onnx]")
+runtime = pytest.importorskip("onnxruntime", reason="needs the extra [onnx]")
+
+from hdnet_jax.app.export import onnx, onnx_layers  # noqa: E402
+from hdnet_jax.app.export.onnx_graph import OPSET  # noqa: E402
+from hdnet_jax.config import ModelConfig  # noqa: E402
+from hdnet_jax.inference.harmonizer import SizedNetwork  # noqa: E402
+from hdnet_jax.model.hdnet import HDNet, blend  # noqa: E402
+
+pytestmark = pytest.mark.usefixtures("unoptimized")
+
+TINY = ModelConfig(width=2)
+# These ran in ONNX Runtime Web 1.30 (WASM), with the images of the Python one
+# to a level; try there what is added.
+OPERATORS = {
+  *("Add", "ArgMax", "Cast", "Concat", "Conv", "ConvTranspose", "Div"),
+  *("GatherND", "GlobalAveragePool", "Greater", "GreaterOrEqual", "Identity"),
+  *("InstanceNormalization", "LeakyRelu", "Less", "MatMul", "Max", "Min"),
+  *("Mod", "Mul", "Neg", "Pad", "ReduceMax", "ReduceSum", "Relu", "Reshape"),
+  *("Round", "Shape", "Sigmoid", "Slice", "Softmax", "Split", "Sqrt"),
+  *("Squeeze", "Sub", "Tanh", "TopK", "Transpose", "Unsqueeze", "Where"),
+}
+
+
+@functools.cache
+def params_of(model: ModelConfig) -> dict:
+  rng = np.random.default_rng(0)
+  shapes = jax.eval_shape(
+    HDNet(**dataclasses.asdict(model)).init,
+    jax.random.key(0),
+    jnp.zeros((1, 8, 8, 3)),
+    jnp.zeros((1, 8, 8, 1)),
+  )
+  return jax.tree.map(
+    lambda leaf: (0.15 * rng.normal(size=leaf.shape)).astype(np.float32),
+    shapes["params"],
+  )
+
+
+@functools.cache
+def in_jax(model: ModelConfig):
+  network = HDNet(**dataclasses.asdict(model))
+
+  @jax.jit
+  def harmonize(image, mask):
+    output = network.apply({"params": params_of(model)}, image, mask)
+    return blend(output, image, mask)
+
+  return harmonize
+
+
+def session(graph) -> runtime.InferenceSession:
+  options = runtime.SessionOptions()
+  options.intra_op_num_threads = 1
+  return runtime.InferenceSession(
+    graph.SerializeToString(), options, providers=["CPUExecutionProvider"]
+  )
+
+
+@functools.cache
+def graph_of(model: ModelConfig = TINY, *arguments):
+  return onnx.build(params_of(model), model, *arguments)
+
+
+@functools.cache
+def session_of(model: ModelConfig = TINY, *arguments):
+  return session(graph_of(model, *arguments))
+
+
+def run(session, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+  (result,) = session.run(None, {"composite": image, "mask": mask})
+  assert result.dtype == image.dtype
+  assert result.shape == image.shape
+  return result
+
+
+@functools.cache
+def photos() -> list[np.ndarray]:
+  return [data.astronaut(), data.chelsea(), data.coffee()]
+
+
+def sample(
+  rng: np.random.Generator, height: int, width: int
+) -> tuple[np.ndarray, np.ndarray]:
+  """A part of a photo, and an ellipse; uint8 [H, W, 3], 0 or 255 [H, W, 1]."""
+  photo = photos()[rng.integers(3)]
+  step = rng.integers(1, 5)
+  photo = photo[::step, ::step]
+  top, left = (
+    rng.integers(have - want + 1)
+    for have, want in zip(photo.shape, (height, width), strict=False)
+  )
+  image = photo[top : top + height, left : left + width]
+  y, x = np.mgrid[:height, :width]
+  center = rng.uniform(0, 1, 2) * (height, width)
+  radius = rng.uniform(0.1, 0.6, 2) * (height, width)
+  inside = ((np.stack([y, x], -1) - center) / radius) ** 2
+  return image, 255 * (inside.sum(-1, keepdims=True) < 1).astype(np.uint8)
+
+
+def samples(rng: np.random.Generator, count: int, height: int, width: int):
+  pairs = [sample(rng, height, width) for _ in range(count)]
+  return [np.stack(arrays) for arrays in zip(*pairs, strict=True)]
+
+
+def as_float(image: np.ndarray, mask: np.ndarray):
+  """Image in -1 to 1, mask 0/1."""
+  return (
+    image.astype(np.float32) / np.float32(127.5) - 1,
+    (mask > 127).astype(np.float32),
+  )
+
+
+def test_twenty_photos():
+  rng = np.random.default_rng(1)
+  seen = 0
+  for size in ((32, 32), (40, 64), (64, 64)):
+    for batch in (3, 1, 2, 1):
+      if seen == 20:
+        break
+      image, mask = as_float(*samples(rng, batch, *size))
+      result = run(session_of(), image, mask)
+      for i in range(batch):
+        one = slice(i, i + 1)
+        expected = in_jax(TINY)(image[one], mask[one])
+        assert abs(expected - image[one]).max() > 0.1
+        np.testing.assert_allclose(result[one], expected, rtol=0, atol=1e-5)
+      copies = np.broadcast_to(mask == 0, image.shape)
+      np.testing.assert_array_equal(result[copies], image[copies])
+      seen += batch
+  assert seen == 20
+
+
+def test_bytes_of_any_size(rng):
+  # Filled up to a multiple of 8 as hdnet harmonize --mode direct does.
+  size = 39, 61
+  network = SizedNetwork(params_of(TINY), TINY, mode="direct")
+  image, mask = samples(rng, 2, *size)
+  result = run(session_of(TINY, None, "uint8"), image, mask)
+  for i in range(2):
+    expected = network(image[i], mask[i])
+    assert (expected != image[i]).any()
+    assert abs(result[i].astype(int) - expected).max() <= 1
+    copies = np.broadcast_to(mask[i] == 0, image[i].shape)
+    np.testing.assert_array_equal(result[i][copies], image[i][copies])
+
+
+def test_gray_masks_of_bytes_are_cut_in_the_middle(rng):
+  image, mask = (x[None] for x in sample(rng, 32, 32))
+  gray = np.where(mask > 0, rng.integers(128, 256, mask.shape), 127)
+  network = session_of(TINY, None, "uint8")
+  np.testing.assert_array_equal(
+    run(network, image, gray.astype(np.uint8)), run(network, image, mask)
+  )
+
+
+def test_soft_masks(rng):
+  image, _ = as_float(*(x[None] for x in sample(rng, 32, 32)))
+  mask = rng.uniform(0, 1, (1, 32, 32, 1)).astype(np.float32)
+  np.testing.assert_allclose(
+    run(session_of(), image, mask), in_jax(TINY)(image, mask), rtol=0, atol=1e-5
+  )
+
+
+def edge_masks() -> np.ndarray:
+  """Empty, full, a pixel, one that vanishes at 1/8, and all but a pixel."""
+  masks = np.zeros((5, 32, 32, 1), np.float32)
+  _, full, pixel, vanishing, all_but_one = masks
+  full[:] = 1
+  pixel[8, 16] = 1
+  vanishing[9:15, 17:23] = 1
+  all_but_one[:] = 1
+  all_but_one[8, 8] = 0
+  assert not vanishing[::8, ::8].any()
+  return masks
+
+
+@pytest.mark.parametrize("local_dynamics", ["paper", "official"])
+def test_masks_at_the_edge(local_dynamics, rng):
+  model = ModelConfig(width=2, local_dynamics=local_dynamics)
+  mask = edge_masks()
+  image, _ = as_float(*samples(rng, len(mask), 32, 32))
+  result = run(session_of(model), image, mask)
+  np.testing.assert_array_equal(result[0], image[0])
+  for i in range(len(mask)):
+    one = slice(i, i + 1)
+    expected = in_jax(model)(image[one], mask[one])
+    np.testing.assert_allclose(result[one], expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+  "model",
+  [
+    ModelConfig(2, local_dynamics="none", global_dynamics="none"),
+    ModelConfig(2, neighbors=9, global_dynamics="learned_mask"),
+    pytest.param(
+      ModelConfig(2, neighbors=3, global_dynamics="spatial_attention"),
+      marks=pytest.mark.slow,
+    ),
+  ],
+)
+def test_rows_of_the_ablation(model, rng):
+  size = 16, 24  # 6 positions, for 9 neighbors
+  image, mask = samples(rng, 3, *size)
+  mask[1], mask[2] = 0, 255
+  image, mask = as_float(image, mask)
+  expected = in_jax(model)(image, mask)
+  for arguments in ((), (size,)):
+    result = run(session_of(model, *arguments), image, mask)
+    np.testing.assert_allclose(result, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("neighbors", [1, 3])
+def test_a_search_in_parts_is_the_whole_one(neighbors, rng, monkeypatch):
+  model = dataclasses.replace(TINY, neighbors=neighbors)
+  size = 40, 64  # 40 positions
+  image, mask = as_float(*(x[None] for x in sample(rng, *size)))
+  expected = run(session_of(model), image, mask)
+  monkeypatch.setattr(onnx_layers, "_PART", 40 * 12)
+  graph = onnx.build(params_of(model), model, size)
+  kind = "ArgMax" if neighbors == 1 else "TopK"
+  assert [node.op_type for node in graph.graph.node].count(kind) == 4
+  np.testing.assert_array_equal(run(session(graph), image, mask), expected)
+
+
+def test_a_fixed_size_takes_no_other(rng):
+  image, mask = as_float(*(x[None] for x in sample(rng, 32, 40)))
+  fixed = session_of(TINY, (32, 40))
+  np.testing.assert_allclose(
+    run(fixed, image, mask), run(session_of(), image, mask), rtol=0, atol=1e-6
+  )
+  with pytest.raises(Exception, match="invalid dimensions"):
+    run(fixed, image[:, :24], mask[:, :24])
+
+
+@pytest.mark.parametrize(("storage", "least"), [("float16", 55), ("int8", 35)])
+def test_smaller_files(storage, least, rng):
+  image, mask = samples(rng, 2, 64, 64)
+  exact = run(session_of(TINY, None, "uint8"), image, mask)
+  result = run(session_of(TINY, None, "uint8", storage), image, mask)
+  error = np.square(result.astype(float) - exact).mean()
+  assert 10 * np.log10(255**2 / error) > least
+  sizes = [
+    len(graph_of(TINY, None, "uint8", kind).SerializeToString())
+    for kind in ("float32", storage)
+  ]
+  assert sizes[1] < 0.75 * sizes[0]
+
+
+def test_the_file_says_what_it_is():
+  graph = onnx.build(params_of(TINY), TINY, metadata={"license": "CC0-1.0"})
+  assert [(x.key, x.value) for x in graph.metadata_props] == [
+    ("license", "CC0-1.0")
+  ]
+  assert [(x.domain, x.version) for x in graph.opset_import] == [("", OPSET)]
+  assert [x.name for x in graph.graph.input] == ["composite", "mask"]
+  shape = graph.graph.output[0].type.tensor_type.shape.dim
+  assert [x.dim_param or x.dim_value for x in shape] == [
+    *("batch", "height", "width"),
+    3,
+  ]
+  names = {tensor.name for tensor in graph.graph.initializer}
+  assert {"x1/conv/kernel", "y0/rain/foreground_gamma", "out/bias"} <= names
+
+
+@pytest.mark.parametrize(
+  "model",
+  [
+    TINY,
+    ModelConfig(2, "official"),
+    ModelConfig(2, neighbors=3, global_dynamics="learned_mask"),
+    ModelConfig(2, global_dynamics="spatial_attention"),
+  ],
+)
+def test_operators_are_those_of_browsers(model):
+  nodes = graph_of(model, None, "uint8").graph.node
+  assert {node.op_type for node in nodes} <= OPERATORS
+  assert {node.domain for node in nodes} == {""}
+
+
+def test_equal_input_makes_equal_bytes():
+  first, second = (
+    onnx.build(params_of(TINY), TINY, metadata={"a": "1", "b": "2"})
+    for _ in range(2)
+  )
+  assert first.SerializeToString() == second.SerializeToString()
+
+
+@pytest.mark.parametrize("size", [(0, 8), (20, 32), (32, 4)])
+def test_sizes_that_are_refused(size):
+  with pytest.raises(ValueError, match="multiple of 8"):
+    onnx.build(params_of(TINY), TINY, size)
+
+
+def test_official_has_one_neighbor():
+  model = ModelConfig(2, "official", neighbors=3)
+  with pytest.raises(ValueError, match="neighbors=1 only"):
+    onnx.build(params_of(TINY), model)
