@@ -156,7 +156,7 @@ class SizedNetwork:
   def maps(
     self, composite: np.ndarray, mask: np.ndarray
   ) -> tuple[np.ndarray, np.ndarray]:
-    """The maps of `guided_filter.fit`, and what the network saw of the composite.
+    """The maps of `guided_filter.fit`, and what the network saw.
 
     They are float32 [3, 4, h, w] and [h, w, 3] in -1 to 1. For mode "guided".
 

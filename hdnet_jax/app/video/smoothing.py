@@ -1,8 +1,8 @@
 """Maps of a video's frames, smoothed over time, so that nothing flickers.
 
 What a network makes of two frames that look the same differs a little, and
-that shows as flicker. Smoothed are the maps of `guided_filter.fit`, from colour to
-change of colour, and not pixels: a map has to do with the light at its place,
+that shows as flicker. Smoothed are the maps of `guided_filter.fit`, from colour
+to change of colour, and not pixels: a map has to do with the light at its place,
 which varies slowly, while pixels move; so nothing is blurred and no ghost is
 left behind. A map stays at its place in the frame when the object moves, for so
 does the light. It finds one there, for maps are defined everywhere: outside of
