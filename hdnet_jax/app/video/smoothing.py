@@ -1,16 +1,16 @@
 """Maps of a video's frames, smoothed over time, so that nothing flickers.
 
 What a network makes of two frames that look the same differs a little, and
-that shows as flicker. Smoothed are the maps of `guided_filter.fit`, from colour
-to change of colour, and not pixels: a map has to do with the light at its place,
-which varies slowly, while pixels move; so nothing is blurred and no ghost is
-left behind. A map stays at its place in the frame when the object moves, for so
-does the light. It finds one there, for maps are defined everywhere: outside of
-the object they are the nearest ones.
+that shows as flicker. Smoothed are the maps of `guided_filter.fit`, from
+colour to change of colour, and not pixels: a map has to do with the light at
+its place, which varies slowly, while pixels move; so nothing is blurred and no
+ghost is left behind. A map stays at its place in the frame when the object
+moves, for so does the light. It finds one there, for maps are defined
+everywhere: outside of the object they are the nearest ones.
 
 What is removed is the flicker that the maps add. Noise of the video itself is
-multiplied by their gain, as its colours are: an object made brighter by 1.2 has
-1.2 times its noise, and no smoothing of maps changes that.
+multiplied by their gain, as its colours are: an object made brighter by 1.2
+has 1.2 times its noise, and no smoothing of maps changes that.
 """
 
 import math
