@@ -69,9 +69,10 @@ PARTS = {
     ("numpy", "PIL"),
   ),
   "app": ((), ()),
-  "app/command_line": (BASE, ("absl", "ml_collections")),
+  # The libraries inside a function.
+  "app/config_file": (BASE, ("absl", "ml_collections")),
   "app/ablation": (
-    (*BASE, "weights", "evaluation", "training", "app/command_line"),
+    (*BASE, "weights", "evaluation", "training", "app/config_file"),
     ("jax",),
   ),
   # Other frameworks' libraries inside functions, but for ONNX's own modules.
@@ -82,10 +83,11 @@ PARTS = {
   "app/cli": (
     (
       *(*LIBRARY, "__init__", "data", "evaluation", "training"),
-      *("released", "trained", "harmonizer", "app/command_line"),
+      *("released", "trained", "harmonizer", "distributed"),
+      "app/config_file",
       *("app/ablation", "app/export", "app/video", "app/demo"),
     ),
-    ("numpy", "PIL", "rich"),
+    ("absl", "numpy", "PIL", "rich"),
   ),
 }
 

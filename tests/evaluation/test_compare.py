@@ -521,5 +521,5 @@ def test_the_command_imports_no_library():
   text = pathlib.Path(command.__file__).read_text(encoding="utf-8")
   tops = re.findall(r"^(?:from|import) (\S+)", text, re.MULTILINE)
   assert tops == [
-    *("argparse", "pathlib", "hdnet_jax.app.cli.parser", "hdnet_jax.errors")
+    *("argparse", "pathlib", "hdnet_jax.app.cli", "hdnet_jax.errors")
   ]

@@ -5,7 +5,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hdnet_jax.app import command_line
+from hdnet_jax.app import config_file
 from hdnet_jax.config import Config
 from hdnet_jax.errors import UserError
 from hdnet_jax.training import workdir as workdirs
@@ -29,7 +29,7 @@ def load_rows(file: pathlib.Path) -> Rows:
   Raises:
     UserError: where the file cannot be read or has none.
   """
-  rows = getattr(command_line.load_module(file), "ROWS", None)
+  rows = getattr(config_file.load_module(file), "ROWS", None)
   if not rows:
     raise UserError(
       f"{file} has no ROWS; give --config a file of rows, such as "
@@ -96,7 +96,7 @@ def _check_overrides(rows: Rows, overrides: Sequence[str]) -> None:
 
 
 def _parse(file: pathlib.Path, row: str, overrides: Sequence[str]) -> Config:
-  run = command_line.load_config(file, overrides, row)
+  run = config_file.load_config(f"{file}:{row}", overrides)
   if run.distributed:
     raise UserError(
       "hdnet ablation trains in one process; train the rows of a distributed "

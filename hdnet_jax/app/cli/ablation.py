@@ -4,14 +4,15 @@ import argparse
 import pathlib
 from collections.abc import Sequence
 
-from hdnet_jax.app.cli.parser import add_parser, set_overrides_apart
+from hdnet_jax.app.cli import arguments
 from hdnet_jax.errors import UserError
 
 
 def add(commands) -> None:
-  parser = add_parser(
+  parser = arguments.add_command(
     commands,
     "ablation",
+    _ablation,
     help="train variants one after another, and compare them",
     description="Trains every row of a config file in a folder of its own, "
     "then writes ablation.md, ablation.json and ablation.png from what was "
@@ -27,18 +28,16 @@ examples:
       --config.data.root=data/photos --rows base hdnet --seeds 0 1 2
   hdnet ablation --workdir runs/ablation --no-train""",
   )
-  parser.add_argument(
-    "--workdir",
+  arguments.add(
+    parser,
+    "--workdir DIR",
+    "folder of the runs, the table and the figure",
     type=pathlib.Path,
     required=True,
-    help="folder of the runs, the table and the figure",
   )
-  parser.add_argument(
-    "--config",
-    type=pathlib.Path,
-    default=pathlib.Path("configs/ablation.py"),
-    metavar="FILE",
-    help="config file with ROWS (default: %(default)s)",
+  file = pathlib.Path("configs/ablation.py")
+  arguments.add(
+    parser, "--config FILE", "config file with ROWS", file, type=pathlib.Path
   )
   parser.add_argument(
     "--rows", nargs="+", metavar="ROW", help="rows of the file (default: all)"
@@ -51,27 +50,19 @@ examples:
     metavar="N",
     help="every row is trained with each (default: 0)",
   )
-  parser.add_argument(
-    "--baseline",
-    metavar="ROW",
-    help="row that the others are compared with (default: the first)",
+  arguments.add(
+    parser,
+    "--baseline ROW",
+    "row that the others are compared with (default: the first)",
   )
-  parser.add_argument(
-    "--protocol",
-    default="standard",
-    metavar="NAME",
-    help="of the evaluation's numbers (default: standard)",
-  )
-  parser.add_argument(
-    "--no-train",
-    action="store_true",
-    help="draw from the rows that are finished",
-  )
-  parser.set_defaults(run=_run)
-  set_overrides_apart(parser)
+  for names, help, default in (
+    ("--protocol NAME", "of the evaluation's numbers", "standard"),
+    ("--no-train", "draw from the rows that are finished", False),
+  ):
+    arguments.add(parser, names, help, default)
 
 
-def _run(options: argparse.Namespace) -> None:
+def _ablation(options: argparse.Namespace) -> None:
   from hdnet_jax.app.ablation import rows as all_rows
 
   rows = all_rows.choose(all_rows.load_rows(options.config), options.rows)
@@ -86,25 +77,18 @@ def _run(options: argparse.Namespace) -> None:
       f"--no-train reads what was trained; leave out {options.overrides[0]}"
     )
   if not options.no_train:
+    from hdnet_jax.app.ablation.run import run_rows
+    from hdnet_jax.training.loop import Stopped
+
     jobs = all_rows.make_jobs(
       options.workdir, options.config, rows, seeds, options.overrides
     )
-    if not _train(jobs):
+    try:
+      run_rows(jobs, lambda line: print(line, flush=True))
+    except Stopped as stopped:
+      print(stopped)
       return
   _draw(options.workdir, rows, seeds, baseline, options.protocol)
-
-
-def _train(jobs) -> bool:
-  """Trains; whether it was let come to an end."""
-  from hdnet_jax.app.ablation.run import run_rows
-  from hdnet_jax.training.loop import Stopped
-
-  try:
-    run_rows(jobs, lambda line: print(line, flush=True))
-  except Stopped as stopped:
-    print(stopped)
-    return False
-  return True
 
 
 def _draw(
@@ -126,5 +110,5 @@ def _draw(
   report = ablation_table.summarize(runs, baseline, missing, protocol)
   paths = results.write(report, workdir)
   ablation_table.show(report)
-  for name, path in zip(("table", "numbers", "figure"), paths, strict=True):
-    print(f"{name:8s} {path}")
+  names = "table", "numbers", "figure"
+  arguments.print_results(dict(zip(names, paths, strict=True)), 9)

@@ -3,14 +3,15 @@
 import argparse
 import pathlib
 
-from hdnet_jax.app.cli.parser import add_parser
+from hdnet_jax.app.cli import arguments
 from hdnet_jax.errors import UserError
 
 
 def add(commands) -> None:
-  parser = add_parser(
+  parser = arguments.add_command(
     commands,
     "compare",
+    _compare,
     help="put evaluations of the same images side by side",
     description="Compares the first run with each of the others over the "
     "images that all of them have: mean differences of pairs with their "
@@ -28,25 +29,18 @@ def add(commands) -> None:
     help="per_image.csv, its folder, or the folder of an evaluated run; the "
     "first is what the others are compared with",
   )
-  parser.add_argument(
-    "--protocol",
-    metavar="NAME",
-    help="of the numbers (default: standard, or the only one of all runs)",
+  arguments.add(
+    parser,
+    "--protocol NAME",
+    "of the numbers (default: standard, or the only one of all runs)",
   )
-  parser.add_argument(
-    "--most",
-    type=int,
-    default=10,
-    metavar="N",
-    help="images to list, of those that differ most (default: 10)",
-  )
-  parser.add_argument(
-    "--output",
+  arguments.add(parser, "--most N", "images to list, that differ most", 10)
+  arguments.add(
+    parser,
+    "--output DIR",
+    "folder to write compare.md and compare.json into",
     type=pathlib.Path,
-    metavar="DIR",
-    help="folder to write compare.md and compare.json into",
   )
-  parser.set_defaults(run=_compare)
 
 
 def _compare(options: argparse.Namespace) -> None:
@@ -66,5 +60,6 @@ def _compare(options: argparse.Namespace) -> None:
       f"--output {options.output} cannot be written ({error.strerror}); name "
       "another folder"
     ) from None
-  for name, path in zip(("tables", "numbers"), paths, strict=True):
-    print(f"{name:8s} {path}")
+  arguments.print_results(
+    dict(zip(("tables", "numbers"), paths, strict=True)), 9
+  )

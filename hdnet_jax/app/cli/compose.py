@@ -1,19 +1,19 @@
-"""`hdnet compose`: a cut-out pasted on a photo, and harmonized."""
+"""`hdnet compose`: paste a cut-out on a photo, and harmonize it."""
 
 import argparse
 import math
 
-from hdnet_jax.app.cli.harmonize import add_changes, change, load
-from hdnet_jax.app.cli.parser import add_parser
-from hdnet_jax.app.cli.streams import STREAM, add_format, output_path, source
+from hdnet_jax.app.cli import arguments
 from hdnet_jax.errors import UserError
 from hdnet_jax.terminal import tell
 
 
 def add(commands) -> None:
-  parser = add_parser(
+  parser = arguments.add_command(
     commands,
     "compose",
+    _compose,
+    failure=2,
     help="paste a cut-out on a photo, and harmonize it",
     description="Pastes an image with transparency on a photo, and recolours "
     "it so that it fits.",
@@ -22,42 +22,21 @@ def add(commands) -> None:
       --weights runs/quickstart
   hdnet compose - photo.jpg -o - < cutout.png > out.png""",
   )
-  parser.add_argument(
-    "cutout", metavar="CUTOUT", help="image with alpha, or - for stdin"
+  arguments.add(parser, "CUTOUT", "image with alpha, or - for stdin")
+  arguments.add(parser, "PHOTO", "what it goes on, or - for stdin")
+  output = "image to write, or - for stdout"
+  arguments.add(parser, "-o --output OUT", output, required=True)
+  arguments.add(
+    parser,
+    "--at X,Y",
+    "where the cut-out's left upper corner goes, in pixels of the photo; as "
+    "--at=-20,40 where it is negative",
+    "0,0",
   )
-  parser.add_argument(
-    "photo", metavar="PHOTO", help="what it goes on, or - for stdin"
-  )
-  parser.add_argument(
-    "-o",
-    "--output",
-    required=True,
-    metavar="OUT",
-    help="image to write, or - for stdout",
-  )
-  add_format(parser)
-  parser.add_argument(
-    "--at",
-    default="0,0",
-    metavar="X,Y",
-    help="where the cut-out's left upper corner goes, in pixels of the photo "
-    "(default: 0,0); as --at=-20,40 where it is negative",
-  )
-  parser.add_argument(
-    "--scale",
-    type=float,
-    default=1.0,
-    metavar="S",
-    help="of the cut-out (default: 1)",
-  )
-  parser.add_argument(
-    "--force", action="store_true", help="replace OUT where it exists"
-  )
-  parser.add_argument(
-    "--quality", type=int, default=95, metavar="Q", help="as of hdnet harmonize"
-  )
-  add_changes(parser)
-  parser.set_defaults(run=_compose, failure=2)
+  arguments.add(parser, "--scale S", "of the cut-out", 1.0)
+  arguments.add_force(parser)
+  arguments.add_image_format(parser)
+  arguments.add_changes(parser)
 
 
 def _compose(options: argparse.Namespace) -> None:
@@ -66,19 +45,22 @@ def _compose(options: argparse.Namespace) -> None:
 
   if not 0 < options.scale < math.inf:
     raise UserError(f"--scale is above 0, not {options.scale}")
-  place = _place(options.at)
-  if options.cutout == options.photo == STREAM:
+  place = _parse_place(options.at)
+  if options.cutout == options.photo == arguments.STREAM:
     raise UserError("only one of CUTOUT and PHOTO can be stdin")
-  cutout = file.read_picture(source(options.cutout))
-  photo = file.read_picture(source(options.photo))
-  with output_path(options.output, options.format) as path:
+  cutout = file.read_picture(arguments.read_source(options.cutout))
+  photo = file.read_picture(arguments.read_source(options.photo))
+  with arguments.output_path(options.output, options.format) as path:
     file.check_output(photo, path, options.quality, options.force)
     pasted = compose.paste(cutout, photo, place, options.scale)
     notes = [*cutout.notes, *photo.notes, *pasted.notes]
     alpha = pasted.photo.alpha
     if report := masks.report(pasted.mask, "", alpha):
       notes.append(report)
-    pixels = change(load(options), pasted.pixels, pasted.mask, alpha, options)
+    network = arguments.load_network(options)
+    pixels = arguments.change(
+      network, pasted.pixels, pasted.mask, alpha, options
+    )
     # Pixels that are still the photo's are written as the photo has them.
     notes += file.write_picture(
       pasted.photo, pixels, path, options.quality, force=options.force
@@ -87,7 +69,7 @@ def _compose(options: argparse.Namespace) -> None:
     tell(note)
 
 
-def _place(text: str) -> tuple[int, int]:
+def _parse_place(text: str) -> tuple[int, int]:
   try:
     x, y = (int(number) for number in text.split(","))
   except ValueError:

@@ -1,21 +1,21 @@
-"""`hdnet convert`: the authors' PyTorch weights as ours, and back."""
+"""`hdnet convert`: the authors' PyTorch weights to a weights file, and back."""
 
 import argparse
-import hashlib
 import pathlib
 
-from hdnet_jax.app.cli.parser import add_parser
+from hdnet_jax.app.cli import arguments
 from hdnet_jax.errors import UserError
 
-OURS = ".safetensors"
-THEIRS = (".pth", ".pt", ".ckpt", ".bin")
+_SUFFIX = ".safetensors"
+_TORCH = (".pth", ".pt", ".ckpt", ".bin")
 _NAMED = 3  # entries of an error message; more are counted
 
 
 def add(commands) -> None:
-  parser = add_parser(
+  parser = arguments.add_command(
     commands,
     "convert",
+    _convert,
     help="turn the authors' PyTorch weights into a weights file, and back",
     description="Reads a state dict of the authors' PyTorch code, plain or as "
     "training programs wrap it, and writes a weights file; or the reverse, for "
@@ -29,71 +29,62 @@ def add(commands) -> None:
     "source",
     type=pathlib.Path,
     metavar="IN",
-    help="ends in .pth, .pt, .ckpt or .bin (theirs) or .safetensors (ours)",
+    help="ends in .pth, .pt, .ckpt, .bin or .safetensors",
   )
-  parser.add_argument(
-    "out", type=pathlib.Path, metavar="OUT", help="the other of the two"
-  )
-  parser.add_argument(
-    "--force", action="store_true", help="replace OUT where it exists"
-  )
-  parser.set_defaults(run=_convert)
+  arguments.add(parser, "OUT", "the other of the two", type=pathlib.Path)
+  arguments.add_force(parser)
 
 
 def _convert(options: argparse.Namespace) -> None:
   source, out = options.source, options.out
-  kinds = source.suffix, out.suffix
-  back = kinds[0] == OURS and kinds[1] in THEIRS
-  if not back and not (kinds[0] in THEIRS and kinds[1] == OURS):
+  to_torch = source.suffix == _SUFFIX and out.suffix in _TORCH
+  if not to_torch and not (source.suffix in _TORCH and out.suffix == _SUFFIX):
     raise UserError(
-      f"one of {source} and {out} must end in {OURS}, and the other in "
-      f"{', '.join(THEIRS)}; name other files"
+      f"one of {source} and {out} must end in {_SUFFIX}, and the other in "
+      f"{', '.join(_TORCH)}; name other files"
     )
-  if out.is_dir():
-    raise UserError(f"{out} is a folder; name another file")
-  if out.exists() and not options.force:
-    raise UserError(f"{out} exists; add --force to replace it")
+  arguments.check_output(out, options)
   if not source.is_file():
     raise UserError(f"{source} is no file; check its path")
-  (_to_theirs if back else _to_ours)(source, out)
+  (_to_torch if to_torch else _from_torch)(source, out)
 
 
-def _to_ours(source: pathlib.Path, out: pathlib.Path) -> None:
+def _from_torch(source: pathlib.Path, out: pathlib.Path) -> None:
   import hdnet_jax
   from hdnet_jax import weights
   from hdnet_jax.app.export import torch as interop
 
-  theirs = _read(source)
+  state_dict = _read(source)
   try:
-    model, params = interop.convert_state_dict(theirs)
+    model, params = interop.convert_state_dict(state_dict)
   except UserError as error:
     raise UserError(
       f"{source} does not hold the authors' HDNet: {_one_line(error)}"
     ) from None
-  provenance = {
-    # A name only: a path would tell of the machine.
-    "converted_from": source.name,
-    "sha256": _digest(source),
-    "hdnet_jax": hdnet_jax.__version__,
-    "image_size": "256",  # of the authors' training
-  }
-  lost = interop.differing(theirs, interop.make_state_dict(params, model))
+  lost = interop.differing(state_dict, interop.make_state_dict(params, model))
   if lost:
     rest = f" and {len(lost) - _NAMED} more" if len(lost) > _NAMED else ""
     raise UserError(
       f"{source} would lose bits as float32 in {', '.join(lost[:_NAMED])}{rest}"
       "; save it as float32"
     )
+  provenance = {
+    # A name only: a path would tell of the machine.
+    "converted_from": source.name,
+    "sha256": arguments.file_facts(source)["sha256"],
+    "hdnet_jax": hdnet_jax.__version__,
+    "image_size": "256",  # of the authors' training
+  }
   weights.save(out, params, model, provenance)
   written, model, _ = weights.load(out)
-  _check(out, theirs, interop.make_state_dict(written, model))
-  unused = sum(theirs[name].size for name in theirs if interop.is_unused(name))
+  _check(out, state_dict, interop.make_state_dict(written, model))
   _print(out, model.width, params)
-  if unused:
+  sizes = {name: array.size for name, array in state_dict.items()}
+  if unused := sum(sizes[name] for name in sizes if interop.is_unused(name)):
     print(f"left out    {unused:,} of conv_guide, which their code never uses")
 
 
-def _to_theirs(source: pathlib.Path, out: pathlib.Path) -> None:
+def _to_torch(source: pathlib.Path, out: pathlib.Path) -> None:
   from hdnet_jax import weights
   from hdnet_jax.app.export import torch as interop
   from hdnet_jax.app.export.torch_file import write_file
@@ -101,20 +92,20 @@ def _to_theirs(source: pathlib.Path, out: pathlib.Path) -> None:
 
   params, model, _ = weights.load(source)
   try:
-    theirs = interop.make_state_dict(params, model)
+    state_dict = interop.make_state_dict(params, model)
   except UserError as error:
     raise UserError(
       f"{source} has no form in the authors' code: {error}"
     ) from None
-  write_then_rename(out, lambda name: write_file(name, theirs))
-  found, again = interop.convert_state_dict(_read(out))
-  _check(out, theirs, interop.make_state_dict(again, found))
+  write_then_rename(out, lambda name: write_file(name, state_dict))
+  written, read_params = interop.convert_state_dict(_read(out))
+  _check(out, state_dict, interop.make_state_dict(read_params, written))
   _print(out, model.width, params)
   print("added       conv_guide, which their code loads and never uses, as 0")
 
 
 def _read(path: pathlib.Path) -> dict:
-  """The authors' state dict."""
+  """Read the authors' state dict."""
   import pickle
 
   from hdnet_jax.app.export import torch as interop
@@ -136,27 +127,22 @@ def _read(path: pathlib.Path) -> dict:
     ) from None
 
 
-def _check(out: pathlib.Path, theirs: dict, again: dict) -> None:
+def _check(out: pathlib.Path, state_dict: dict, read_again: dict) -> None:
   from hdnet_jax.app.export import torch as interop
 
-  if interop.differing(theirs, again):
+  if interop.differing(state_dict, read_again):
     raise UserError(f"{out} is not what was written to it; check the disk")
 
 
 def _print(out: pathlib.Path, width: int, params: dict) -> None:
-  from hdnet_jax import weights
-
-  count = sum(leaf.size for leaf in weights.flatten(params).values())
-  print(f"written     {out}")
-  print(f"network     n = {width}, local_dynamics = official")
-  print(f"parameters  {count:,}, all equal bit by bit when read again")
-  print(f"bytes       {out.stat().st_size:,}")
-  print(f"sha256      {_digest(out)}")
-
-
-def _digest(path: pathlib.Path) -> str:
-  with path.open("rb") as file:
-    return hashlib.file_digest(file, "sha256").hexdigest()
+  count = arguments.count_parameters(params)
+  arguments.print_results(
+    {
+      "written": out,
+      "network": f"n = {width}, local_dynamics = official",
+      "parameters": f"{count:,}, all equal bit by bit when read again",
+    }
+  )
 
 
 def _one_line(error: Exception) -> str:

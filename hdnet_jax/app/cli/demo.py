@@ -10,15 +10,16 @@ import socket
 import tempfile
 import threading
 
-from hdnet_jax.app.cli.harmonize import add_weights
-from hdnet_jax.app.cli.parser import add_parser
+from hdnet_jax.app.cli import arguments
 from hdnet_jax.errors import UserError
 
 
 def add(commands) -> None:
-  parser = add_parser(
+  parser = arguments.add_command(
     commands,
     "demo",
+    _demo,
+    failure=2,
     help="harmonize photos on a web page of your own machine",
     description="Serves a web page: drop a photo, say what of it does not fit "
     "(a mask, a brush, or a cut-out to place), see before and after, and "
@@ -29,32 +30,22 @@ def add(commands) -> None:
   hdnet demo --weights runs/quickstart
   hdnet demo --weights mine.safetensors --port 8000 --open-browser""",
   )
-  add_weights(parser)
-  parser.add_argument(
-    "--host",
-    default="127.0.0.1",
-    metavar="ADDRESS",
-    help="0.0.0.0 lets other machines open the page, without a password "
-    "(default: 127.0.0.1, this machine only)",
+  arguments.add_weights(parser)
+  arguments.add(
+    parser,
+    "--host ADDRESS",
+    "of the page; 0.0.0.0 lets other machines open it, without a password",
+    "127.0.0.1",
   )
-  for name, default, help in (
-    ("port", 7860, "of the page"),
-    ("max-megapixels", 50, "of a photo, mask or cut-out"),
-    ("max-megabytes", 30, "of a file"),
-    ("concurrency", 1, "how many photos are worked on at once"),
-    ("queue", 20, "how many may wait; more are refused"),
+  for names, help, default in (
+    ("--port N", "of the page", 7860),
+    ("--max-megapixels N", "of a photo, mask or cut-out", 50),
+    ("--max-megabytes N", "of a file", 30),
+    ("--concurrency N", "how many photos are worked on at once", 1),
+    ("--queue N", "how many may wait; more are refused", 20),
+    ("--open-browser", "open the page right away", False),
   ):
-    parser.add_argument(
-      f"--{name}",
-      type=int,
-      default=default,
-      metavar="N",
-      help=f"{help} (default: {default})",
-    )
-  parser.add_argument(
-    "--open-browser", action="store_true", help="open the page right away"
-  )
-  parser.set_defaults(run=_demo, failure=2)
+    arguments.add(parser, names, help, default)
 
 
 def _demo(options: argparse.Namespace) -> None:
@@ -106,8 +97,8 @@ def _serve(options: argparse.Namespace, folder: pathlib.Path) -> None:
 
   network = SizedNetwork(*find(options.weights))
   cache, samples = folder / "cache", folder / "examples"
-  for each in (cache, samples):
-    each.mkdir()
+  cache.mkdir()
+  samples.mkdir()
   work = Work(network, cache / "results", options.max_megapixels * 10**6)
   print("compiling the network", flush=True)
   work.warm_up()

@@ -1,17 +1,16 @@
-"""`hdnet export-weights`: a run's parameters as one file to hand on."""
+"""`hdnet export-weights`: write a run's parameters as one file to hand on."""
 
 import argparse
-import hashlib
 import pathlib
 
-from hdnet_jax.app.cli.parser import add_parser
-from hdnet_jax.errors import UserError
+from hdnet_jax.app.cli import arguments
 
 
 def add(commands) -> None:
-  parser = add_parser(
+  parser = arguments.add_command(
     commands,
     "export-weights",
+    _export_weights,
     help="write a run's weights as one safetensors file",
     description="Writes the parameters that evaluation uses (their running "
     "mean, where the run keeps one) and the network's settings.",
@@ -20,43 +19,32 @@ def add(commands) -> None:
   hdnet export-weights runs/hdnet small.safetensors --checkpoint best \\
       --dtype bfloat16""",
   )
-  parser.add_argument(
-    "workdir", type=pathlib.Path, metavar="WORKDIR", help="folder of the run"
-  )
-  parser.add_argument(
-    "out",
-    type=pathlib.Path,
-    metavar="OUT",
-    help="file to write; ends in .safetensors",
-  )
-  parser.add_argument(
+  out = "file to write; ends in .safetensors"
+  arguments.add(parser, "WORKDIR", "folder of the run", type=pathlib.Path)
+  arguments.add(parser, "OUT", out, type=pathlib.Path)
+  arguments.add(
+    parser,
     "--checkpoint",
-    default="last",
+    "last, or best on the validation split",
     choices=("last", "best"),
-    help="last, or best on the validation split (default: last)",
   )
-  parser.add_argument(
+  arguments.add(
+    parser,
     "--dtype",
-    default="float32",
+    "what is stored; bfloat16 halves the file, and is less exact",
     choices=("float32", "bfloat16"),
-    help="what is stored; bfloat16 halves the file, and is less exact "
-    "(default: float32)",
   )
-  parser.add_argument(
-    "--force", action="store_true", help="replace OUT where it exists"
-  )
-  parser.set_defaults(run=_export)
+  arguments.add_force(parser)
 
 
-def _export(options: argparse.Namespace) -> None:
+def _export_weights(options: argparse.Namespace) -> None:
   import hdnet_jax
   from hdnet_jax import weights
   from hdnet_jax.training.restore import restore_params
 
   out = options.out
   weights.check_name(out)
-  if out.exists() and not options.force:
-    raise UserError(f"{out} exists; add --force to replace it")
+  arguments.check_output(out, options)
   params, config, step = restore_params(options.workdir, options.checkpoint)
   # Names only: a path would tell of the machine, and means nothing elsewhere.
   provenance = {
@@ -69,11 +57,12 @@ def _export(options: argparse.Namespace) -> None:
     "image_size": str(config.data.image_size),
   }
   weights.save(out, params, config.model, provenance, options.dtype)
-  count = sum(leaf.size for leaf in weights.flatten(params).values())
-  with out.open("rb") as file:
-    digest = hashlib.file_digest(file, "sha256").hexdigest()
-  print(f"written     {out}")
-  print(f"checkpoint  {options.checkpoint}, step {step:,}")
-  print(f"parameters  {count:,}, as {options.dtype}")
-  print(f"bytes       {out.stat().st_size:,}")
-  print(f"sha256      {digest}")
+  count = arguments.count_parameters(params)
+  arguments.print_results(
+    {
+      "written": out,
+      "checkpoint": f"{options.checkpoint}, step {step:,}",
+      "parameters": f"{count:,}, as {options.dtype}",
+      **arguments.file_facts(out),
+    }
+  )

@@ -1,22 +1,21 @@
-"""`hdnet harmonize`: composites made to look right, one or a folder of them."""
+"""`hdnet harmonize`: make composites look right, one or a folder of them."""
 
 import argparse
-import dataclasses
 import os
 import pathlib
-from typing import Any
 
-from hdnet_jax.app.cli.parser import add_parser
-from hdnet_jax.app.cli.streams import STREAM, add_format, output_path, source
+from hdnet_jax.app.cli import arguments
 from hdnet_jax.atomic_write import with_end, write_then_rename
 from hdnet_jax.errors import UserError
 from hdnet_jax.terminal import line, tell
 
 
 def add(commands) -> None:
-  parser = add_parser(
+  parser = arguments.add_command(
     commands,
     "harmonize",
+    _harmonize,
+    failure=2,
     help="recolour the pasted object of a composite, so that it fits",
     description="Recolours the part of an image that its mask marks (white), "
     "so that it fits the rest, at the image's own size. Everything else stays "
@@ -31,123 +30,50 @@ def add(commands) -> None:
   hdnet harmonize --input-dir both --output-dir out --format png
   curl -s URL | hdnet harmonize - mask.png -o - > out.png""",
   )
-  _add_files(parser)
-  _add_masks(parser)
-  add_changes(parser)
-  parser.set_defaults(run=_harmonize, failure=2)
-
-
-def _add_files(parser: argparse.ArgumentParser) -> None:
-  parser.add_argument(
-    "composite", nargs="?", metavar="COMPOSITE", help="image, or - for stdin"
+  arguments.add(parser, "COMPOSITE", "image, or - for stdin", nargs="?")
+  arguments.add(parser, "MASK", "mask of its size; white is changed", nargs="?")
+  arguments.add(
+    parser,
+    "-o --output OUT",
+    "image to write; its extension says the format; - for stdout (default: "
+    "COMPOSITE's name with _harmonized.png)",
   )
-  parser.add_argument(
-    "mask", nargs="?", metavar="MASK", help="mask of its size; white is changed"
-  )
-  parser.add_argument(
-    "-o",
-    "--output",
-    metavar="OUT",
-    help="image to write; its extension says the format; - for stdout "
-    "(default: COMPOSITE's name with _harmonized.png)",
-  )
-  add_format(parser)
-  for name, what in (
-    ("--input-dir", "folder of composites, searched in depth"),
+  _add_folders(parser)
+  arguments.add_image_format(parser)
+  for names, help in (
+    ("--force", "replace files that exist"),
+    ("--compare", "also write NAME_compare.png: before beside after"),
     (
-      "--mask-dir",
+      "--mask-from-alpha",
+      "the composite's own alpha is the mask, and MASK is left out; what it "
+      "hides is the background",
+    ),
+  ):
+    arguments.add(parser, names, help, False)
+  arguments.add_mask_flags(parser, "image")
+  arguments.add_changes(parser)
+
+
+def _add_folders(parser: argparse.ArgumentParser) -> None:
+  for names, help in (
+    ("--input-dir DIR", "folder of composites, searched in depth"),
+    (
+      "--mask-dir DIR",
       "folder of their masks: of a.jpg it is a.png, a_mask.png, a.jpg.png, ...;"
       " of a_1.jpg, where it has none, a.png; or one file for all (default: "
       "--input-dir)",
     ),
-    ("--output-dir", "folder to write to; what it has already is skipped"),
+    ("--output-dir DIR", "folder to write to; what it has already is skipped"),
   ):
-    parser.add_argument(name, type=pathlib.Path, metavar="DIR", help=what)
-  parser.add_argument(
-    "--mask-suffix",
-    metavar="END",
-    help="end of the masks' names, such as _seg; as --mask-suffix=-m where it "
+    arguments.add(parser, names, help, type=pathlib.Path)
+  arguments.add(
+    parser,
+    "--mask-suffix END",
+    "end of the masks' names, such as _seg; as --mask-suffix=-m where it "
     "begins with a hyphen",
   )
-  parser.add_argument(
-    "--skip-existing",
-    action="store_true",
-    help="skip what --output-dir has, also with --force",
-  )
-  parser.add_argument(
-    "--force", action="store_true", help="replace files that exist"
-  )
-  parser.add_argument(
-    "--quality",
-    type=int,
-    default=95,
-    metavar="Q",
-    help="of JPEG and WebP, 1 to 100 (default: 95)",
-  )
-  parser.add_argument(
-    "--compare",
-    action="store_true",
-    help="also write NAME_compare.png: before beside after",
-  )
-
-
-def _add_masks(parser: argparse.ArgumentParser) -> None:
-  parser.add_argument(
-    "--invert-mask", action="store_true", help="black is the object"
-  )
-  parser.add_argument(
-    "--resize-mask",
-    action="store_true",
-    help="resize masks of the image's shape and another size",
-  )
-  parser.add_argument(
-    "--mask-from-alpha",
-    action="store_true",
-    help="the composite's own alpha is the mask, and MASK is left out; what it "
-    "hides is the background",
-  )
-
-
-def add_changes(parser: argparse.ArgumentParser) -> None:
-  """What is done to the object, of `compose`, too."""
-  add_weights(parser)
-  parser.add_argument(
-    "--mode",
-    default="guided",
-    choices=("guided", "direct"),
-    help="guided: the network sees a small image, and its change of colours is "
-    "carried to the large one; direct: it sees the large one (default: guided)",
-  )
-  parser.add_argument(
-    "--strength",
-    type=float,
-    default=1.0,
-    metavar="S",
-    help="0 to 1: how much of the change is made (default: 1)",
-  )
-  parser.add_argument(
-    "--feather",
-    type=float,
-    default=0.0,
-    metavar="PX",
-    help="pixels over which the change rises from the mask's edge (default: 0)",
-  )
-  parser.add_argument(
-    "--background",
-    action="store_true",
-    help="change the background to fit the object instead",
-  )
-
-
-def add_weights(parser: argparse.ArgumentParser) -> None:
-  """Which network it is, of every command that harmonizes."""
-  parser.add_argument(
-    "--weights",
-    default="hdnet-lite",
-    metavar="NAME",
-    help="a released network, a .safetensors file or a run's folder (default: "
-    "hdnet-lite)",
-  )
+  skip = "skip what --output-dir has, also with --force"
+  arguments.add(parser, "--skip-existing", skip, False)
 
 
 def _harmonize(options: argparse.Namespace) -> None:
@@ -170,83 +96,81 @@ def _harmonize(options: argparse.Namespace) -> None:
     return
   if not (options.composite and (options.mask or options.mask_from_alpha)):
     raise UserError("give COMPOSITE and MASK; --help has examples")
-  if options.composite == options.mask == STREAM:
+  if options.composite == options.mask == arguments.STREAM:
     raise UserError("only one of COMPOSITE and MASK can be stdin")
-  name = options.output or _beside(options.composite, options.format)
-  with output_path(name, options.format) as path:
-    mask = source(options.mask) if options.mask else None
-    task = _Task(source(options.composite), mask, path)
-    for note in _do(task, load(options), options):
+  name = options.output or _default_output(options.composite, options.format)
+  with arguments.output_path(name, options.format) as path:
+    mask = arguments.read_source(options.mask) if options.mask else None
+    composite = arguments.read_source(options.composite)
+    for note in _harmonize_file(
+      composite,
+      mask,
+      path,
+      arguments.load_network(options),
+      options,
+      options.force,
+    ):
       tell(note)
     if not options.output:
       print(path)
 
 
-def _beside(composite: str, format: str | None) -> str:
-  """Where the result goes if nothing is said: no name is lost."""
-  if composite == STREAM:
+def _default_output(composite: str, format: str | None) -> str:
+  """Name a file beside the composite, whose own name stays whole."""
+  if composite == arguments.STREAM:
     raise UserError("give --output: stdin has no name to derive one from")
   end = f"_harmonized.{format or 'png'}"
   return str(with_end(pathlib.Path(composite), end))
 
 
-@dataclasses.dataclass(frozen=True)
-class _Task:
-  """One image: where it is, where its mask is, where it goes."""
+def _harmonize_file(
+  composite: str | pathlib.Path | bytes,
+  mask: str | pathlib.Path | bytes | None,
+  output: pathlib.Path,
+  network,
+  options: argparse.Namespace,
+  force: bool,
+) -> list[str]:
+  """Harmonize an image file; return what is to be said about it.
 
-  composite: str | pathlib.Path | bytes
-  mask: str | pathlib.Path | bytes | None  # None: the composite's own alpha
-  output: pathlib.Path
-
-
-def load(options: argparse.Namespace):
-  """The network of --weights and --mode."""
-  from hdnet_jax.inference.harmonizer import SizedNetwork
-  from hdnet_jax.trained import find
-
-  return SizedNetwork(*find(options.weights), options.mode)
-
-
-def _do(task: _Task, network, options: argparse.Namespace) -> list[str]:
-  """Harmonizes an image; returns what is to be said about it."""
+  Args:
+    mask: None for the composite's own alpha.
+    force: whether files that exist are replaced.
+  """
   from hdnet_jax.images import file as files
   from hdnet_jax.images import masks
   from hdnet_jax.images.mask_reading import mask_of_alpha, read_mask
 
-  picture = files.read_picture(task.composite)
+  picture = files.read_picture(composite)
   # What cannot be written is found before anything is computed.
-  files.check_output(picture, task.output, options.quality, options.force)
-  comparison = _comparison(task.output)
+  files.check_output(picture, output, options.quality, force)
   if options.compare:
-    files.check_free(comparison, options.force)
-  if task.mask is None:
-    mask, said = mask_of_alpha(picture, options.invert_mask)
+    files.check_free(_comparison(output), force)
+  if mask is None:
+    pixels_mask, mask_notes = mask_of_alpha(picture, options.invert_mask)
+    alpha = None
   else:
-    mask, said = read_mask(
-      task.mask,
+    pixels_mask, mask_notes = read_mask(
+      mask,
       picture.size,
       options.resize_mask,
       options.invert_mask,
       picture.orientation,
     )
-  notes = [*picture.notes, *said]
-  alpha = picture.alpha if task.mask is not None else None
-  if report := masks.report(mask, "give --invert-mask", alpha):
+    alpha = picture.alpha
+  notes = [*picture.notes, *mask_notes]
+  if report := masks.report(pixels_mask, "give --invert-mask", alpha):
     notes.append(report)
-  pixels = change(network, picture.pixels, mask, alpha, options)
-  changed = 1 - mask if options.background else mask
+  pixels = arguments.change(
+    network, picture.pixels, pixels_mask, alpha, options
+  )
+  changed = 1 - pixels_mask if options.background else pixels_mask
   notes += files.write_picture(
-    picture, pixels, task.output, options.quality, changed, options.force
+    picture, pixels, output, options.quality, changed, force
   )
   if options.compare:
-    _write_comparison(picture.pixels, pixels, comparison)
+    _write_comparison(picture.pixels, pixels, _comparison(output))
   return notes
-
-
-def change(network, pixels, mask, alpha, options: argparse.Namespace) -> Any:
-  """What the network makes of arrays, as the options say."""
-  strength, feather = options.strength, options.feather
-  return network(pixels, mask, strength, feather, options.background, alpha)
 
 
 def _comparison(output: pathlib.Path) -> pathlib.Path:
@@ -265,10 +189,7 @@ def _write_comparison(before, after, path: pathlib.Path) -> None:
 
 
 def _harmonize_folder(options: argparse.Namespace) -> None:
-  """All images of a folder; what is bad is told, and does not stop the rest."""
-  from rich.console import Console
-  from rich.progress import MofNCompleteColumn, Progress
-
+  """Harmonize a folder; a bad file is told, and does not stop the rest."""
   from hdnet_jax.inference.folder import plan
 
   work = plan(
@@ -281,21 +202,19 @@ def _harmonize_folder(options: argparse.Namespace) -> None:
   failures = work.failures
   for note in work.notes:
     tell(note)
-  network = load(options)
-  # What is not skipped is made, also where a stopped run left one of two files.
-  making = argparse.Namespace(**{**vars(options), "force": True})
+  network = arguments.load_network(options)
   done = skipped = 0
-  console = Console(stderr=True, highlight=False, markup=False, emoji=False)
-  columns = (*Progress.get_default_columns(), MofNCompleteColumn())
-  with Progress(*columns, console=console) as bar:
+  with arguments.progress_bar() as bar:
     for pair in bar.track(work.pairs, description="harmonizing"):
       if _is_done(pair.output, options):
         skipped += 1
         continue
-      task = _Task(pair.composite, pair.mask, pair.output)
       try:
-        for note in _do(task, network, making):
-          bar.print(line(f"{task.composite}: {note}"))
+        # A stopped run may have left one of two files: it is replaced.
+        for note in _harmonize_file(
+          pair.composite, pair.mask, pair.output, network, options, True
+        ):
+          bar.print(line(f"{pair.composite}: {note}"))
         done += 1
       except UserError as error:
         failures.append(str(error))
@@ -303,14 +222,13 @@ def _harmonize_folder(options: argparse.Namespace) -> None:
     tell(f"error: {failure}")
   if skipped and not options.skip_existing:
     tell("what exists was skipped; --force replaces it")
-  parts = [f"{done:,} harmonized", f"{skipped:,} skipped"]
-  print(", ".join([*parts, f"{len(failures):,} failed"]))
+  print(f"{done:,} harmonized, {skipped:,} skipped, {len(failures):,} failed")
   if failures:
     raise SystemExit(2)
 
 
 def _is_done(output: pathlib.Path, options: argparse.Namespace) -> bool:
-  """Whether an earlier run, stopped or not, made all of it."""
+  """Whether an earlier run, stopped or not, wrote all of it."""
   if options.force and not options.skip_existing:
     return False
   return os.path.exists(output) and (

@@ -1,20 +1,21 @@
-"""`hdnet harmonize-video`: the pasted object of a video made to look right."""
+"""`hdnet harmonize-video`: make the pasted object of a video look right."""
 
 import argparse
 import importlib.util
 import pathlib
 import sys
 
-from hdnet_jax.app.cli.harmonize import add_changes
-from hdnet_jax.app.cli.parser import add_parser
+from hdnet_jax.app.cli import arguments
 from hdnet_jax.errors import UserError
 from hdnet_jax.terminal import tell
 
 
 def add(commands) -> None:
-  parser = add_parser(
+  parser = arguments.add_command(
     commands,
     "harmonize-video",
+    _harmonize_video,
+    failure=2,
     help="recolour the pasted object of a video, so that it fits",
     description="Recolours the part of a video that its masks mark (white), so "
     "that it fits the rest. Every frame keeps its time, and sound and "
@@ -27,39 +28,29 @@ def add(commands) -> None:
   hdnet harmonize-video in.mp4 mask.png -o out.webm --strength 0.7
   hdnet harmonize-video in.mov mask.png -o out.mov --chroma source""",
   )
-  parser.add_argument("video", metavar="VIDEO", help="video to harmonize")
-  parser.add_argument(
-    "masks",
-    metavar="MASKS",
-    help="folder of mask images, one a frame, in the order of their names "
-    "(frame_9 before frame_10); or a video of masks; or one image for all. Of "
-    "the size that the video is shown in; white is changed",
+  arguments.add(parser, "VIDEO", "video to harmonize")
+  arguments.add(
+    parser,
+    "MASKS",
+    "folder of mask images, one a frame, in the order of their names (frame_9 "
+    "before frame_10); or a video of masks; or one image for all. Of the size "
+    "that the video is shown in; white is changed",
   )
-  parser.add_argument(
-    "-o",
-    "--output",
-    required=True,
+  arguments.add(
+    parser,
+    "-o --output OUT",
+    "video to write; its extension says the format",
     type=pathlib.Path,
-    metavar="OUT",
-    help="video to write; its extension says the format",
+    required=True,
   )
-  parser.add_argument(
-    "--invert-mask", action="store_true", help="black is the object"
-  )
-  parser.add_argument(
-    "--resize-mask",
-    action="store_true",
-    help="resize masks of the video's shape and another size",
-  )
-  parser.add_argument(
-    "--force", action="store_true", help="replace OUT where it exists"
-  )
-  parser.add_argument(
-    "--quality",
+  arguments.add_mask_flags(parser, "video")
+  arguments.add_force(parser)
+  arguments.add(
+    parser,
+    "--quality CRF",
+    "constant rate factor, less is better: 0 to 51 of H.264 (default: 17), 0 "
+    "to 63 of VP9 (default: 20)",
     type=int,
-    metavar="CRF",
-    help="constant rate factor, less is better: 0 to 51 of H.264 (default: "
-    "17), 0 to 63 of VP9 (default: 20)",
   )
   parser.add_argument(
     "--chroma",
@@ -69,16 +60,14 @@ def add(commands) -> None:
     ".mp4, .m4v and .mov); source: bits and colours as the video has them "
     "(default of .mkv and .webm)",
   )
-  parser.add_argument(
-    "--smoothing",
-    type=float,
-    default=0.5,
-    metavar="SECONDS",
-    help="time over which the change of colours is smoothed, so that nothing "
-    "flickers; it starts anew where the scene is cut; 0 is off (default: 0.5)",
+  arguments.add(
+    parser,
+    "--smoothing SECONDS",
+    "time over which the change of colours is smoothed, so that nothing "
+    "flickers; it starts anew where the scene is cut; 0 is off",
+    0.5,
   )
-  add_changes(parser)
-  parser.set_defaults(run=_harmonize_video, failure=2)
+  arguments.add_changes(parser)
 
 
 def _harmonize_video(options: argparse.Namespace) -> None:
@@ -89,50 +78,35 @@ def _harmonize_video(options: argparse.Namespace) -> None:
       "--mode direct is not for videos: only what guided makes can be smoothed "
       "over time; leave it out"
     )
-  from hdnet_jax.app.video import harmonize, reading, writing
-  from hdnet_jax.app.video.frame_masks import FrameMasks
-  from hdnet_jax.inference.harmonizer import SizedNetwork
-  from hdnet_jax.trained import find
+  from hdnet_jax.app.video import frame_masks, harmonize, reading, writing
 
   # What is cheap to find is found first.
   writing.check_output(options.output, options.quality, options.force)
   clip = reading.inspect(options.video)
-  masks = FrameMasks(
+  masks = frame_masks.FrameMasks(
     options.masks, clip, options.resize_mask, options.invert_mask
   )
   harmonizer = harmonize.FrameHarmonizer(
-    SizedNetwork(*find(options.weights)),
+    arguments.load_network(options),
     options.strength,
     options.feather,
     options.background,
     options.smoothing,
   )
   try:
-    notes = _show(clip, masks, harmonizer, options)
+    with arguments.progress_bar() as bar:
+      task = bar.add_task("harmonizing", total=clip.frames)
+      notes = harmonize.harmonize_video(
+        clip,
+        masks,
+        options.output,
+        harmonizer,
+        options.quality,
+        lambda: bar.advance(task),
+        options.chroma,
+      )
   except KeyboardInterrupt:
     print("stopped; nothing was written", file=sys.stderr)
     raise SystemExit(130) from None
   for note in notes:
     tell(note)
-
-
-def _show(clip, masks, harmonizer, options: argparse.Namespace) -> list[str]:
-  """Harmonizes under a progress bar."""
-  from rich.console import Console
-  from rich.progress import MofNCompleteColumn, Progress
-
-  from hdnet_jax.app.video.harmonize import harmonize_video
-
-  console = Console(stderr=True, highlight=False, markup=False, emoji=False)
-  columns = (*Progress.get_default_columns(), MofNCompleteColumn())
-  with Progress(*columns, console=console) as bar:
-    task = bar.add_task("harmonizing", total=clip.frames)
-    return harmonize_video(
-      clip,
-      masks,
-      options.output,
-      harmonizer,
-      options.quality,
-      lambda: bar.advance(task),
-      options.chroma,
-    )

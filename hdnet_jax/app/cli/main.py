@@ -1,4 +1,4 @@
-"""The `hdnet` command; `hdnet_jax.app.cli` has a module for each of its."""
+"""The `hdnet` command; each of its commands has a module beside this one."""
 
 import argparse
 import errno
@@ -7,12 +7,15 @@ import sys
 import warnings
 from collections.abc import Sequence
 
+import hdnet_jax
+from hdnet_jax.app import config_file
 from hdnet_jax.app.cli import (
   ablation,
   compare,
   compose,
   convert,
   demo,
+  evaluate,
   export,
   export_weights,
   harmonize,
@@ -20,48 +23,74 @@ from hdnet_jax.app.cli import (
   prepare,
   scorecard,
   show_examples,
+  train,
 )
 from hdnet_jax.errors import UserError
 from hdnet_jax.terminal import prepare_stdout, tell
 
 COMMANDS = (
   *(harmonize, compose, harmonize_video, demo),
-  *(prepare, show_examples, compare, scorecard, ablation),
+  *(prepare, show_examples, train, evaluate, compare, scorecard, ablation),
   *(export_weights, export, convert),
 )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-  """Runs `hdnet`; a user's mistake becomes one line and status 1, or 2."""
+  """Run `hdnet`; a user's mistake becomes one line and status 1, or 2."""
   prepare_stdout()
   logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax says much
-  parser = make_parser()
-  options = parser.parse_args(arguments)
+  failure = 1
   try:
-    with warnings.catch_warnings():  # the process is ours, and this its start
-      warnings.showwarning = _show
+    with warnings.catch_warnings():  # nothing else runs in this process yet
+      warnings.showwarning = _show_warning
+      options = parse(sys.argv[1:] if arguments is None else arguments)
+      failure = options.failure
       options.run(options)
   except UserError as error:
-    tell(f"error: {error}")
-    raise SystemExit(getattr(options, "failure", 1)) from None
+    message = str(error)
   except KeyboardInterrupt:
     print("stopped; the same command continues", file=sys.stderr)
     raise SystemExit(130) from None
   except OSError as error:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-      tell(
-        f"error: the disk is full ({error}); make room, then the same command "
+      message = (
+        f"the disk is full ({error}); make room, then the same command "
         "continues"
       )
     elif error.errno == errno.ENAMETOOLONG:
-      tell(f"error: {error.filename} is too long a name; choose a shorter one")
+      message = f"{error.filename} is too long a name; choose a shorter one"
     else:
       raise
-    raise SystemExit(getattr(options, "failure", 1)) from None
+  else:
+    return
+  tell(f"error: {message}")
+  raise SystemExit(failure)
 
 
-def _show(message, *_) -> None:
-  """A library's warning, as of a file that is damaged in part, in a line."""
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+  """Parse arguments; --config.NAME=VALUE goes to `overrides`, in its order.
+
+  Raises:
+    SystemExit: for arguments that argparse refuses.
+    UserError: for others that a command with --config does not know.
+  """
+  overrides, others = config_file.split_overrides(arguments)
+  parser = make_parser()
+  options, unknown = parser.parse_known_args(others)
+  options.overrides = overrides
+  if hasattr(options, "config"):
+    if unknown:
+      raise UserError(
+        f"unexpected argument {unknown[0]!r}; settings are --config.NAME=VALUE"
+      )
+  elif unknown or overrides:
+    names = " ".join([*overrides, *unknown])
+    parser.error(f"unrecognized arguments: {names}")
+  return options
+
+
+def _show_warning(message, *_) -> None:
+  """Print a library's warning, as of a damaged file, in a line."""
   print("warning:", *str(message).split(), file=sys.stderr)
 
 
@@ -70,23 +99,19 @@ def make_parser() -> argparse.ArgumentParser:
     prog="hdnet",
     description="HDNet: image harmonization.",
     formatter_class=argparse.RawDescriptionHelpFormatter,
-    epilog="""examples:
-  hdnet harmonize composite.jpg mask.png -o out.png --weights runs/quickstart
-  hdnet compose cutout.png photo.jpg --at 400,250 -o out.png
-  hdnet harmonize-video in.mp4 masks/ -o out.mp4 --weights mine.safetensors
-  hdnet demo --weights mine.safetensors
-  hdnet prepare iharmony4 --root data/iharmony4
-  hdnet show-examples --config configs/quickstart.py -o sheet.png
-  hdnet compare runs/base runs/hdnet
-  hdnet scorecard runs/hdnet --genuine data/iharmony4 --photos data/photos
-  hdnet ablation --workdir runs/ablation --config.data.root=data/iharmony4
-  hdnet export-weights runs/hdnet hdnet.safetensors
-  hdnet export hdnet.safetensors hdnet.onnx --uint8
-  hdnet convert authors.pth hdnet.safetensors""",
+  )
+  parser.add_argument(
+    "--version", action="version", version=f"hdnet {hdnet_jax.__version__}"
   )
   commands = parser.add_subparsers(required=True, metavar="COMMAND")
   for command in COMMANDS:
     command.add(commands)
+  examples = (
+    command.epilog.partition("examples:\n")[2].splitlines()[0]
+    for command in commands.choices.values()
+  )
+  lines = (example.removesuffix(" \\") for example in examples)
+  parser.epilog = "\n".join(["examples:", *lines])
   return parser
 
 

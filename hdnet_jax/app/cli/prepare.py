@@ -5,13 +5,13 @@ import pathlib
 import shlex
 from collections.abc import Sequence
 
-from hdnet_jax.app.cli.parser import add_parser
+from hdnet_jax.app.cli import arguments
 from hdnet_jax.errors import UserError
 from hdnet_jax.terminal import tell
 
 
 def add(commands) -> None:
-  prepare = add_parser(
+  prepare = arguments.add_command(
     commands,
     "prepare",
     help="check a data set and make it ready for training",
@@ -19,15 +19,16 @@ def add(commands) -> None:
   hdnet prepare iharmony4 --root data/iharmony4 --image-size 256
   hdnet prepare photos --root data/photos --skip-bad""",
   )
-  kinds = prepare.add_subparsers(required=True, metavar="DATA")
-  _add_iharmony4(kinds)
-  _add_photos(kinds)
+  data = prepare.add_subparsers(required=True, metavar="DATA")
+  _add_iharmony4(data)
+  _add_photos(data)
 
 
-def _add_iharmony4(kinds) -> None:
-  parser = add_parser(
-    kinds,
+def _add_iharmony4(data) -> None:
+  parser = arguments.add_command(
+    data,
     "iharmony4",
+    _prepare_iharmony4,
     help="iHarmony4, as it is published",
     description="Checks every file of iHarmony4, resizes the images, and "
     "writes a data set that trains at full speed. An interrupted preparation "
@@ -40,11 +41,11 @@ then:
   python train.py --config=configs/hdnet.py \\
       --config.data.root=data/iharmony4""",
   )
-  parser.add_argument(
+  arguments.add(
+    parser,
     "--image-size",
-    default="256",
+    "side of the square that images are resized to",
     choices=("256", "1024", "2048", "native"),
-    help="side of the square that images are resized to (default: 256)",
   )
   parser.add_argument(
     "--subset",
@@ -53,19 +54,16 @@ then:
     metavar="NAME",
     help="HCOCO, HAdobe5k, HFlickr, Hday2night (default: all)",
   )
-  parser.add_argument(
-    "--output",
-    type=pathlib.Path,
-    help="folder of the prepared data set (default: that of --root)",
-  )
+  output = "folder of the prepared data set (default: that of --root)"
+  arguments.add(parser, "--output DIR", output, type=pathlib.Path)
   _add_common(parser)
-  parser.set_defaults(run=_prepare_iharmony4)
 
 
-def _add_photos(kinds) -> None:
-  parser = add_parser(
-    kinds,
+def _add_photos(data) -> None:
+  parser = arguments.add_command(
+    data,
     "photos",
+    _prepare_photos,
     help="a folder of photos with object masks",
     description="Checks images/ and masks/ and writes manifest.csv. A mask is "
     "named as its photo, with or without _NUMBER, _mask or the photo's "
@@ -77,27 +75,15 @@ then:
   python train.py --config=configs/photos.py --config.data.root=data/photos
   python train.py --config=configs/photos.py --config.data.root=photos.zip""",
   )
-  parser.add_argument(
-    "--pack",
-    type=pathlib.Path,
-    metavar="FILE",
-    help="also write one compact .zip file, which trains like the folder",
-  )
-  parser.add_argument(
-    "--pack-size",
-    type=int,
-    default=256,
-    metavar="N",
-    help="pixels of its square photos (default: %(default)s)",
-  )
+  pack = "also write one compact .zip file, which trains like the folder"
+  arguments.add(parser, "--pack FILE", pack, type=pathlib.Path)
+  arguments.add(parser, "--pack-size N", "pixels of its square photos", 256)
   _add_common(parser)
-  parser.set_defaults(run=_prepare_photos)
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
-  parser.add_argument(
-    "--root", type=pathlib.Path, required=True, help="folder of the data set"
-  )
+  root = "folder of the data set"
+  arguments.add(parser, "--root DIR", root, type=pathlib.Path, required=True)
   parser.add_argument(
     "--workers", type=int, default=0, help="processes (default: one a core)"
   )
@@ -108,19 +94,15 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     help="refuse larger images (default: 89 million)",
   )
   group = parser.add_mutually_exclusive_group()
-  group.add_argument(
-    "--strict",
-    action="store_true",
-    help="refuse a data set with faults (the default)",
-  )
-  group.add_argument(
-    "--skip-bad",
-    action="store_true",
-    help="leave out what is bad, and list it in skipped.csv",
-  )
+  for name, help in (
+    ("--strict", "refuse a data set with faults (the default)"),
+    ("--skip-bad", "leave out what is bad, and list it in skipped.csv"),
+  ):
+    arguments.add(group, name, help, False)
 
 
-def options_of(options: argparse.Namespace, subsets: Sequence[str] = ()):
+def check_options(options: argparse.Namespace, subsets: Sequence[str] = ()):
+  """Check the flags of both data sets; return the preparation's options."""
   from hdnet_jax.data.prepare.iharmony4 import Options
 
   for name in ("workers", "max_pixels"):
@@ -143,7 +125,7 @@ def _prepare_iharmony4(options: argparse.Namespace) -> None:
   from hdnet_jax.data.prepare import checks
   from hdnet_jax.data.prepared import NAME, VERSION, check_complete
 
-  settings = options_of(options, options.subset)
+  settings = check_options(options, options.subset)
   subsets = check_subsets(options.subset)
   output = options.output or options.root
   folder = output / NAME / options.image_size / VERSION
@@ -157,8 +139,7 @@ def _prepare_iharmony4(options: argparse.Namespace) -> None:
   builder, faults = build(options.root, output, options.image_size, settings)
   if faults:
     checks.write_csv(output / "skipped.csv", faults)
-    print(f"left out: {checks.summary(faults)}")
-    print(f"listed in  {output / 'skipped.csv'}")
+    _print_skipped(faults, output)
   for name, split in sorted(builder.info.splits.items()):
     print(f"{name:17s}{split.num_examples:7,d}")
   print(f"prepared in  {folder}")
@@ -172,19 +153,17 @@ def _prepare_iharmony4(options: argparse.Namespace) -> None:
 
 def _prepare_photos(options: argparse.Namespace) -> None:
   from hdnet_jax.data import archive
-  from hdnet_jax.data.prepare import checks
   from hdnet_jax.data.prepare.photos import prepare_photos
 
   if options.pack is not None and not archive.is_archive(options.pack):
     raise UserError(f"--pack {options.pack} must end in {archive.SUFFIX}")
   if options.pack_size < 8:
     raise UserError(f"--pack-size must be 8 or more, not {options.pack_size}")
-  checked = prepare_photos(options.root, options_of(options))
+  checked = prepare_photos(options.root, check_options(options))
   for note in checked.notes:
     tell(note)
   if checked.faults:
-    print(f"left out: {checks.summary(checked.faults)}")
-    print(f"listed in  {options.root / 'skipped.csv'}")
+    _print_skipped(checked.faults, options.root)
   if turned := checked.turned:
     print(
       f"note: {len(turned):,} photos are turned upright by their EXIF data, "
@@ -199,6 +178,13 @@ def _prepare_photos(options: argparse.Namespace) -> None:
   )
   if options.pack is not None:
     _pack(options, checked.rows)
+
+
+def _print_skipped(faults, folder: pathlib.Path) -> None:
+  from hdnet_jax.data.prepare import checks
+
+  print(f"left out: {checks.summary(faults)}")
+  print(f"listed in  {folder / 'skipped.csv'}")
 
 
 def _pack(options: argparse.Namespace, rows) -> None:

@@ -4,14 +4,15 @@ import argparse
 import json
 import pathlib
 
-from hdnet_jax.app.cli.parser import add_parser
+from hdnet_jax.app.cli import arguments
 from hdnet_jax.errors import UserError
 
 
 def add(commands) -> None:
-  parser = add_parser(
+  parser = arguments.add_command(
     commands,
     "scorecard",
+    _scorecard,
     help="measure weights on genuine, moved, in-place and untouched objects",
     description="Prints one table for any weights: genuine composites by "
     "subset (--genuine), test photos whose object was moved or recoloured in "
@@ -28,32 +29,24 @@ def add(commands) -> None:
     default="hdnet-lite",
     help="a released network, a file or a run's folder (default: %(default)s)",
   )
-  parser.add_argument(
-    "--genuine",
-    metavar="DIR",
-    default="",
-    help="folder in iHarmony4's layout; its test split is measured",
-  )
-  parser.add_argument(
-    "--photos",
-    metavar="DIR",
-    default="",
-    help="folder with images/, masks/ and manifest.csv; its test split",
-  )
-  parser.add_argument(
-    "--size",
+  for names, help in (
+    ("--genuine DIR", "folder in iHarmony4's layout"),
+    ("--photos DIR", "folder with images/, masks/ and manifest.csv"),
+  ):
+    arguments.add(parser, names, f"{help}; its test split is measured")
+  arguments.add(
+    parser,
+    "--size N",
+    "pixels of the square images (default: the network's)",
     type=int,
-    metavar="N",
-    help="pixels of the square images (default: the network's)",
   )
-  parser.add_argument("--batch", type=int, default=12, metavar="N")
-  parser.add_argument(
-    "--json", type=pathlib.Path, metavar="FILE", help="write the numbers to"
+  arguments.add(parser, "--batch N", "images at once", 12)
+  arguments.add(
+    parser, "--json FILE", "write the numbers to", type=pathlib.Path
   )
-  parser.set_defaults(run=_run)
 
 
-def _run(options: argparse.Namespace) -> None:
+def _scorecard(options: argparse.Namespace) -> None:
   if not (options.genuine or options.photos):
     raise UserError("give --genuine DIR, --photos DIR, or both")
 
@@ -69,8 +62,8 @@ def _run(options: argparse.Namespace) -> None:
     params,
     model,
     size,
-    options.genuine,
-    options.photos,
+    options.genuine or "",
+    options.photos or "",
     options.batch,
     on_row=lambda row: print("  ".join(scorecard.cells(row)), flush=True),
   )

@@ -1,7 +1,6 @@
-"""Composites to try the page with, made of the photos inside scikit-image.
+"""Composites to try the page with, of the photos inside scikit-image.
 
-Outlines are drawn by hand, and light changes by fixed factors, so that they are
-always the same.
+They are always the same: outlines are drawn by hand, and factors are fixed.
 """
 
 import dataclasses
@@ -37,19 +36,23 @@ class Sample:
 
 
 def make(folder: pathlib.Path) -> list[Sample]:
-  """Writes the examples to a folder."""
+  """Write the examples to a folder."""
   cup, astronaut = _photo("coffee.png"), _photo("astronaut.png")
-  garage = _photo("motorcycle_left.png")
   cup_mask = _outline(cup.size, _CUP)
+  astronaut_mask = _outline(astronaut.size, (), _ASTRONAUT)
   # Casts as pasted objects have them: much stronger ones look unlike any
   # photo, and the released weights mend them in part only.
   cold_cup = _relit(cup, (0.75, 0.85, 1.1))
-  astronaut_mask = _outline(astronaut.size, (), _ASTRONAUT)
   cold_astronaut = _relit(astronaut, (0.8, 0.9, 1.15))
+  astronaut = Image.composite(cold_astronaut, astronaut, astronaut_mask)
   return [
-    _masked(folder, "cup", cup, cold_cup, cup_mask),
-    _masked(folder, "astronaut", astronaut, cold_astronaut, astronaut_mask),
-    _placed(folder, "garage", garage, cold_cup, cup_mask),
+    _write_masked(
+      folder, "cup", Image.composite(cold_cup, cup, cup_mask), cup_mask
+    ),
+    _write_masked(folder, "astronaut", astronaut, astronaut_mask),
+    _write_placed(
+      folder, "garage", _photo("motorcycle_left.png"), cold_cup, cup_mask
+    ),
   ]
 
 
@@ -80,43 +83,38 @@ def _relit(photo: Image.Image, gains: tuple[float, ...]) -> Image.Image:
   return Image.fromarray(np.rint(pixels.clip(0, 255)).astype(np.uint8))
 
 
-def _masked(
-  folder: pathlib.Path,
-  name: str,
-  photo: Image.Image,
-  relit: Image.Image,
-  mask: Image.Image,
+def _write_masked(
+  folder: pathlib.Path, name: str, composite: Image.Image, mask: Image.Image
 ) -> Sample:
-  """A photo of which the object is in other light."""
-  composite = Image.composite(relit, photo, mask)
+  """Write a photo of which the foreground is in other light."""
   return Sample(
-    photo=_saved(folder / f"{name}.png", composite),
-    thumbnail=_saved(folder / f"{name}-thumbnail.png", _small(composite)),
-    mask=_saved(folder / f"{name}-mask.png", mask),
+    photo=_save(folder / f"{name}.png", composite),
+    thumbnail=_save(folder / f"{name}-thumbnail.png", _small(composite)),
+    mask=_save(folder / f"{name}-mask.png", mask),
   )
 
 
-def _placed(
+def _write_placed(
   folder: pathlib.Path,
   name: str,
   photo: Image.Image,
-  thing: Image.Image,
+  other: Image.Image,
   mask: Image.Image,
 ) -> Sample:
-  """A photo, and an object from another one to go on its floor.
+  """Write a photo, and an object of another one to go on its floor.
 
-  In the middle, where the line between before and after is at first.
+  It goes to the middle, where the line between before and after is at first.
   """
-  cutout = thing.copy()
+  cutout = other.copy()
   cutout.putalpha(mask)
   cutout = cutout.crop(mask.getbbox())
   shown, pasted = _small(photo), _small(cutout, 0.4)
   corner = (shown.width - pasted.width) // 2, shown.height - pasted.height - 5
   shown.paste(pasted, corner, pasted)
   return Sample(
-    photo=_saved(folder / f"{name}.png", photo),
-    thumbnail=_saved(folder / f"{name}-thumbnail.png", shown),
-    cutout=_saved(folder / f"{name}-cutout.png", cutout),
+    photo=_save(folder / f"{name}.png", photo),
+    thumbnail=_save(folder / f"{name}-thumbnail.png", shown),
+    cutout=_save(folder / f"{name}-cutout.png", cutout),
     place=(50, 80, 40),
   )
 
@@ -127,6 +125,6 @@ def _small(image: Image.Image, scale: float = 1.0) -> Image.Image:
   return image
 
 
-def _saved(path: pathlib.Path, image: Image.Image) -> pathlib.Path:
+def _save(path: pathlib.Path, image: Image.Image) -> pathlib.Path:
   image.save(path)
   return path

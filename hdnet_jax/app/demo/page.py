@@ -1,38 +1,43 @@
-"""The page: its boxes, and which work a click starts.
+"""The page: its boxes, and the work that a click starts.
 
-Gradio gives it uploads, a queue, a brush and a before/after slider, which would
-be thousands of lines of ours.
+Gradio gives it uploads, a queue, a brush and a before/after slider.
 """
 
 import functools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import gradio as gr
 from starlette.requests import ClientDisconnect
 
-from hdnet_jax.app.demo import clicks, layout
-from hdnet_jax.app.demo.answers import answered
+from hdnet_jax.app.demo import clicks
+from hdnet_jax.app.demo.clicks import CUTOUT, MASK, PAINT
 from hdnet_jax.app.demo.examples import Sample
-from hdnet_jax.app.demo.work import Work
-from hdnet_jax.images.formats import NAMES
+from hdnet_jax.app.demo.work import Work, explain_errors
+from hdnet_jax.images.formats import NAMES, extensions
 
 _TITLE = f"""# Make a pasted object fit
 Drop a photo, say what of it does not fit, and press **Harmonize**.
 {NAMES}; nothing leaves this machine."""
-# What the tab of the cut-out holds.
-_CUTOUT = ("cutout", "across", "down", "size")
-# Seconds: every so often files that are older are deleted.
-_SWEEP, _KEEP = 60, 1800
 _CSS = """
 .gradio-container {width: 100%; max-width: 1280px !important; margin: auto}
 """
+# Seconds: every so often files that are older are deleted.
+_SWEEP, _KEEP = 60, 1800
+_BRUSH = gr.Brush(32, colors=["#ff3b30"], color_mode="fixed")
+# Of an event that starts no work.
+_LIGHT = {
+  "queue": False,
+  "show_progress": "hidden",
+  "api_visibility": "private",
+}
 
 
 def build(
   work: Work, samples: Sequence[Sample], concurrency: int, queue: int
 ) -> gr.Blocks:
-  """The page, not served yet.
+  """Build the page, not served yet.
 
   Args:
     work: what it does.
@@ -46,13 +51,13 @@ def build(
     gr.Markdown(_TITLE)
     with gr.Row():
       with gr.Column():
-        photo = layout.file("Photo", "photo")
-        tabs, tab, things, shown = layout.objects()
-        strength, feather, background = layout.changes()
+        boxes = {"photo": _file("Photo", "photo")}
+        tabs = _add_tabs(boxes)
+        _add_changes(boxes)
         run = gr.Button("Harmonize", variant="primary", elem_id="run")
       with gr.Column():
-        results = layout.results()
-        chosen = gr.Dataset(
+        results = _add_results()
+        examples = gr.Dataset(
           label="Examples, from the photos of scikit-image",
           components=[gr.Image(visible=False)],
           samples=[[str(sample.thumbnail)] for sample in samples],
@@ -60,69 +65,14 @@ def build(
           type="index",
           elem_id="examples",
         )
-    # All that opens files shares the one limit.
-    heavy = {
-      "concurrency_id": "work",
-      "concurrency_limit": concurrency,
-      "api_visibility": "private",
-    }
-    mask_shown, editor, cutout_shown = shown
-    editor.blob_storage = _Latest(2 * (queue + concurrency))
-    mask_inputs = [photo, things["mask"], things["inverted"]]
-    cutout_inputs = [photo, *(things[name] for name in _CUTOUT)]
-    show_mask = functools.partial(clicks.show_mask, work)
-    show_cutout = functools.partial(clicks.show_cutout, work)
-    photo.change(
-      clicks.forget,
-      None,
-      [*shown, *results],
-      queue=False,
-      show_progress="hidden",
-      api_visibility="private",
-    ).then(
-      _answered(functools.partial(clicks.show, work)), photo, editor, **heavy
-    ).success(_answered(show_mask), mask_inputs, mask_shown, **heavy).then(
-      _answered(show_cutout), cutout_inputs, cutout_shown, **heavy
-    )
-    gr.on(
-      [things["mask"].change, things["inverted"].change],
-      _answered(show_mask),
-      mask_inputs,
-      mask_shown,
-      **heavy,
-    )
-    gr.on(
-      [things[name].change for name in _CUTOUT],
-      _answered(show_cutout),
-      cutout_inputs,
-      cutout_shown,
-      trigger_mode="always_last",
-      show_progress="hidden",
-      **heavy,
-    )
-    run.click(
-      _answered(functools.partial(clicks.harmonize, work)),
-      [
-        photo,
-        tab,
-        *mask_inputs[1:],
-        editor,
-        *cutout_inputs[1:],
-        strength,
-        feather,
-        background,
-      ],
-      results,
-      **heavy | {"api_visibility": "public"},
-      api_name="harmonize",
-    )
-    chosen.click(
+    boxes["painted"].blob_storage = _Latest(2 * (queue + concurrency))
+    _connect(boxes, run, results, work, concurrency)
+    chosen = ("photo", "mask", "cutout", "across", "down", "size", "tab")
+    examples.click(
       functools.partial(clicks.choose, samples),
-      chosen,
-      [photo, things["mask"], *cutout_inputs[1:], tabs, tab],
-      queue=False,
-      show_progress="hidden",
-      api_visibility="private",
+      examples,
+      [tabs, *(boxes[name] for name in chosen)],
+      **_LIGHT,
     )
   return page.queue(max_size=queue, api_open=False)
 
@@ -130,7 +80,7 @@ def build(
 def launch(
   page: gr.Blocks, host: str, port: int, megabytes: int, open_browser: bool
 ) -> str:
-  """Serves the page in the background; returns its address."""
+  """Serve the page in the background; return its address."""
   _, url, _ = page.launch(
     server_name=host,
     server_port=port,
@@ -157,14 +107,141 @@ def launch(
 
 
 def _is_failure(record: logging.LogRecord) -> bool:
-  """Not a visitor who leaves during an upload, of which uvicorn would tell."""
+  """Pass over a visitor who leaves during an upload."""
   return not (
     record.exc_info and isinstance(record.exc_info[1], ClientDisconnect)
   )
 
 
+def _add_tabs(boxes: dict[str, Any]) -> gr.Tabs:
+  """Add the tabs in which the user tells the foreground."""
+  # Set in the browser, so that no click comes before it.
+  boxes["tab"] = gr.Textbox(MASK, visible="hidden", label="Tab")
+  with gr.Tabs() as tabs:
+    with gr.Tab("Mask file", id=MASK, render_children=True) as mask:
+      boxes["mask"] = _file("Mask: the object is white", "mask")
+      boxes["inverted"] = gr.Checkbox(label="Black is the object")
+      boxes["mask_shown"] = _picture("What changes", "mask-shown")
+    with gr.Tab("Paint it", id=PAINT, render_children=True) as paint:
+      boxes["painted"] = gr.ImageEditor(
+        label="Paint over the object",
+        sources=(),
+        transforms=(),
+        layers=False,
+        brush=_BRUSH,
+        buttons=[],
+        height=420,
+      )
+    with gr.Tab("Cut-out", id=CUTOUT, render_children=True) as cutout:
+      boxes["cutout"] = _file("Cut-out with transparency", "cutout")
+      with gr.Row():
+        for name, least, most in (
+          ("across", 0, 100),
+          ("down", 0, 100),
+          ("size", 5, 150),
+        ):
+          label = f"{name.capitalize()} %"
+          boxes[name] = gr.Slider(
+            least, most, 50, step=1, label=label, min_width=120, elem_id=name
+          )
+      boxes["cutout_shown"] = _picture("Where it goes", "cutout-shown")
+  for name, tab in ((MASK, mask), (PAINT, paint), (CUTOUT, cutout)):
+    tab.select(None, None, boxes["tab"], js=f"() => '{name}'")
+  return tabs
+
+
+def _add_changes(boxes: dict[str, Any]) -> None:
+  """Add how much changes, and whether it is the background."""
+  with gr.Row():
+    boxes["strength"] = gr.Slider(
+      0, 1, 1, step=0.05, label="Strength", min_width=140
+    )
+    boxes["feather"] = gr.Slider(
+      0, 50, 0, step=1, label="Feather (px)", min_width=140
+    )
+  background = "Change the background to fit the object"
+  boxes["background"] = gr.Checkbox(label=background)
+
+
+def _add_results() -> list[gr.components.Component]:
+  """Add what comes of it: before and after, the file, and notes."""
+  slider = gr.ImageSlider(
+    label="Before and after",
+    interactive=False,
+    max_height=460,
+    buttons=["fullscreen"],
+    elem_id="result",
+  )
+  download = gr.DownloadButton(
+    "Download at full size", interactive=False, elem_id="download"
+  )
+  return [slider, download, gr.Markdown(elem_id="notes")]
+
+
+def _file(label: str, name: str) -> gr.File:
+  """A box that a photo is dropped on."""
+  types = list(extensions())
+  return gr.File(label=label, file_types=types, height=150, elem_id=name)
+
+
+def _picture(label: str, name: str) -> gr.Image:
+  """A picture, hidden while it is empty: it would fill a phone's screen."""
+  return gr.Image(
+    label=label,
+    interactive=False,
+    height=320,
+    buttons=[],
+    visible=False,
+    elem_id=name,
+  )
+
+
+def _connect(
+  boxes: dict[str, Any],
+  run: gr.Button,
+  results: list[gr.components.Component],
+  work: Work,
+  concurrency: int,
+) -> None:
+  """Connect what changes to what is shown, and the button to the results."""
+
+  def event(function, inputs: str, outputs) -> dict[str, Any]:
+    # All that opens files shares the one limit.
+    make_error = functools.partial(gr.Error, print_exception=False)
+    function = functools.partial(function, work)
+    return {
+      "fn": explain_errors(function, make_error),
+      "inputs": [boxes[name] for name in inputs.split()],
+      "outputs": outputs,
+      "concurrency_id": "work",
+      "concurrency_limit": concurrency,
+      "api_visibility": "private",
+    }
+
+  mask, cutout = "mask inverted", "cutout across down size"
+  photo, painted = boxes["photo"], boxes["painted"]
+  shown = boxes["mask_shown"], boxes["cutout_shown"]
+  show_mask = event(clicks.show_mask, f"photo {mask}", shown[0])
+  show_cutout = event(clicks.show_cutout, f"photo {cutout}", shown[1])
+  photo.change(
+    clicks.forget, None, [shown[0], painted, shown[1], *results], **_LIGHT
+  ).then(**event(clicks.show, "photo", painted)).success(**show_mask).then(
+    **show_cutout
+  )
+  gr.on([boxes[name].change for name in mask.split()], **show_mask)
+  gr.on(
+    [boxes[name].change for name in cutout.split()],
+    **show_cutout,
+    trigger_mode="always_last",
+    show_progress="hidden",
+  )
+  everything = f"photo tab {mask} painted {cutout} strength feather background"
+  harmonize = event(clicks.harmonize, everything, results)
+  run.click(**harmonize | {"api_visibility": "public", "api_name": "harmonize"})
+
+
 class _Latest(dict):
-  """Paintings on their way to the queue, the latest ones.
+  """The latest paintings on their way to the queue.
 
   The editor's own dict would keep those of clicks that are then refused.
   """
@@ -177,7 +254,3 @@ class _Latest(dict):
     super().__setitem__(name, painting)
     while len(self) > self._most:
       del self[next(iter(self))]
-
-
-def _answered(function: Callable) -> Callable:
-  return answered(function, functools.partial(gr.Error, print_exception=False))

@@ -1,4 +1,4 @@
-"""What the web page does with files; it knows nothing of the page itself.
+"""What the web page does with files; it does not import the page.
 
 Photos are read from their files and written in the same format, so that depth,
 profile, metadata and alpha stay. What the page shows are small copies.
@@ -7,9 +7,11 @@ profile, metadata and alpha stay. What the page shows are small copies.
 import dataclasses
 import functools
 import io
+import logging
 import os
 import pathlib
 import uuid
+from collections.abc import Callable
 
 import numpy as np
 from PIL import Image
@@ -29,11 +31,12 @@ _KEPT = 8  # small copies in memory, of 3 or 4 MB each
 _DIMMED = 0.25  # what remains of the background's light where a mask is shown
 
 Path = str | os.PathLike
+logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
 class MaskFile:
-  """The object is what is white in a file, or black if inverted."""
+  """A file in which the foreground is white, or black if inverted."""
 
   path: Path
   inverted: bool = False
@@ -41,14 +44,14 @@ class MaskFile:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Painted:
-  """The object is what was painted over: uint8 [h, w] on a small copy."""
+  """A foreground painted over: uint8 [h, w] on a small copy."""
 
   layer: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
 class Cutout:
-  """The object comes from another file, which has alpha.
+  """A foreground of another file, which has alpha.
 
   across, down: percent of the photo, where the cut-out's centre goes.
   size: percent; at 100 the cut-out is as large as the photo has room for.
@@ -60,7 +63,7 @@ class Cutout:
   size: float = 50
 
 
-Object = MaskFile | Painted | Cutout
+Foreground = MaskFile | Painted | Cutout
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -117,38 +120,38 @@ class Work:
   def harmonize(
     self,
     photo: Path,
-    thing: Object,
+    foreground: Foreground,
     strength: float = 1.0,
     feather: float = 0.0,
     background: bool = False,
   ) -> Result:
-    """Recolours the object of a photo, or the background to fit it.
+    """Recolour the foreground of a photo, or the background to fit it.
 
     Raises:
       UserError: for files that are no images, too large or unfit, and options
         out of range.
     """
     picture = self._read(photo)
-    notes = [*picture.notes]
-    composite, changed = picture.pixels, None
-    remedy = ""
-    if isinstance(thing, Cutout):
-      cutout = self._read(thing.path)
-      pasted = _paste(cutout, picture, thing)
-      notes += [*cutout.notes, *pasted.notes]
+    composite, changed, remedy = picture.pixels, None, ""
+    if isinstance(foreground, Cutout):
+      cutout = self._read(foreground.path)
+      pasted = _paste(cutout, picture, foreground)
+      notes = [*picture.notes, *cutout.notes, *pasted.notes]
       picture, composite, mask = pasted.photo, pasted.pixels, pasted.mask
     else:
-      mask, said = self._mask(thing, picture)
-      notes += said
+      mask, mask_notes = self._mask(foreground, picture)
+      notes = [*picture.notes, *mask_notes]
       changed = 1 - mask if background else mask
-      if isinstance(thing, MaskFile):
+      if isinstance(foreground, MaskFile):
         remedy = "switch on 'Black is the object'"
     if report := masks.report(mask, remedy, picture.alpha):
       notes.append(report)
     pixels = self._network(
       composite, mask, strength, feather, background, picture.alpha
     )
-    path = self._folder / uuid.uuid4().hex / _result_name(pathlib.Path(photo))
+    # The extension is that of the contents, or .png where they are not written.
+    name = f"{pathlib.Path(photo).stem}-harmonized{suffix_of(format_in(photo))}"
+    path = self._folder / uuid.uuid4().hex / name
     notes += write_picture(picture, pixels, path, mask=changed)
     before, after = (
       _shown(_reduced(dataclasses.replace(picture, pixels=shown), SHOWN))
@@ -163,29 +166,55 @@ class Work:
     return _reduced(self._read(path), PLACED)
 
   def _mask(
-    self, thing: MaskFile | Painted, picture: Picture
+    self, foreground: MaskFile | Painted, picture: Picture
   ) -> tuple[np.ndarray, list[str]]:
-    """float32 [H, W], 0 to 1; of another size, it is resized. And notes."""
-    size = picture.size
-    if isinstance(thing, MaskFile):
+    """The mask in the photo's size, float32 [H, W] in 0 to 1, and notes."""
+    if isinstance(foreground, MaskFile):
       return read_mask(
-        _upload(thing.path),
-        size,
+        _upload(foreground.path),
+        picture.size,
         resize=True,
-        invert=thing.inverted,
+        invert=foreground.inverted,
         orientation=picture.orientation,
         max_pixels=self._max_pixels,
       )
-    if not thing.layer.any():
+    if not foreground.layer.any():
       raise UserError("nothing is painted yet; paint over the object")
-    layer = Image.fromarray(thing.layer)
-    if layer.size != size:
-      layer = layer.resize(size, Image.Resampling.BILINEAR)
+    layer = Image.fromarray(foreground.layer)
+    if layer.size != picture.size:
+      layer = layer.resize(picture.size, Image.Resampling.BILINEAR)
     return np.asarray(layer) / np.float32(255), []
 
 
+def explain_errors(
+  function: Callable, make_error: Callable[[str], Exception]
+) -> Callable:
+  """Wrap a function of the page, so that it raises what the page can show.
+
+  Of a UserError that is its line. Any other error goes to the terminal.
+
+  Args:
+    function: of positional arguments.
+    make_error: makes the exception that is raised, of a line.
+  """
+
+  def explained(*values):
+    try:
+      return function(*values)
+    except UserError as error:
+      raise make_error(str(error)) from None
+    except Exception:
+      logger.exception("the web page could not do its work")
+      raise make_error(
+        "Something went wrong here that should not; the terminal of hdnet demo "
+        "says more."
+      ) from None
+
+  return explained
+
+
 def _upload(path: Path) -> io.BytesIO:
-  """An uploaded file by its own name: messages tell nothing of our folders."""
+  """Read an upload; errors call it by its name, without our folder's."""
   path = pathlib.Path(path)
   try:
     file = io.BytesIO(path.read_bytes())
@@ -196,7 +225,7 @@ def _upload(path: Path) -> io.BytesIO:
 
 
 def _paste(cutout: Picture, photo: Picture, place: Cutout) -> compose.Pasted:
-  """`compose.paste`, with the place in percent: the same at every size."""
+  """Paste at a place in percent, which is the same at every size."""
   room = min(
     side / own for side, own in zip(photo.size, cutout.size, strict=True)
   )
@@ -213,17 +242,15 @@ def _paste(cutout: Picture, photo: Picture, place: Cutout) -> compose.Pasted:
 
 def _reduced(picture: Picture, side: int) -> Picture:
   """A copy of 8 bits, whose sides are `side` at most."""
-  samples, alpha = to_bytes(picture.pixels), None
+  samples = to_bytes(picture.pixels)
   if picture.alpha is not None:  # by which Pillow weighs the colours
     samples = np.dstack((samples, to_bytes(picture.alpha)))
   small = Image.fromarray(samples)
   small.thumbnail((side, side), Image.Resampling.BILINEAR)
   samples = np.asarray(small)
-  if picture.alpha is not None:
-    alpha = samples[..., 3]
   return Picture(
     samples[..., :3],
-    alpha,
+    None if picture.alpha is None else samples[..., 3],
     picture.name,
     orientation=picture.orientation,
     icc=picture.icc,
@@ -237,9 +264,3 @@ def _shown(picture: Picture) -> Image.Image:
     return image
   white = Image.new("RGB", image.size, "white")
   return Image.composite(image, white, Image.fromarray(picture.alpha))
-
-
-def _result_name(photo: pathlib.Path) -> str:
-  """NAME-harmonized, with the extension of what the photo's contents are, or
-  .png where that is not written."""
-  return f"{photo.stem}-harmonized{suffix_of(format_in(photo))}"

@@ -1,9 +1,8 @@
 """The colours of a video frame, and a change of them, in its own planes.
 
 A frame has planes Y', Cb and Cr, of which the latter may be smaller, in the
-matrix and range that it is tagged with. What is changed is the difference, and
-it is added to the planes: so where there is none every sample stays as it is,
-and detail in colour that a way to RGB and back would blur is kept.
+matrix and range that it is tagged with. A change is added to the planes: where
+it is 0, samples stay as they are, and detail in colour is not blurred.
 """
 
 import dataclasses
@@ -63,10 +62,10 @@ class Coding:
 
 
 def planar(frame: av.VideoFrame, name: str) -> av.VideoFrame:
-  """The frame in the format of that name, one of `PLANAR`.
+  """Convert a frame to the format of that name, one of `PLANAR`.
 
-  RGB becomes BT.709 of limited range; other tags are kept. It is the same frame
-  where it has that format.
+  RGB becomes BT.709 of limited range; other tags are kept. A frame that has the
+  format is returned as it is.
   """
   if frame.format.name == name:
     return frame
@@ -76,25 +75,22 @@ def planar(frame: av.VideoFrame, name: str) -> av.VideoFrame:
   return frame.reformat(format=name, interpolation=_EXACT, **tags)
 
 
-def made_even(frame: av.VideoFrame) -> av.VideoFrame:
-  """A frame of 4:2:0 and 8 bits with even sides, its last pixels repeated."""
+def pad_to_even(frame: av.VideoFrame) -> av.VideoFrame:
+  """Repeat the last pixels of odd sides of a frame of 4:2:0 and 8 bits."""
   width, height = (side + side % 2 for side in (frame.width, frame.height))
   result = av.VideoFrame(width, height, frame.format.name)
   for old, new in zip(_planes(frame), _planes(result), strict=True):
-    after = [
-      (0, wanted - side)
-      for wanted, side in zip(new.shape, old.shape, strict=True)
-    ]
-    new[:] = np.pad(old, after, mode="edge")
+    after = np.subtract(new.shape, old.shape)
+    new[:] = np.pad(old, [(0, count) for count in after], mode="edge")
   for name in ("pts", "time_base", "colorspace", "color_range"):
     setattr(result, name, getattr(frame, name))
   return result
 
 
 def coding(frame: av.VideoFrame) -> Coding:
-  """Of a frame of a `PLANAR` format.
+  """Find the coding of a frame of a `PLANAR` format.
 
-  One that is not tagged is taken as players do: BT.709 from 720 lines or 1280
+  An untagged frame is taken as players do: BT.709 from 720 lines or 1280
   columns on, below it BT.601; of limited range.
 
   Raises:
@@ -119,7 +115,7 @@ def coding(frame: av.VideoFrame) -> Coding:
 
 
 def to_rgb(frame: av.VideoFrame) -> np.ndarray:
-  """float32 [H, W, 3], 0 to 1, of a frame of a `PLANAR` format."""
+  """Convert a frame of a `PLANAR` format to float32 [H, W, 3] in 0 to 1."""
   code = coding(frame)
   luma, *chroma = _planes(frame)
   y = (luma.astype(np.float32) - code.black) / code.luma
@@ -128,14 +124,14 @@ def to_rgb(frame: av.VideoFrame) -> np.ndarray:
   red = y + 2 * (1 - code.red) * cr
   blue = y + 2 * (1 - code.blue) * cb
   green = (y - code.red * red - code.blue * blue) / code.green
-  # What lies outside is no colour; it stays in the planes.
+  # The planes keep what lies outside.
   return np.stack([red, green, blue], axis=-1).clip(0, 1)
 
 
 def add(frame: av.VideoFrame, change: np.ndarray) -> None:
-  """Adds a change of R, G and B, float [H, W, 3], to the frame's planes.
+  """Add a change of R, G and B, float [H, W, 3], to the frame's planes.
 
-  It is rounded once, at the end; of smaller planes each sample gets the mean.
+  Sums are rounded once. A sample of a smaller plane gets the mean change.
   """
   code = coding(frame)
   frame.make_writable()
@@ -152,7 +148,7 @@ def add(frame: av.VideoFrame, change: np.ndarray) -> None:
 
 
 def to_gray(frame: av.VideoFrame) -> np.ndarray:
-  """float32 [H, W], 0 to 1: the Y' of any frame, black to white."""
+  """Return Y' of any frame, float32 [H, W], 0 to 1 from black to white."""
   if not PLANAR.fullmatch(frame.format.name):
     frame = planar(frame, "yuv444p")
   code = coding(frame)
@@ -172,7 +168,7 @@ def _planes(frame: av.VideoFrame) -> list[np.ndarray]:
 
 
 def _stretched(plane: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-  """float32 of that shape, bilinear."""
+  """Resize to float32 of that shape, bilinear."""
   plane = plane.astype(np.float32)
   if plane.shape == shape:
     return plane
@@ -184,7 +180,7 @@ def _stretched(plane: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 
 
 def _shrunk(values: np.ndarray, plane: np.ndarray) -> np.ndarray:
-  """The means of the blocks that the plane has a sample of."""
+  """Average the blocks that the plane has a sample of."""
   if values.shape == plane.shape:
     return values
   (height, width), (down, across) = plane.shape, _steps(plane, values.shape)

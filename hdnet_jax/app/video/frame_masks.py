@@ -3,7 +3,7 @@
 import itertools
 import pathlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -53,12 +53,11 @@ class FrameMasks:
     self._clip, self._resize, self._invert = clip, resize, invert
     self._files: list[pathlib.Path] = []
     self._video: Clip | None = None
-    self._notes: dict[str, None] = {}  # in order, and each once
+    self._notes: dict[str, None] = {}  # a set that keeps its order
     self._ones = True
     if self.path.is_dir():
-      found: list[str] = []
-      self._files = _images(self.path, found)
-      self._notes.update(dict.fromkeys(found))
+      self._files, notes = _images(self.path)
+      self._add_notes(notes)
       self._check_count(len(self._files))
       # What is white is so in all: a black frame's specks of 1 are not.
       self._ones = all(map(holds_ones, self._files))
@@ -75,16 +74,16 @@ class FrameMasks:
         clip.orientation,
         resize,
       )
-      self._notes.update(dict.fromkeys(self._fit.notes))
+      self._add_notes(self._fit.notes)
       self._check_count(self._video.frames)
       self._ones = _is_of_ones(self._video)
       if self._ones:
-        self._notes[f"{self.path} has no value above 1: 1 is white in it."] = (
-          None
+        self._add_notes(
+          [f"{self.path} has no value above 1: 1 is white in it."]
         )
 
   def __iter__(self) -> Iterator[np.ndarray]:
-    """float32 [H, W] in 0 to 1, upright; of one mask, the same without end."""
+    """Yield float32 [H, W] in 0 to 1, upright; one mask without end."""
     if self._video:
       return self._of_video(self._video)
     if self._files:
@@ -92,8 +91,8 @@ class FrameMasks:
     return itertools.repeat(self._read(self.path))
 
   def mismatch(self) -> UserError:
-    """Counts masks and frames, which is done by decoding."""
-    masks, frames = self.count(), reading.count(self._clip.path)
+    """Count masks and frames, by decoding, for an error that tells both."""
+    masks, frames = self._count(), reading.count(self._clip.path)
     return UserError(
       f"{self.path} has {masks:,} masks and {self._clip.path} {frames:,} "
       "frames; give one mask a frame, or an image that is the mask of all"
@@ -107,16 +106,17 @@ class FrameMasks:
   def endless(self) -> bool:
     return not self._files and not self._video
 
-  def count(self) -> int:
-    """How many there are, of a folder or video."""
+  def _count(self) -> int:
     return reading.count(self.path) if self._video else len(self._files)
 
   def _check_count(self, masks: int) -> None:
     # In few codecs a packet is not a frame: then the frames themselves tell.
-    if masks != self._clip.frames and self.count() != reading.count(
-      self._clip.path
-    ):
+    frames = self._clip.frames
+    if masks != frames and self._count() != reading.count(self._clip.path):
       raise self.mismatch()
+
+  def _add_notes(self, notes: Iterable[str]) -> None:
+    self._notes.update(dict.fromkeys(notes))
 
   def _read(self, file: pathlib.Path) -> np.ndarray:
     mask, notes = read_mask(
@@ -127,9 +127,8 @@ class FrameMasks:
       self._clip.orientation,
       ones=self._ones,
     )
-    # Of all the files of a folder a note is one.
-    notes = [note.replace(str(file), str(self.path)) for note in notes]
-    self._notes.update(dict.fromkeys(notes))
+    # A note is told once for all the files of a folder.
+    self._add_notes(note.replace(str(file), str(self.path)) for note in notes)
     return mask
 
   def _of_video(self, video: Clip) -> Iterator[np.ndarray]:
@@ -161,22 +160,21 @@ def _is_image(path: pathlib.Path) -> bool:
   return format is not None
 
 
-def _images(folder: pathlib.Path, notes: list[str]) -> list[pathlib.Path]:
-  """Its images in order; frame_9 comes before frame_10."""
-  listing = files_in(folder, deep=False)
-  files = listing.files
+def _images(folder: pathlib.Path) -> tuple[list[pathlib.Path], list[str]]:
+  """The images of a folder, frame_9 before frame_10, and notes."""
+  listing, notes = files_in(folder, deep=False), []
   if hidden := [path for path in listing.hidden if format_of(path)]:
     notes.append(told(hidden, "hidden file", "left out"))
-  if others := sorted(path for path in files if not format_of(path)):
+  if others := sorted(path for path in listing.files if not format_of(path)):
     notes.append(told(others, "file", NOT_READ))
-  found = [path for path in files if format_of(path)]
-  if not found:
+  images = [path for path in listing.files if format_of(path)]
+  if not images:
     raise UserError(
       f"{folder} has no mask image; they are {NAMES}, one a frame"
     )
-  return sorted(found, key=_natural)
 
+  def by_number(path: pathlib.Path) -> list[str | int]:
+    parts = re.split(r"(\d+)", path.name)
+    return [int(part) if part.isdecimal() else part for part in parts]
 
-def _natural(path: pathlib.Path) -> list[str | int]:
-  parts = re.split(r"(\d+)", path.name)
-  return [int(part) if part.isdecimal() else part for part in parts]
+  return sorted(images, key=by_number), notes

@@ -1,9 +1,17 @@
-"""A video harmonized: one frame after another, each read, changed, written.
+"""Harmonize a video, frame by frame, with changes that do not flicker.
 
 Memory is that of a few frames, for any length.
+
+A network's outputs for two frames that look the same differ a little, which
+shows as flicker. Smoothed over time are the maps of `guided_filter.fit`, from
+colour to change of colour, and not pixels: a map belongs to the light at its
+place, which varies slowly, while pixels move. So nothing is blurred, and no
+ghost stays behind. Noise of the video itself is not smoothed: the maps' gain
+multiplies it, as it does the colours.
 """
 
 import functools
+import math
 import pathlib
 from collections.abc import Callable
 
@@ -13,7 +21,6 @@ import numpy as np
 from hdnet_jax.app.video import colours, reading
 from hdnet_jax.app.video.frame_masks import FrameMasks
 from hdnet_jax.app.video.reading import Clip
-from hdnet_jax.app.video.smoothing import Smoother
 from hdnet_jax.app.video.writing import Chroma, Writer
 from hdnet_jax.atomic_write import write_then_rename
 from hdnet_jax.errors import UserError
@@ -22,10 +29,54 @@ from hdnet_jax.inference.feather import feathered
 from hdnet_jax.inference.harmonizer import SizedNetwork, check_options
 
 SMOOTHING = 0.5  # seconds
+# Mean change of the small frame, of colours from 0 to 1, over which it is
+# another scene. Noise and motion stay below it; a reset too many does no harm
+# but that one frame is not smoothed.
+CUT = 0.1
+
+
+class Smoother:
+  """A first-order recursive filter over the maps of successive frames.
+
+  A frame moves the filter's maps towards its own by 1 - exp(-t / seconds),
+  where t is the time since the last frame, so that any frame rate, also a
+  varying one, gives the same. The first frame, and the first after a cut, has
+  its own maps.
+
+  Args:
+    seconds: the time constant, 0 or more; 0 gives maps back as they are.
+
+  Raises:
+    UserError: for another.
+  """
+
+  def __init__(self, seconds: float):
+    if not 0 <= seconds < math.inf:
+      raise UserError(f"smoothing={seconds} is not in seconds, 0 or more")
+    self._seconds = seconds
+    self._last: tuple[np.ndarray, np.ndarray, float] | None = None
+
+  def __call__(
+    self, maps: np.ndarray, image: np.ndarray, time: float
+  ) -> np.ndarray:
+    """Smooth the maps of a frame.
+
+    Args:
+      maps: of `guided_filter.fit`, float32 [3, 4, h, w].
+      image: the small frame that they are of, float [h, w, 3] in -1 to 1.
+      time: when it is shown, in seconds.
+    """
+    if self._seconds and self._last is not None:
+      last, before, when = self._last
+      if np.abs(image - before).mean() / 2 <= CUT:
+        share = -math.expm1(-max(time - when, 0) / self._seconds)
+        maps = last + np.float32(share) * (maps - last)
+    self._last = maps, image, time
+    return maps
 
 
 class FrameHarmonizer:
-  """Harmonizes frames that follow each other.
+  """Harmonize frames that follow each other.
 
   Args:
     network: of mode "guided".
@@ -62,10 +113,10 @@ class FrameHarmonizer:
     mask: np.ndarray,
     time: float,
   ) -> np.ndarray | None:
-    """What is to be added to the frame, float32 [H, W, 3]; None for nothing.
+    """Return what is to be added to the frame, float32 [H, W, 3], or None.
 
     Args:
-      image: gives the frame, float32 [H, W, 3] in 0 to 1; asked only where
+      image: gives the frame, float32 [H, W, 3] in 0 to 1; called only if
         anything changes.
       mask: float32 [H, W] in 0 to 1.
       time: when the frame is shown, in seconds.
@@ -82,7 +133,7 @@ class FrameHarmonizer:
     return result
 
   def _prepared(self, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What changes, and how much of it; one mask for all is made once."""
+    """What changes, and how much of it; a mask for all is prepared once."""
     if self._mask is None or self._mask[0] is not mask:
       given = mask
       if self._background and (mask > 0.5).any():
@@ -100,11 +151,10 @@ def harmonize_video(
   watch: Callable[[], None] = lambda: None,
   chroma: Chroma | None = None,
 ) -> list[str]:
-  """Writes the video with its frames harmonized; returns notes for the user.
+  """Write the video with its frames harmonized; return notes for the user.
 
-  Frames keep their times. Sound and subtitles are copied, packet by packet.
-  Nothing is left behind where it fails, and an existing file is replaced only
-  when the new one is whole.
+  Frames keep their times. Sound and subtitles are copied, packet by packet. An
+  existing file is replaced when the new one is whole; a failure leaves nothing.
 
   Args:
     clip: the video, as `reading.inspect` gives it.

@@ -51,7 +51,7 @@ class Clip:
 
 
 def inspect(path: str | os.PathLike) -> Clip:
-  """Reads a video's packets, and decodes its first frame.
+  """Read a video's packets, and decode its first frame.
 
   Raises:
     UserError: for what is no video, has no picture, or is cut off.
@@ -61,26 +61,23 @@ def inspect(path: str | os.PathLike) -> Clip:
   with opened(path) as container:
     video = video_stream(container)
     for packet in packets(container, container.streams):
-      if packet.dts is None and not packet.size:
-        # The one at the end, for the decoder to give what it still has.
-        if packet.stream == video and first is None:
-          first = next(iter(decoded(packet, path)), None)
-        continue
       if packet.is_corrupt:
         raise _cut_off(path)
+      if packet.stream == video and first is None:
+        first = next(iter(decoded(packet, path)), None)
+      if packet.dts is None and not packet.size:
+        continue  # at the end, for the decoder to give what it still has
       if packet.pts is not None:
         after = packet.pts + (packet.duration or 0)
         end = max(end, float(after * packet.time_base))
       if packet.stream == video:
         parts += 1
         frames += not packet.is_discard
-        if first is None:
-          first = next(iter(decoded(packet, path)), None)
     if first is None:
       raise UserError(f"{path} has no frames; is it cut off?")
-    transparent = _is_transparent(video, first)
-    if parts < len(video.index_entries) or end < _whole(container):
+    if parts < len(video.index_entries) or end < _least_end(container):
       raise _cut_off(path)
+    transparent = _is_transparent(video, first)
   return Clip(
     path,
     frames,
@@ -92,23 +89,23 @@ def inspect(path: str | os.PathLike) -> Clip:
 
 
 def frames(path: pathlib.Path) -> Iterator[av.VideoFrame]:
-  """A video's frames, decoded one after another."""
+  """Decode a video's frames, one after another."""
   with opened(path) as container:
     for packet in packets(container, [video_stream(container)]):
       yield from decoded(packet, path)
 
 
 def count(path: pathlib.Path) -> int:
-  """The number of frames, of which each is decoded."""
+  """Count the frames by decoding them."""
   return sum(1 for _ in frames(path))
 
 
 @contextlib.contextmanager
 def opened(path: pathlib.Path) -> Iterator[av.container.InputContainer]:
-  """An open video.
+  """Open a video.
 
   Raises:
-    UserError: where there is none.
+    UserError: if there is none.
   """
   if path.is_dir() or not path.exists():
     what = "is a folder" if path.is_dir() else "does not exist"
@@ -120,10 +117,10 @@ def opened(path: pathlib.Path) -> Iterator[av.container.InputContainer]:
 
 
 def video_stream(container: av.container.InputContainer) -> av.VideoStream:
-  """The first that moves.
+  """Find the first stream that moves.
 
   Raises:
-    UserError: where there is none.
+    UserError: if there is none.
   """
   cover = av.stream.Disposition.attached_pic
   moving = [s for s in container.streams.video if not s.disposition & cover]
@@ -138,10 +135,10 @@ def video_stream(container: av.container.InputContainer) -> av.VideoStream:
 
 
 def packets(container, streams) -> Iterator[av.Packet]:
-  """Those of these streams, in the file's order; the last ones are empty.
+  """Read the streams' packets, in the file's order; the last ones are empty.
 
   Raises:
-    UserError: where they cannot be read.
+    UserError: if they cannot be read.
   """
   # What is raised where they are used does not pass here.
   with _explained(_name(container)):
@@ -149,10 +146,10 @@ def packets(container, streams) -> Iterator[av.Packet]:
 
 
 def decoded(packet: av.Packet, path: pathlib.Path) -> list[av.VideoFrame]:
-  """The frames that a packet completes.
+  """Decode the frames that a packet completes.
 
   Raises:
-    UserError: where it is damaged.
+    UserError: if it is damaged.
   """
   with _explained(path):
     frames = packet.decode()
@@ -166,7 +163,7 @@ def decoded(packet: av.Packet, path: pathlib.Path) -> list[av.VideoFrame]:
 
 @contextlib.contextmanager
 def _explained(path: str | os.PathLike) -> Iterator[None]:
-  """FFmpeg's errors as a line for people."""
+  """Turn FFmpeg's errors into UserErrors."""
   try:
     yield
   except av.FFmpegError as error:
@@ -180,8 +177,8 @@ def _name(container: av.container.InputContainer) -> str:
   return container.name.removeprefix("file:")
 
 
-def _whole(container: av.container.InputContainer) -> float:
-  """When the last packet ends at the earliest, in seconds."""
+def _least_end(container: av.container.InputContainer) -> float:
+  """When the last packet of a whole file ends at the earliest, in seconds."""
   if not any(name in container.format.name for name in _HAVE_DURATION):
     return 0.0
   end = (container.start_time or 0) + (container.duration or 0)

@@ -10,6 +10,7 @@ import av
 from hdnet_jax.app.video import colours
 from hdnet_jax.app.video.reading import Clip
 from hdnet_jax.errors import UserError
+from hdnet_jax.images.file import check_free
 
 # Of a file's extension: the container and the encoder of its frames.
 FORMATS = {
@@ -45,7 +46,7 @@ _OF_CONTAINERS = (
 
 
 def check_output(path: pathlib.Path, quality: int | None, force: bool) -> None:
-  """Finds what cannot be written before anything is computed.
+  """Find what cannot be written before anything is computed.
 
   Raises:
     UserError: for another extension or quality, and for a file that exists
@@ -60,26 +61,15 @@ def check_output(path: pathlib.Path, quality: int | None, force: bool) -> None:
   _, most = _QUALITIES[encoder]
   if quality is not None and not 0 <= quality <= most:
     raise UserError(f"quality is {quality} and must be 0 to {most}")
-  try:
-    path.lstat()
-  except FileNotFoundError:
-    return
-  except OSError as error:
-    raise UserError(
-      f"{path} cannot be written ({error.strerror}); choose another path"
-    ) from None
-  if path.is_dir():
-    raise UserError(f"{path} is a folder; name a video file")
-  if not force:
-    raise UserError(f"{path} exists; give another path, or --force")
+  check_free(path, force)
 
 
 class Writer:
-  """Writes a video's frames and copies its other streams.
+  """Write a video's frames and copy its other streams.
 
   Every frame keeps its time, and the video its rotation, its colour tags and
   the shape of its pixels. Packets of sound and subtitles are copied as they
-  are. Use it in a with statement; it ends the file.
+  are. A with statement ends the file.
 
   Args:
     path: of an extension of `FORMATS`; an existing file is replaced.
@@ -139,21 +129,21 @@ class Writer:
     self._output.close()
 
   def planar(self, frame: av.VideoFrame) -> av.VideoFrame:
-    """The frame in the format that is written."""
+    """Convert a frame to the format that is written."""
     return colours.planar(frame, self._stream.pix_fmt)
 
   def write(self, frame: av.VideoFrame) -> None:
-    """Encodes a frame of the format of `planar`, at its own time."""
+    """Encode a frame of the format of `planar`, at its own time."""
     if frame.pts is None:
       frame.pts = self._next
     self._next = frame.pts + (frame.duration or self._step)
     if (frame.width, frame.height) != (self._stream.width, self._stream.height):
-      frame = colours.made_even(frame)
+      frame = colours.pad_to_even(frame)
     frame.pict_type = av.video.frame.PictureType.NONE  # the encoder decides
     self._output.mux(self._stream.encode(frame))
 
   def copy(self, packet: av.Packet) -> None:
-    """Copies a packet of one of the streams `copied`."""
+    """Copy a packet of one of the streams `copied`."""
     if packet.dts is None and not packet.size:
       return  # the one that ends a stream
     packet.stream = self._copies[packet.stream_index]
@@ -172,7 +162,8 @@ class Writer:
   ) -> None:
     stream, context = self._stream, video.codec_context
     width, height = clip.stored
-    takes = {each.name for each in av.codec.Codec(encoder, "w").video_formats}
+    codec = av.codec.Codec(encoder, "w")
+    takes = {format.name for format in codec.video_formats}
     even = not (width % 2 or height % 2) or encoder != "libx264"
     stream.pix_fmt = pixel_format(context.format, takes, even, chroma)
     keep = "; --chroma source keeps them" if chroma == "420" else ""
@@ -207,7 +198,7 @@ class Writer:
   def _copied(
     self, source: av.container.InputContainer, video: av.VideoStream
   ) -> Iterator[tuple[int, av.stream.Stream]]:
-    """Of the index of each stream that is copied, its place in the output."""
+    """Add the streams that are copied; yield their indices, and the copies."""
     for stream in source.streams:
       if stream.index == video.index:
         continue
@@ -232,10 +223,10 @@ class Writer:
 def pixel_format(
   source: av.VideoFormat, takes: set[str], even: bool, chroma: Chroma
 ) -> str:
-  """The format to write, of `colours.PLANAR` and those that an encoder takes.
+  """Choose the format to write, of `colours.PLANAR` and what an encoder takes.
 
-  It is the source's where that can be; its bits are kept where they can be. RGB
-  has colours at every pixel, and so has what is made of it.
+  The source's format and bits are kept if they can be. RGB has colours at every
+  pixel, and so has the format for it.
 
   Args:
     source: what the video has.

@@ -36,13 +36,26 @@ def folder(tmp_path) -> pathlib.Path:
   return tmp_path
 
 
+@pytest.fixture
+def pair(folder) -> tuple[pathlib.Path, pathlib.Path]:
+  return folder / "images/a.png", folder / "masks/a.png"
+
+
+@pytest.fixture
+def flags(folder) -> list:
+  """Of the whole folder, to folder/out."""
+  return [
+    *("--input-dir", folder / "images", "--mask-dir", folder / "masks"),
+    *("--output-dir", folder / "out"),
+  ]
+
+
 def pixels(path: pathlib.Path) -> np.ndarray:
   with Image.open(path) as image:
     return np.asarray(image)
 
 
-def test_the_object_changes_and_nothing_else(folder, hdnet):
-  pair = folder / "images/a.png", folder / "masks/a.png"
+def test_the_object_changes_and_nothing_else(folder, pair, hdnet):
   hdnet(*pair, "-o", folder / "out/b.png", "--compare")
   before, after = pixels(pair[0]), pixels(folder / "out/b.png")
   inside = pixels(pair[1]) > 0
@@ -52,19 +65,17 @@ def test_the_object_changes_and_nothing_else(folder, hdnet):
   np.testing.assert_array_equal(both, np.concatenate([before, after], axis=1))
 
 
-def test_two_files_are_enough(folder, hdnet, capsys):
-  pair = folder / "images/a.png", folder / "masks/a.png"
+def test_two_files_are_enough(folder, pair, hdnet, capsys):
   hdnet(*pair, "-o", folder / "b.png")
   hdnet(*pair)
-  made = folder / "images/a_harmonized.png"
-  assert capsys.readouterr().out == f"{made}\n"
-  assert made.read_bytes() == (folder / "b.png").read_bytes()
+  result = folder / "images/a_harmonized.png"
+  assert capsys.readouterr().out == f"{result}\n"
+  assert result.read_bytes() == (folder / "b.png").read_bytes()
   hdnet(*pair, status=2)  # nothing is lost without --force
   assert "a_harmonized.png exists" in capsys.readouterr().err
 
 
-def test_the_other_way_round(folder, hdnet):
-  pair = folder / "images/a.png", folder / "masks/a.png"
+def test_the_other_way_round(folder, pair, hdnet):
   hdnet(*pair, "-o", folder / "background.png", "--background")
   hdnet(*pair, "-o", folder / "inverted.png", "--invert-mask")
   before, after = pixels(pair[0]), pixels(folder / "background.png")
@@ -74,8 +85,7 @@ def test_the_other_way_round(folder, hdnet):
   np.testing.assert_array_equal(after, pixels(folder / "inverted.png"))
 
 
-def test_strength(folder, hdnet):
-  pair = folder / "images/a.png", folder / "masks/a.png"
+def test_strength(folder, pair, hdnet):
   for strength in (0, 0.5, 1):
     hdnet(*pair, "-o", folder / f"{strength}.png", "--strength", strength)
   none, half, whole = (
@@ -85,37 +95,28 @@ def test_strength(folder, hdnet):
   assert np.abs(half - (none + whole) / 2).max() <= 1
 
 
-def test_a_folder(folder, hdnet, capsys):
+def test_a_folder(folder, flags, hdnet, capsys):
   save_pair(folder, "deep/b.png", seed=1)
   save_pair(folder, "no_mask.png")
   (folder / "masks/no_mask.png").unlink()
   save_pair(folder, "broken.png")
   (folder / "images/broken.png").write_bytes(b"\x89PNG no more")
   (folder / "images/notes.txt").write_text("not an image")
-  flags = [
-    *("--input-dir", folder / "images", "--mask-dir", folder / "masks"),
-    *("--output-dir", folder / "out"),
-  ]
   hdnet(*flags, status=2)
   said = capsys.readouterr()
   assert said.out == "2 harmonized, 0 skipped, 2 failed\n"
   assert "no_mask.png has no mask no_mask.*" in said.err
   assert "broken.png" in said.err
-  made = sorted(p for p in (folder / "out").rglob("*") if p.is_file())
-  assert made == [folder / "out/a.png", folder / "out/deep/b.png"]
-  hdnet(
-    *(
-      "--input-dir",
-      folder / "images/deep",
-      "--mask-dir",
-      folder / "masks/deep",
-    ),
-    *("--output-dir", folder / "out/deep", "--skip-existing"),
-  )
+  results = sorted(p for p in (folder / "out").rglob("*") if p.is_file())
+  assert results == [folder / "out/a.png", folder / "out/deep/b.png"]
+  flags = [
+    path / "deep" if isinstance(path, pathlib.Path) else path for path in flags
+  ]
+  hdnet(*flags, "--skip-existing")
   assert capsys.readouterr().out == "0 harmonized, 1 skipped, 0 failed\n"
 
 
-def test_a_stopped_folder_goes_on(folder, hdnet, capsys, monkeypatch):
+def test_a_stopped_folder_goes_on(folder, hdnet, capsys):
   for seed, name in enumerate(("b.png", "c.png")):
     save_pair(folder, name, seed)
   out = folder / "images/out"  # inside the input: never an input itself
@@ -123,25 +124,18 @@ def test_a_stopped_folder_goes_on(folder, hdnet, capsys, monkeypatch):
     *("--input-dir", folder / "images", "--mask-dir", folder / "masks"),
     *("--output-dir", out, "--compare"),
   ]
-
-  def stop(network, pixels, mask, alpha, options):
-    if (out / "b.png").exists():
-      raise KeyboardInterrupt
-    return pixels
-
-  with monkeypatch.context() as patch:
-    patch.setattr("hdnet_jax.app.cli.harmonize.change", stop)
-    hdnet(*flags, status=130)
-  assert "the same command continues" in capsys.readouterr().err
-  (out / "b_compare.png").unlink()  # stopped between the two files
-  hdnet(*flags)
-  assert capsys.readouterr().out == "2 harmonized, 1 skipped, 0 failed\n"
-  hdnet(*flags)
-  said = capsys.readouterr()
-  assert said.out == "0 harmonized, 3 skipped, 0 failed\n"
-  assert "what exists was skipped; --force replaces it" in said.err
-  hdnet(*flags, "--force")
-  assert capsys.readouterr().out == "3 harmonized, 0 skipped, 0 failed\n"
+  said = []
+  for force in ((), (), ("--force",)):
+    hdnet(*flags, *force)
+    said.append(capsys.readouterr())
+    if not force:
+      # As if it had stopped between the two files of b.png.
+      (out / "b_compare.png").unlink()
+      (out / "c.png").unlink()
+  assert [texts.out for texts in said] == [
+    f"{done} harmonized, {3 - done} skipped, 0 failed\n" for done in (3, 2, 3)
+  ]
+  assert "what exists was skipped; --force replaces it" in said[1].err
   assert len(list(out.iterdir())) == 6
 
 
@@ -164,18 +158,16 @@ def test_a_result_has_the_name_whatever_it_is(
   assert pixels(path).shape == (HEIGHT, WIDTH, 3)
 
 
-def test_a_folder_of_every_name_in_linked_folders(folder, hdnet, capsysbinary):
+def test_a_folder_of_every_name_in_linked_folders(
+  folder, flags, hdnet, capsysbinary
+):
   names = [f"{os.fsdecode(name)}.png" for name in NAMES]
   for name in names:
     save_pair(folder / "linked", name)
   (folder / "linked/images/[bold]x.png").write_text("no image")
   for kind in ("images", "masks"):
     (folder / kind / "more").symlink_to(folder / "linked" / kind)
-  hdnet(
-    *("--input-dir", folder / "images", "--mask-dir", folder / "masks"),
-    *("--output-dir", folder / "out", "--compare"),
-    status=2,
-  )
+  hdnet(*flags, "--compare", status=2)
   said = capsysbinary.readouterr()
   assert said.out == b"14 harmonized, 0 skipped, 1 failed\n"
   assert b"/[bold]x.png is not a JPEG" in said.err
@@ -184,31 +176,38 @@ def test_a_folder_of_every_name_in_linked_folders(folder, hdnet, capsysbinary):
   assert set(names) - results == {"[bold]x.png"}
 
 
-def test_streams(folder, hdnet, monkeypatch):
-  pair = folder / "images/a.png", folder / "masks/a.png"
+@pytest.fixture
+def through_streams(hdnet, monkeypatch):
+  """Runs the command on a file as stdin; returns what it writes to stdout."""
+
+  def run(path: pathlib.Path, *arguments, **values) -> bytes:
+    stdin, sent = io.BytesIO(path.read_bytes()), io.BytesIO()
+    with monkeypatch.context() as patch:
+      patch.setattr(sys, "stdin", types.SimpleNamespace(buffer=stdin))
+      patch.setattr(sys, "stdout", types.SimpleNamespace(buffer=sent))
+      hdnet(*arguments, "-o", "-", **values)
+    return sent.getvalue()
+
+  return run
+
+
+def test_streams(folder, pair, hdnet, through_streams):
   hdnet(*pair, "-o", folder / "b.png")
-  sent = io.BytesIO()
-  stdin = io.BytesIO(pair[0].read_bytes())
-  monkeypatch.setattr(sys, "stdin", types.SimpleNamespace(buffer=stdin))
-  monkeypatch.setattr(sys, "stdout", types.SimpleNamespace(buffer=sent))
-  hdnet("-", pair[1], "-o", "-")
-  monkeypatch.undo()
-  assert sent.getvalue() == (folder / "b.png").read_bytes()
+  sent = through_streams(pair[0], "-", pair[1])
+  assert sent == (folder / "b.png").read_bytes()
 
 
 @pytest.mark.parametrize("format", ["png", "jpg", "webp", "tiff"])
-def test_the_format_of_what_has_no_name(folder, hdnet, format, capsysbinary):
-  pair = folder / "images/a.png", folder / "masks/a.png"
+def test_the_format_of_what_has_no_name(
+  folder, pair, flags, hdnet, format, capsysbinary
+):
   save_pair(folder, "deep/b.png")
   expected = {"jpg": "JPEG"}.get(format, format.upper())
   hdnet(*pair, "-o", "-", "--format", format)
   sent = io.BytesIO(capsysbinary.readouterr().out)
   hdnet(*pair, "--format", format)
   beside = folder / f"images/a_harmonized.{format}"
-  hdnet(
-    *("--input-dir", folder / "images", "--mask-dir", folder / "masks"),
-    *("--output-dir", folder / "out", "--format", format),
-  )
+  hdnet(*flags, "--format", format)
   for source in (sent, beside, folder / f"out/deep/b.{format}"):
     with Image.open(source) as image:
       assert (image.format, image.size) == (expected, (WIDTH, HEIGHT))
@@ -218,7 +217,7 @@ def test_the_format_of_what_has_no_name(folder, hdnet, format, capsysbinary):
 
 
 def test_a_folders_results_are_of_the_format_of_the_contents(
-  folder, hdnet, capsys
+  folder, flags, hdnet, capsys
 ):
   save_pair(folder, "b.png")
   with Image.open(folder / "images/b.png") as image:
@@ -226,10 +225,6 @@ def test_a_folders_results_are_of_the_format_of_the_contents(
   clear.putpixel((0, 0), (1, 2, 3, 0))
   clear.save(folder / "images/b.jpg", "PNG")  # RGBA that is named .jpg
   (folder / "images/b.png").unlink()
-  flags = [
-    *("--input-dir", folder / "images", "--mask-dir", folder / "masks"),
-    *("--output-dir", folder / "out"),
-  ]
   hdnet(*flags)
   assert capsys.readouterr().out == "2 harmonized, 0 skipped, 0 failed\n"
   with Image.open(folder / "out/b.png") as result:
@@ -246,10 +241,8 @@ def test_a_folders_results_are_of_the_format_of_the_contents(
   assert "opaque everywhere, and is left out" in said.err
 
 
-def test_mistakes(folder, hdnet, capsys):
-  image, mask, out = (
-    str(folder / name) for name in ("images/a.png", "masks/a.png", "out.png")
-  )
+def test_mistakes(folder, pair, hdnet, capsys):
+  image, mask, out = *map(str, pair), str(folder / "out.png")
   Image.new("L", (8, 8)).save(folder / "small.png")
   for arguments, words in (
     ([], "give COMPOSITE and MASK; --help"),
@@ -277,15 +270,7 @@ def test_mistakes(folder, hdnet, capsys):
   assert not (folder / "out.png").exists()
 
 
-def test_without_weights_nothing_is_made(folder, hdnet, capsys):
-  pair = folder / "images/a.png", folder / "masks/a.png"
-  hdnet(*pair, "-o", folder / "b.png", given="nowhere", status=2)
-  assert "configs/quickstart.py" in capsys.readouterr().err
-  assert not (folder / "b.png").exists()
-
-
-def test_the_released_weights_are_the_default(folder, hdnet):
-  pair = folder / "images/a.png", folder / "masks/a.png"
+def test_the_released_weights_are_the_default(folder, pair, hdnet):
   hdnet(*pair, "-o", folder / "b.png", given=None)
   hdnet(*pair, "-o", folder / "named.png", given="hdnet-lite")
   before, after = pixels(pair[0]), pixels(folder / "b.png")
@@ -302,7 +287,7 @@ def test_an_odd_mask_is_told(folder, hdnet, capsys):
   )
 
 
-def test_compose(folder, hdnet, capsys, monkeypatch):
+def test_compose(folder, hdnet, capsys, through_streams):
   cutout = np.full((10, 12, 4), 90, np.uint8)
   cutout[..., 3] = 0
   cutout[2:8, 2:10, 3] = 255
@@ -315,29 +300,20 @@ def test_compose(folder, hdnet, capsys, monkeypatch):
   changed[12:18, 22:30] = True
   np.testing.assert_array_equal(before[~changed], after[~changed])
   assert (after[changed] != 90).any()  # it is not only pasted
-  # To and from streams.
-  for place, name in enumerate(("cutout.png", "images/a.png")):
-    words = [*files[:2], "-o", "-", "--at", "20,10"]
-    words[place] = "-"
-    stdin = io.BytesIO((folder / name).read_bytes())
-    sent = io.BytesIO()
-    with monkeypatch.context() as patch:
-      patch.setattr(sys, "stdin", types.SimpleNamespace(buffer=stdin))
-      patch.setattr(sys, "stdout", types.SimpleNamespace(buffer=sent))
-      hdnet(*words, command="compose")
-    assert sent.getvalue() == out.read_bytes()
-  hdnet("-", "-", "-o", out, command="compose", status=2)
-  assert "only one of CUTOUT and PHOTO" in capsys.readouterr().err
-  hdnet(*files, "--at=10", "--force", command="compose", status=2)
-  assert "--at 10 is not X,Y" in capsys.readouterr().err
-  hdnet(*files, "--scale", 0, "--force", command="compose", status=2)
-  assert "--scale is above 0" in capsys.readouterr().err
-  hdnet(*files, command="compose", status=2)
-  assert "out.png exists" in capsys.readouterr().err
+  for sent, words in ((files[0], ("-", photo)), (photo, (files[0], "-"))):
+    written = through_streams(sent, *words, "--at", "20,10", command="compose")
+    assert written == out.read_bytes()
+  for words, message in (
+    (("-", "-", "-o", out), "only one of CUTOUT and PHOTO"),
+    ((*files, "--at=10", "--force"), "--at 10 is not X,Y"),
+    ((*files, "--scale", 0, "--force"), "--scale is above 0"),
+    (files, "out.png exists"),
+  ):
+    hdnet(*words, command="compose", status=2)
+    assert message in capsys.readouterr().err
 
 
-def test_a_mask_of_0_and_1(folder, hdnet, capsys):
-  pair = folder / "images/a.png", folder / "masks/a.png"
+def test_a_mask_of_0_and_1(folder, pair, hdnet, capsys):
   Image.fromarray(pixels(pair[1]) // 255).save(folder / "ones.png")
   hdnet(*pair, "-o", folder / "b.png")
   hdnet(pair[0], folder / "ones.png", "-o", folder / "c.png")
@@ -355,8 +331,7 @@ def save_with_alpha(folder: pathlib.Path, name: str) -> pathlib.Path:
   return path
 
 
-def test_the_composites_own_alpha_is_its_mask(folder, hdnet, capsys):
-  pair = folder / "images/a.png", folder / "masks/a.png"
+def test_the_composites_own_alpha_is_its_mask(folder, pair, hdnet, capsys):
   hdnet(*pair, "-o", folder / "b.png")
   path = save_with_alpha(folder, "a.png")
   hdnet(path, "--mask-from-alpha", "-o", folder / "c.png")

@@ -7,8 +7,13 @@ import pytest
 from PIL import Image
 
 from hdnet_jax.app.demo import examples
-from hdnet_jax.app.demo.answers import answered
-from hdnet_jax.app.demo.work import Cutout, MaskFile, Painted, Work
+from hdnet_jax.app.demo.work import (
+  Cutout,
+  MaskFile,
+  Painted,
+  Work,
+  explain_errors,
+)
 from hdnet_jax.errors import UserError
 from hdnet_jax.images.file import Picture, read_picture, write_picture
 from hdnet_jax.inference.harmonizer import SizedNetwork
@@ -240,8 +245,8 @@ def test_examples(harmonizer, tmp_path):
       work.show_cutout(sample.photo, Cutout(sample.cutout, *sample.place))
   again = tmp_path / "again"
   again.mkdir()
-  for one, other in zip(samples, examples.make(again), strict=True):
-    assert one.photo.read_bytes() == other.photo.read_bytes()
+  for sample, other in zip(samples, examples.make(again), strict=True):
+    assert sample.photo.read_bytes() == other.photo.read_bytes()
 
 
 def test_what_is_told_of_failures(caplog):
@@ -251,12 +256,12 @@ def test_what_is_told_of_failures(caplog):
   def fail(error: Exception):
     raise error
 
-  assert answered(lambda a, b: a + b, Told)(1, 2) == 3
+  assert explain_errors(lambda a, b: a + b, Told)(1, 2) == 3
   with pytest.raises(Told, match=r"^one line$"):
-    answered(fail, Told)(UserError("one line"))
+    explain_errors(fail, Told)(UserError("one line"))
   assert not caplog.records
   with pytest.raises(Told, match="Something went wrong") as caught:
-    answered(fail, Told)(KeyError("secret"))
+    explain_errors(fail, Told)(KeyError("secret"))
   assert "secret" not in str(caught.value)
   assert caught.value.__suppress_context__
   assert "KeyError: 'secret'" in caplog.text  # with its traceback

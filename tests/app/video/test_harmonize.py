@@ -45,6 +45,17 @@ class Brighter:
 
 
 @pytest.fixture
+def source(tmp_path, make_clip) -> pathlib.Path:
+  make_clip(tmp_path / "in.mp4")
+  return tmp_path / "in.mp4"
+
+
+@pytest.fixture
+def output(tmp_path) -> pathlib.Path:
+  return tmp_path / "out.mp4"
+
+
+@pytest.fixture
 def mask(tmp_path) -> pathlib.Path:
   path = tmp_path / "mask.png"
   Image.fromarray(INSIDE).save(path)
@@ -73,6 +84,31 @@ def frames(path: pathlib.Path) -> list:
 
 def samples(path: pathlib.Path) -> np.ndarray:
   return np.stack([frame.to_ndarray() for frame in frames(path)])
+
+
+def luma_change(source: pathlib.Path, output: pathlib.Path) -> np.ndarray:
+  return (samples(output).astype(int) - samples(source))[:, :HEIGHT]
+
+
+def changed_frames(source: pathlib.Path, output: pathlib.Path) -> list[int]:
+  changed = (samples(source) != samples(output)).any(axis=(1, 2))
+  return np.flatnonzero(changed).tolist()
+
+
+def write_masks(path: pathlib.Path, masks) -> None:
+  """Writes uint8 masks as a video without loss, or into a folder of images."""
+  if not path.suffix:
+    path.mkdir()
+    for index, mask in enumerate(masks):
+      Image.fromarray(mask).save(path / f"frame_{index}.png")
+    return
+  with av.open(str(path), "w") as video:
+    stream = video.add_stream("ffv1", 25)
+    stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "gray"
+    for mask in masks:
+      frame = av.VideoFrame.from_ndarray(mask, format="gray")
+      video.mux(stream.encode(frame))
+    video.mux(stream.encode(None))
 
 
 def times(path: pathlib.Path) -> list[Fraction]:
@@ -129,16 +165,16 @@ def test_times_sound_and_length_are_kept(tmp_path, make_clip, mask, name):
   )
 
 
-def test_a_varying_frame_rate(tmp_path, make_clip, mask):
-  source, output = tmp_path / "in.mp4", tmp_path / "out.mp4"
+def test_a_varying_frame_rate(tmp_path, make_clip, mask, output):
+  source = tmp_path / "in.mp4"
   make_clip(source, times=TIMES)
   harmonize(source, mask, output)
   assert times(output) == [Fraction(time, 25) for time in TIMES]
   assert frames(output)[-1].duration == frames(source)[-1].duration
 
 
-def test_tags_are_kept(tmp_path, make_clip, mask):
-  source, output = tmp_path / "in.mp4", tmp_path / "out.mp4"
+def test_tags_are_kept(tmp_path, make_clip, mask, output):
+  source = tmp_path / "in.mp4"
   make_clip(
     source,
     colorspace=5,
@@ -153,8 +189,10 @@ def test_tags_are_kept(tmp_path, make_clip, mask):
 
 
 @pytest.mark.parametrize("turn", [90, 180, -90])
-def test_rotation_is_kept_and_masks_are_upright(tmp_path, make_clip, turn):
-  source, output = tmp_path / "in.mp4", tmp_path / "out.mp4"
+def test_rotation_is_kept_and_masks_are_upright(
+  tmp_path, make_clip, turn, output
+):
+  source = tmp_path / "in.mp4"
   make_clip(source, turn=turn)
   upright = np.rot90(INSIDE, turn // 90).copy()
   upright[:5, :5] = True
@@ -172,21 +210,17 @@ def test_rotation_is_kept_and_masks_are_upright(tmp_path, make_clip, turn):
   assert not changed[:, :HEIGHT][:, ~inside].any()
 
 
-def test_the_object_changes_and_nothing_else(tmp_path, make_clip, mask):
-  source, output = tmp_path / "in.mp4", tmp_path / "out.mp4"
-  make_clip(source)
+def test_the_object_changes_and_nothing_else(mask, source, output):
   harmonize(source, mask, output, quality=0)  # without loss
-  before, after = samples(source).astype(int), samples(output).astype(int)
-  luma = (after - before)[:, :HEIGHT]
+  luma = luma_change(source, output)
   np.testing.assert_allclose(luma[:, INSIDE], 0.1 * 219, atol=0.51)
   assert not luma[:, ~INSIDE].any()
   # A change of all colours by as much is none of Cb and Cr.
+  before, after = samples(source), samples(output)
   np.testing.assert_array_equal(before[:, HEIGHT:], after[:, HEIGHT:])
 
 
-def test_the_background_changes(tmp_path, make_clip, mask):
-  source, output = tmp_path / "in.mp4", tmp_path / "out.mp4"
-  make_clip(source)
+def test_the_background_changes(mask, source, output):
   harmonize(source, mask, output, quality=0, background=True)
   changed = (samples(source) != samples(output))[:, :HEIGHT]
   assert changed[:, ~INSIDE].all()
@@ -194,8 +228,8 @@ def test_the_background_changes(tmp_path, make_clip, mask):
 
 
 @pytest.mark.parametrize("pixels", ["yuv420p", "yuv444p", "yuv420p10le"])
-def test_strength_0_is_a_copy(tmp_path, make_clip, mask, pixels):
-  source, output = tmp_path / "in.mp4", tmp_path / "out.mp4"
+def test_strength_0_is_a_copy(tmp_path, make_clip, mask, pixels, output):
+  source = tmp_path / "in.mp4"
   make_clip(source, pixels=pixels)
   notes = harmonize(source, mask, output, strength=0, chroma="source")
   assert len(notes) == 1  # that nothing is changed
@@ -263,8 +297,8 @@ def test_every_player_shows_an_mp4(
 
 
 @pytest.mark.parametrize("turn", [0, 90])
-def test_odd_sides_of_an_mp4_get_a_pixel(tmp_path, make_clip, turn):
-  source, output = tmp_path / "in.mp4", tmp_path / "out.mp4"
+def test_odd_sides_of_an_mp4_get_a_pixel(tmp_path, make_clip, turn, output):
+  source = tmp_path / "in.mp4"
   size = (65, 49)
   make_clip(source, size=size, pixels="yuv444p", turn=turn)
   mask = np.zeros(size if turn else size[::-1], np.uint8)
@@ -293,29 +327,23 @@ def test_10_bits_where_the_encoder_has_none(tmp_path, make_clip, mask):
   assert note == "Frames are yuv420p, where the input's are yuv420p10le."
 
 
-def test_masks_of_a_folder_in_order_of_their_numbers(tmp_path, make_clip):
-  source, output = tmp_path / "in.mp4", tmp_path / "out.mp4"
-  make_clip(source)
-  (tmp_path / "masks").mkdir()
-  for index in range(COUNT):
-    mask = Image.new("L", (WIDTH, HEIGHT), 255 * (index in (2, 9, 10)))
-    mask.save(tmp_path / f"masks/frame_{index}.png")
+def test_masks_of_a_folder_in_order_of_their_numbers(tmp_path, source, output):
+  white = np.full((HEIGHT, WIDTH), 255, np.uint8)
+  masks = [white * (index in (2, 9, 10)) for index in range(COUNT)]
+  write_masks(tmp_path / "masks", masks)
   (tmp_path / "masks/.hidden.png").write_bytes(b"")
   (tmp_path / "masks/notes.txt").write_text("no mask")
   hidden, note = harmonize(source, tmp_path / "masks", output, quality=0)
   assert hidden.startswith("1 hidden file is left out: ")
   assert note.startswith("1 file is not in a format that is read")
   assert "notes.txt" in note
-  changed = (samples(source) != samples(output)).any(axis=(1, 2))
-  assert np.flatnonzero(changed).tolist() == [2, 9, 10]
+  assert changed_frames(source, output) == [2, 9, 10]
 
 
-def test_masks_of_a_video(tmp_path, make_clip):
-  source, output = tmp_path / "in.mp4", tmp_path / "out.mp4"
-  make_clip(source)
+def test_masks_of_a_video(tmp_path, make_clip, source, output):
   make_clip(tmp_path / "masks.mkv", pixels="gray")  # every other is white
   harmonize(source, tmp_path / "masks.mkv", output, quality=0)
-  luma = (samples(output).astype(int) - samples(source))[:, :HEIGHT]
+  luma = luma_change(source, output)
   assert not luma[::2].any()
   np.testing.assert_allclose(luma[1::2], 0.1 * 219, atol=0.51)
 
@@ -323,9 +351,7 @@ def test_masks_of_a_video(tmp_path, make_clip):
 @pytest.mark.parametrize(
   "name", [b"caf\xe9", b"a" * 249, b"new\nline", b"%03d", b"http:x"]
 )
-def test_every_name_is_taken(tmp_path, make_clip, mask, name):
-  source = tmp_path / "in.mp4"
-  make_clip(source)
+def test_every_name_is_taken(tmp_path, mask, name, source):
   name = os.fsdecode(name)
   video = source.rename(tmp_path / f"{name}.mp4")
   (tmp_path / "masks").mkdir()
@@ -337,28 +363,22 @@ def test_every_name_is_taken(tmp_path, make_clip, mask, name):
   assert len(frames(output)) == COUNT
 
 
-def test_a_gif_is_one_mask_or_moves(tmp_path, make_clip):
-  source, output = tmp_path / "in.mp4", tmp_path / "out.mp4"
-  make_clip(source)
+def test_a_gif_is_one_mask_or_moves(tmp_path, source, output):
   masks = [
     Image.fromarray(np.uint8(255 * INSIDE * (index % 2)))
     for index in range(COUNT)
   ]
   masks[1].save(tmp_path / "still.gif")
   harmonize(source, tmp_path / "still.gif", output, quality=0)
-  changed = (samples(source) != samples(output)).any(axis=(1, 2))
-  assert changed.all()
+  assert changed_frames(source, output) == list(range(COUNT))
   output.unlink()
   # A frame like the one before would be joined with it.
   masks[0].save(tmp_path / "moves.gif", save_all=True, append_images=masks[1:])
   harmonize(source, tmp_path / "moves.gif", output, quality=0)
-  changed = (samples(source) != samples(output)).any(axis=(1, 2))
-  assert np.flatnonzero(changed).tolist() == list(range(1, COUNT, 2))
+  assert changed_frames(source, output) == list(range(1, COUNT, 2))
 
 
-def test_masks_that_do_not_fit(tmp_path, make_clip, mask):
-  source = tmp_path / "in.mp4"
-  make_clip(source)
+def test_masks_that_do_not_fit(tmp_path, make_clip, mask, source):
   clip = reading.inspect(source)
   (tmp_path / "masks").mkdir()
   with pytest.raises(UserError, match="has no mask image"):
@@ -383,9 +403,7 @@ def test_masks_that_do_not_fit(tmp_path, make_clip, mask):
   np.testing.assert_array_equal(given, 1 - inverted)
 
 
-def test_empty_masks_are_told(tmp_path, make_clip):
-  source, output = tmp_path / "in.mp4", tmp_path / "out.mp4"
-  make_clip(source)
+def test_empty_masks_are_told(tmp_path, source, output):
   Image.new("L", (WIDTH, HEIGHT)).save(tmp_path / "mask.png")
   (note,) = harmonize(source, tmp_path / "mask.png", output)
   assert "Nothing is changed" in note
@@ -461,9 +479,7 @@ def test_sound_that_the_container_does_not_take(tmp_path, make_clip, mask):
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, UserError])
-def test_nothing_is_left_behind(tmp_path, make_clip, mask, error):
-  source, output = tmp_path / "in.mp4", tmp_path / "out.mp4"
-  make_clip(source)
+def test_nothing_is_left_behind(tmp_path, mask, error, source, output):
   output.write_text("as it was")
   before = sorted(tmp_path.iterdir())
   left = iter(range(5))
@@ -499,8 +515,8 @@ def test_few_frames_are_in_memory(tmp_path, make_clip, mask):
 
   def watch():
     if next(done) % 9 == 8:  # of 8, 17, 26 and 35 frames; looking takes time
-      objects = gc.get_objects()
-      alive.append(sum(type(each) is av.VideoFrame for each in objects))
+      kinds = map(type, gc.get_objects())
+      alive.append(sum(kind is av.VideoFrame for kind in kinds))
 
   harmonize(tmp_path / "in.mp4", mask, tmp_path / "out.mp4", watch=watch)
   # One is worked on; the last packet gives all that the decoder still has.
@@ -560,63 +576,39 @@ def test_only_guided_maps_can_be_smoothed():
     FrameHarmonizer(network)
 
 
-@pytest.mark.parametrize("kind", ["image", "folder", "video"])
-def test_masks_of_0_and_1(tmp_path, make_clip, kind):
-  source, output = tmp_path / "in.mp4", tmp_path / "out.mp4"
-  make_clip(source)
-  mask = Image.fromarray(INSIDE.astype(np.uint8))
-  masks = tmp_path / {"image": "m.png", "folder": "m", "video": "m.mkv"}[kind]
-  if kind == "image":
-    mask.save(masks)
-  elif kind == "folder":
-    masks.mkdir()
-    for index in range(COUNT):
-      mask.save(masks / f"{index}.png")
+@pytest.mark.parametrize("name", ["mask.png", "masks", "masks.mkv"])
+def test_masks_of_0_and_1(tmp_path, name, source, output):
+  masks, mask = tmp_path / name, INSIDE.astype(np.uint8)
+  if masks.suffix == ".png":
+    Image.fromarray(mask).save(masks)
   else:
-    with av.open(str(masks), "w") as video:
-      stream = video.add_stream("ffv1", 25)
-      stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "gray"
-      for _ in range(COUNT):
-        frame = av.VideoFrame.from_ndarray(np.asarray(mask), format="gray")
-        video.mux(stream.encode(frame))
-      video.mux(stream.encode(None))
+    write_masks(masks, [mask] * COUNT)
   (note,) = harmonize(source, masks, output, quality=0)
   assert note == f"{masks} has no value above 1: 1 is white in it."
-  luma = (samples(output).astype(int) - samples(source))[:, :HEIGHT]
+  luma = luma_change(source, output)
   np.testing.assert_allclose(luma[:, INSIDE], 0.1 * 219, atol=0.51)
   assert not luma[:, ~INSIDE].any()
 
 
-def test_specks_of_1_are_black_beside_white_masks(tmp_path, make_clip):
-  source, output = tmp_path / "in.mp4", tmp_path / "out.mp4"
-  make_clip(source)
-  (tmp_path / "masks").mkdir()
-  for index in range(COUNT):
-    mask = Image.fromarray(INSIDE.astype(np.uint8) * (255 if index == 9 else 1))
-    mask.save(tmp_path / f"masks/{index}.png")
+def test_specks_of_1_are_black_beside_white_masks(tmp_path, source, output):
+  inside = INSIDE.astype(np.uint8)
+  masks = [inside * (255 if index == 9 else 1) for index in range(COUNT)]
+  write_masks(tmp_path / "masks", masks)
   assert harmonize(source, tmp_path / "masks", output, quality=0) == []
-  changed = (samples(source) != samples(output)).any(axis=(1, 2))
-  assert np.flatnonzero(changed).tolist() == [9]
+  assert changed_frames(source, output) == [9]
 
 
 @pytest.mark.parametrize("kind", ["image", "video"])
 @pytest.mark.parametrize("turn", [90, -90])
 def test_masks_of_the_stored_frames_are_turned(
-  tmp_path, make_clip, mask, kind, turn
+  tmp_path, make_clip, mask, kind, turn, output
 ):
-  source, output = tmp_path / "in.mp4", tmp_path / "out.mp4"
+  source = tmp_path / "in.mp4"
   make_clip(source, turn=turn)
   masks = mask  # of the size in which frames are stored
   if kind == "video":
     masks = tmp_path / "masks.mkv"
-    with av.open(str(masks), "w") as video:
-      stream = video.add_stream("ffv1", 25)
-      stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "gray"
-      levels = np.uint8(255 * INSIDE)
-      for _ in range(COUNT):
-        frame = av.VideoFrame.from_ndarray(levels, format="gray")
-        video.mux(stream.encode(frame))
-      video.mux(stream.encode(None))
+    write_masks(masks, [np.uint8(255 * INSIDE)] * COUNT)
   (note,) = harmonize(source, masks, output, quality=0)
   assert "is turned as that is" in note
   changed = (samples(output) != samples(source))[:, :HEIGHT]
@@ -624,9 +616,9 @@ def test_masks_of_the_stored_frames_are_turned(
   assert not changed[:, ~INSIDE].any()
 
 
-def test_masks_of_another_shape_are_never_stretched(tmp_path, make_clip):
-  source = tmp_path / "in.mp4"
-  make_clip(source)
+def test_masks_of_another_shape_are_never_stretched(
+  tmp_path, make_clip, source
+):
   make_clip(tmp_path / "large.mp4", size=(72, 48))
   Image.new("L", (8, 8)).save(tmp_path / "small.png")
   for name in ("large.mp4", "small.png"):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from hdnet_jax.app.video.smoothing import Smoother
+from hdnet_jax.app.video.harmonize import Smoother
 
 IMAGE = np.zeros((8, 8, 3))
 

@@ -1,0 +1,187 @@
+"""Arguments that commands share, and what is done with them."""
+
+import argparse
+import contextlib
+import pathlib
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from hdnet_jax.errors import UserError
+from hdnet_jax.images.formats import written_format_of
+
+STREAM = "-"  # names standard input and output
+
+
+def add_command(
+  commands, name: str, run: Callable | None = None, failure: int = 1, **texts
+) -> argparse.ArgumentParser:
+  """Add the parser of a command.
+
+  Args:
+    run: is called with the parsed options.
+    failure: exit status of a UserError.
+    texts: help, description and epilog; examples keep their lines.
+  """
+  parser = commands.add_parser(
+    name, formatter_class=argparse.RawDescriptionHelpFormatter, **texts
+  )
+  parser.set_defaults(run=run, failure=failure)
+  return parser
+
+
+def add(parser, names: str, help: str, default: Any = None, **values) -> None:
+  """Add an argument whose help tells its default.
+
+  Args:
+    names: as in "-o --output OUT": flags, if any, and what stands for a value.
+    default: tells the type; False makes a flag without a value.
+    values: for `parser.add_argument`; of choices the first is the default.
+  """
+  *flags, metavar = names.split()
+  if metavar.startswith("-"):
+    flags.append(metavar)
+    metavar = None
+  if default is False:
+    parser.add_argument(*flags, action="store_true", help=help)
+    return
+  if not flags:
+    flags = [metavar.lower()]
+  if default is None and "choices" in values:
+    default = values["choices"][0]
+  if default is not None:
+    text = f"{default:g}" if isinstance(default, float) else default
+    help = f"{help} (default: {text})".lstrip()
+    values = {"type": type(default), "default": default} | values
+  parser.add_argument(*flags, metavar=metavar, help=help, **values)
+
+
+def add_force(parser) -> None:
+  add(parser, "--force", "replace OUT where it exists", False)
+
+
+def add_weights(parser) -> None:
+  """Add the network, for all commands that harmonize."""
+  add(
+    parser,
+    "--weights NAME",
+    "a released network, a .safetensors file or a run's folder",
+    "hdnet-lite",
+  )
+
+
+def add_changes(parser) -> None:
+  """Add the network, and how much it changes."""
+  add_weights(parser)
+  add(
+    parser,
+    "--mode",
+    "guided: the network sees a small image, and its change of colours is "
+    "carried to the large one; direct: it sees the large one",
+    choices=("guided", "direct"),
+  )
+  for names, help, default in (
+    ("--strength S", "0 to 1: how much of the change is made", 1.0),
+    ("--feather PX", "pixels over which it rises from the mask's edge", 0.0),
+    ("--background", "change the background to fit the object instead", False),
+  ):
+    add(parser, names, help, default)
+
+
+def add_mask_flags(parser, whole: str) -> None:
+  """Add how masks are read; `whole` is what they are masks of."""
+  resize = f"resize masks of the {whole}'s shape and another size"
+  add(parser, "--invert-mask", "black is the object", False)
+  add(parser, "--resize-mask", resize, False)
+
+
+def add_image_format(parser) -> None:
+  """Add the format and quality of images that are written."""
+  parser.add_argument(
+    "--format",
+    choices=("png", "jpg", "webp", "tiff"),
+    help="of stdout, and of results that OUT does not name (default: PNG; in "
+    "folders that of each composite, or PNG where that is not written)",
+  )
+  add(parser, "--quality Q", "of JPEG and WebP, 1 to 100", 95)
+
+
+def load_network(options: argparse.Namespace):
+  """Load the network of --weights, for --mode."""
+  from hdnet_jax.inference.harmonizer import SizedNetwork
+  from hdnet_jax.trained import find
+
+  return SizedNetwork(*find(options.weights), options.mode)
+
+
+def change(network, pixels, mask, alpha, options: argparse.Namespace):
+  """Harmonize arrays, as the options of `add_changes` say."""
+  strength, feather = options.strength, options.feather
+  return network(pixels, mask, strength, feather, options.background, alpha)
+
+
+def check_output(path: pathlib.Path, options: argparse.Namespace) -> None:
+  """Raise UserError for a folder, and without --force for what exists."""
+  from hdnet_jax.images.file import check_free
+
+  check_free(path, options.force)
+
+
+def read_source(name: str) -> str | bytes:
+  """Read standard input if the name says so; else return the name."""
+  return sys.stdin.buffer.read() if name == STREAM else name
+
+
+@contextlib.contextmanager
+def output_path(name: str, format: str | None) -> Iterator[pathlib.Path]:
+  """Yield the path to write to; for stdout a temporary one, which is then sent.
+
+  Raises:
+    UserError: for a format that is not the one that the name says.
+  """
+  end = pathlib.PurePath(f"out.{format or 'png'}")
+  if name != STREAM:
+    path = pathlib.Path(name)
+    if format and written_format_of(path) != written_format_of(end):
+      raise UserError(
+        f"{path} is not named as --format {format} is; leave out either"
+      )
+    yield path
+    return
+  with tempfile.TemporaryDirectory() as folder:
+    path = pathlib.Path(folder) / end
+    yield path
+    sys.stdout.buffer.write(path.read_bytes())
+    sys.stdout.buffer.flush()
+
+
+def progress_bar():
+  """Make a progress bar on standard error, under which any name is printed."""
+  from rich.console import Console
+  from rich.progress import MofNCompleteColumn, Progress
+
+  console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+  columns = (*Progress.get_default_columns(), MofNCompleteColumn())
+  return Progress(*columns, console=console)
+
+
+def print_results(results: Mapping[str, Any], width: int = 12) -> None:
+  """Print names and values in two columns."""
+  for name, value in results.items():
+    print(f"{name:{width}s}{value}")
+
+
+def count_parameters(params: Mapping[str, Any]) -> int:
+  from hdnet_jax import weights
+
+  return sum(leaf.size for leaf in weights.flatten(params).values())
+
+
+def file_facts(path: pathlib.Path) -> dict[str, str]:
+  """The size and sha256 of a file, for `print_results`."""
+  import hashlib
+
+  with path.open("rb") as file:
+    digest = hashlib.file_digest(file, "sha256").hexdigest()
+  return {"bytes": f"{path.stat().st_size:,}", "sha256": digest}

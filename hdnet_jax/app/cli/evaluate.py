@@ -1,0 +1,100 @@
+"""`hdnet evaluate`: measure a network, or images of any method."""
+
+import argparse
+import pathlib
+
+from hdnet_jax.app.cli import arguments
+from hdnet_jax.app.cli.train import add_config, load_config
+from hdnet_jax.errors import UserError
+
+
+def add(commands) -> None:
+  parser = arguments.add_command(
+    commands,
+    "evaluate",
+    _evaluate,
+    help="evaluate a network, or images of any method",
+    description="Evaluates a trained HDNet, or images of any method, on a "
+    "config's test split. The same command continues an evaluation that was "
+    "interrupted.",
+    epilog="""`python eval.py` is the same
+
+examples:
+  hdnet evaluate --config=configs/quickstart.py --workdir=runs/quickstart
+  python eval.py --config=configs/hdnet.py --config.data.root=DIR \\
+      --workdir=runs/hdnet --checkpoint=best --protocol=paper,standard
+  python eval.py --config=configs/hdnet.py --config.data.root=DIR \\
+      --weights=hdnet.safetensors
+  python eval.py --config=configs/hdnet.py --config.data.root=DIR \\
+      --predictions=other_method/results --output=runs/other_method
+  python eval.py --config=configs/held_out.py --weights=hdnet-lite""",
+  )
+  add_config(parser)
+  arguments.add(
+    parser,
+    "--workdir DIR",
+    "a training run's folder (default: runs/NAME of the config)",
+  )
+  arguments.add(
+    parser,
+    "--checkpoint",
+    "last, or best on the validation split",
+    choices=("last", "best"),
+  )
+  arguments.add(
+    parser,
+    "--weights FILE",
+    "a weights file (.safetensors), or a released network, such as hdnet-lite, "
+    "instead of a run",
+  )
+  arguments.add(
+    parser,
+    "--predictions DIR",
+    "a folder of harmonized images made elsewhere, named as their composites",
+  )
+  arguments.add(
+    parser,
+    "--protocol NAMES",
+    "how images are compared: standard, paper, or both with a comma; or "
+    "fullres, which takes iHarmony4's images at their own size",
+    "standard",
+  )
+  arguments.add(
+    parser,
+    "--output DIR",
+    "folder for the results (default: WORKDIR/evaluation, or that of runs/NAME "
+    "with the name of the weights' file or the predictions' folder)",
+  )
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+  config = load_config(options)
+  sources = ("workdir", "weights", "predictions")
+  given = [f"--{name}" for name in sources if getattr(options, name)]
+  if len(given) > 1:
+    raise UserError(f"give one of {' and '.join(given)}, not both")
+  stem = pathlib.Path(options.weights or options.predictions or "").stem
+  workdir = pathlib.Path(options.workdir or f"runs/{stem or config.name}")
+  output = pathlib.Path(options.output or workdir / "evaluation")
+
+  # JAX loads after the flags were found to be right.
+  from hdnet_jax import distributed, trained
+  from hdnet_jax.evaluation import report
+  from hdnet_jax.training import evaluate
+
+  with distributed.joined(config):
+    protocols = report.check_protocols(
+      [name.strip() for name in options.protocol.split(",")]
+    )
+    if options.weights:
+      params, model, _ = trained.find(options.weights)
+      name = pathlib.Path(options.weights).name
+      evaluate.evaluate_weights(config, params, model, name, output, protocols)
+    elif options.predictions:
+      folder = pathlib.Path(options.predictions)
+      evaluate.evaluate_predictions(config, folder, output, protocols)
+    else:
+      which = options.checkpoint
+      evaluate.evaluate_checkpoint(config, workdir, which, output, protocols)
+    if distributed.is_main():
+      report.show(output)

@@ -1,0 +1,93 @@
+"""`hdnet train`: train a network and evaluate it."""
+
+import argparse
+import pathlib
+
+from hdnet_jax.app import config_file
+from hdnet_jax.app.cli import arguments
+from hdnet_jax.config import Config
+from hdnet_jax.errors import UserError
+
+
+def add(commands) -> None:
+  parser = arguments.add_command(
+    commands,
+    "train",
+    _train,
+    help="train a network and evaluate it",
+    description="Trains HDNet and evaluates it. The same command continues a "
+    "run that was stopped.",
+    epilog="""`python train.py` is the same
+
+examples:
+  hdnet train --config=configs/quickstart.py --workdir=runs/quickstart
+  python train.py --config=configs/photos.py --config.data.root=DIR
+  python train.py --config=configs/hdnet.py --config.data.root=DIR \\
+      --config.batch_size=24 --config.model.dtype=bfloat16""",
+  )
+  add_config(parser)
+  arguments.add(
+    parser,
+    "--workdir DIR",
+    "the run's folder (default: runs/NAME of the config)",
+  )
+
+
+def add_config(parser: argparse.ArgumentParser) -> None:
+  """Add --config; its overrides are parsed by `main.parse`."""
+  arguments.add(
+    parser,
+    "--config FILE",
+    "the run: a file of configs/; settings are overridden by name, as in "
+    "--config.batch_size=4 --config.data.root=DIR",
+  )
+
+
+def load_config(options: argparse.Namespace) -> Config:
+  """Load the config, and let our log lines be seen."""
+  if options.config is None:
+    raise UserError(
+      "give a config, as in --config=configs/quickstart.py; --help says more"
+    )
+  config = config_file.load_config(options.config, options.overrides)
+  _show_log()
+  return config
+
+
+def _train(options: argparse.Namespace) -> None:
+  config = load_config(options)
+  workdir = pathlib.Path(options.workdir or f"runs/{config.name}")
+
+  # JAX loads after the flags were found to be right.
+  from hdnet_jax import distributed
+  from hdnet_jax.evaluation import report
+  from hdnet_jax.training import loop
+
+  with distributed.joined(config):
+    try:
+      loop.train_and_evaluate(config, workdir)
+    except loop.Stopped as stopped:
+      print(stopped)
+      return
+    except loop.NonFiniteLoss as error:
+      raise SystemExit(f"error: {error}") from None
+    checkpoint = loop.last_checkpoint(workdir)  # a question to all processes
+    if distributed.is_main():
+      report.show(workdir / "evaluation")
+      print(f"checkpoint  {checkpoint}")
+
+
+def _show_log() -> None:
+  """Show our log lines, and of other libraries (Orbax says much) errors."""
+  import logging
+
+  import absl.logging
+  from absl import flags
+
+  flags.FLAGS.mark_as_parsed()  # else the handler complains
+  absl.logging.use_absl_handler()
+  absl.logging.set_verbosity(absl.logging.ERROR)
+  logging.getLogger("hdnet_jax").setLevel(logging.INFO)
+  # Where a save of Orbax's fails, it raises the first error; asyncio would
+  # tell of the others, with a traceback each.
+  logging.getLogger("asyncio").setLevel(logging.CRITICAL)

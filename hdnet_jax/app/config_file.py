@@ -1,0 +1,79 @@
+"""Config files, and the settings that the command line overrides."""
+
+import importlib.util
+import pathlib
+import types
+from collections.abc import Sequence
+
+from hdnet_jax.config import Config
+from hdnet_jax.errors import UserError
+
+
+def load_module(file: pathlib.Path) -> types.ModuleType:
+  """Run a config file.
+
+  Raises:
+    UserError: if there is none.
+  """
+  spec = importlib.util.spec_from_file_location("config_file", file)
+  if spec is None or not file.is_file():
+    raise UserError(
+      f"{file} cannot be read; give --config a file such as "
+      "configs/quickstart.py"
+    )
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  return module
+
+
+def load_config(name: str, overrides: Sequence[str]) -> Config:
+  """Read a config file, and override settings of it.
+
+  Args:
+    name: FILE, or FILE:ARGUMENT, whose `get_config` takes the argument.
+    overrides: such as --config.batch_size=4.
+
+  Raises:
+    UserError: if there is no such file, or a setting does not fit.
+  """
+  from absl import flags
+  from ml_collections import config_flags
+
+  command, values = ["hdnet", *overrides], flags.FlagValues()
+  file, *arguments = name.split(":", 1)
+  module = load_module(pathlib.Path(file))
+  try:
+    holder = config_flags.DEFINE_config_dict(
+      "config",
+      module.get_config(*arguments),
+      flag_values=values,
+      lock_config=True,
+      sys_argv=command,
+    )
+    values(command)
+  except flags.Error as error:
+    raise UserError(str(error)) from None
+  except (AttributeError, KeyError) as error:
+    # Of ml_collections, for a name that the config does not have.
+    lines = str(error.args[0]).replace("\\n", "\n").splitlines()
+    text = " ".join(line.strip("'\\ ") for line in lines)
+    raise UserError(f"no such setting: {text}") from None
+  return Config.from_dict(holder.value.to_dict())
+
+
+def split_overrides(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+  """Split arguments into overrides, as --config.NAME=VALUE, and the others."""
+  overrides: list[str] = []
+  others: list[str] = []
+  value_may_follow = False
+  for argument in arguments:
+    if argument.startswith(("--config.", "--noconfig.")):
+      overrides.append(argument)
+      value_may_follow = "=" not in argument
+    elif value_may_follow and not argument.startswith("--"):
+      overrides[-1] += f"={argument}"
+      value_may_follow = False
+    else:
+      others.append(argument)
+      value_may_follow = False
+  return overrides, others
