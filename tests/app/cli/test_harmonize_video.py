@@ -16,20 +16,14 @@ pytestmark = pytest.mark.usefixtures("unoptimized")
 
 
 @pytest.fixture
-def folder(tmp_path, rng) -> pathlib.Path:
+def folder(tmp_path, make_clip) -> pathlib.Path:
   """in.mp4, and in masks/ one mask for each of its frames."""
-  still = rng.integers(60, 200, (6, 8, 3)).repeat(8, 0).repeat(8, 1)
+  make_clip(tmp_path / "in.mp4", COUNT, (WIDTH, HEIGHT))
   (tmp_path / "masks").mkdir()
   mask = np.zeros((HEIGHT, WIDTH), np.uint8)
   mask[10:40, 12:50] = 255
-  with av.open(str(tmp_path / "in.mp4"), "w") as output:
-    video = output.add_stream("libx264", 25)
-    video.width, video.height = WIDTH, HEIGHT
-    for index in range(COUNT):
-      frame = av.VideoFrame.from_ndarray(still.astype(np.uint8))
-      output.mux(video.encode(frame))
-      Image.fromarray(mask).save(tmp_path / f"masks/{index}.png")
-    output.mux(video.encode(None))
+  for index in range(COUNT):
+    Image.fromarray(mask).save(tmp_path / f"masks/{index}.png")
   return tmp_path
 
 
@@ -67,11 +61,6 @@ def test_mistakes(folder, hdnet, capsys):
   video, masks, out = (
     str(folder / name) for name in ("in.mp4", "masks", "out.mp4")
   )
-  (folder / "none").mkdir()
-  (folder / "few").mkdir()
-  Image.new("L", (WIDTH, HEIGHT)).save(folder / "few/1.png")
-  Image.new("L", (8, 8)).save(folder / "small.png")
-  (folder / "text.mp4").write_text("no video")
   for arguments, words in (
     ([video, masks, "-o", video], "exists; give another path, or --force"),
     ([video, masks, "-o", "out.avi"], "no format that can be written"),
@@ -80,11 +69,7 @@ def test_mistakes(folder, hdnet, capsys):
     ([video, masks, "-o", out, "--smoothing", "-1"], "smoothing"),
     ([video, masks, "-o", out, "--quality", "99"], "quality is 99"),
     ([str(folder / "no.mp4"), masks, "-o", out], "no.mp4 does not exist"),
-    ([str(folder / "text.mp4"), masks, "-o", out], "cannot be read"),
     ([video, str(folder / "no"), "-o", out], "no does not exist"),
-    ([video, str(folder / "none"), "-o", out], "has no mask image"),
-    ([video, str(folder / "few"), "-o", out], "has 1 masks and"),
-    ([video, str(folder / "small.png"), "-o", out], "8x8 pixels"),
   ):
     hdnet(*arguments, status=2)
     (line,) = capsys.readouterr().err.splitlines()

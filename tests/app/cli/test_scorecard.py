@@ -7,23 +7,19 @@ from PIL import Image
 
 from hdnet_jax import weights
 from hdnet_jax.app.cli.main import main
-from hdnet_jax.config import ModelConfig
 from hdnet_jax.data.photos import split_of
 from hdnet_jax.evaluation.scorecard import PHOTOS
-from hdnet_jax.model.hdnet import HDNet
 
-SIZE = 32
+SIZE = 32  # of the network
 
 
 @pytest.fixture
-def network(tmp_path):
+def zeros(network, tmp_path):
   """Weights of 0: every object becomes gray."""
-  image, mask = np.zeros((1, 8, 8, 3)), np.zeros((1, 8, 8, 1))
-  shapes = jax.eval_shape(HDNet(2).init, jax.random.key(0), image, mask)
-  params = jax.tree.map(lambda leaf: np.zeros(leaf.shape), shapes["params"])
-  path = tmp_path / "zero.safetensors"
-  weights.save(path, params, ModelConfig(width=2), {"image_size": str(SIZE)})
-  return path
+  params, model, provenance = weights.load(network)
+  params = jax.tree.map(np.zeros_like, params)
+  weights.save(tmp_path / "zero.safetensors", params, model, provenance)
+  return tmp_path / "zero.safetensors"
 
 
 @pytest.fixture
@@ -44,9 +40,9 @@ def photos(tmp_path, rng):
   return root
 
 
-def test_a_table_and_its_numbers(network, photos, tmp_path, capsys):
+def test_a_table_and_its_numbers(zeros, photos, tmp_path, capsys):
   numbers = tmp_path / "card.json"
-  command = ["scorecard", network, "--photos", photos, "--json", numbers]
+  command = ["scorecard", zeros, "--photos", photos, "--json", numbers]
   main([*map(str, command), "--batch", "2"])
   text = capsys.readouterr().out
   report = json.loads(numbers.read_text())

@@ -13,15 +13,6 @@ from collections.abc import Iterator
 
 import pytest
 
-_COMMAND = """
-import argparse, sys
-from hdnet_jax.app.cli import demo
-parser = argparse.ArgumentParser()
-demo.add(parser.add_subparsers())
-options = parser.parse_args(["demo", *sys.argv[1:]])
-options.run(options)
-"""
-
 
 class Server:
   """`hdnet demo` in a process; its temporary files and output in a folder."""
@@ -36,9 +27,10 @@ class Server:
       "JAX_NUM_CPU_DEVICES": "1",
       "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
     }
+    command = [sys.executable, "-m", "hdnet_jax.app.cli.main", "demo"]
     with self._log.open("w") as log:
       self._process = subprocess.Popen(
-        [sys.executable, "-c", _COMMAND, "--port", _free_port(), *flags],
+        [*command, "--port", _free_port(), *flags],
         stdout=log,
         stderr=subprocess.STDOUT,
         env=environment,

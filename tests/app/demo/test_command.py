@@ -1,19 +1,16 @@
 """What `hdnet demo` refuses before it serves anything."""
 
-import argparse
 import importlib.util
 import socket
 
 import pytest
 
-from hdnet_jax.app.cli import demo
+from hdnet_jax.app.cli.main import parse
 from hdnet_jax.errors import UserError
 
 
 def run(*flags: str) -> None:
-  parser = argparse.ArgumentParser()
-  demo.add(parser.add_subparsers())
-  options = parser.parse_args(["demo", *flags])
+  options = parse(["demo", *flags])
   options.run(options)
 
 

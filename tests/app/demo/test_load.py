@@ -96,7 +96,7 @@ def test_two_waves(server):
       f"{done} done, {len(refused)} refused in {time.monotonic() - start:.1f} s"
       f", {memory[-1] / 1e6:.0f} MB"
     )
-    assert all("503: Queue is full" in one for one in refused), refused
+    assert all("503: Queue is full" in answer for answer in refused), refused
     assert done >= 20  # those that may wait
     assert server.said().count("Traceback") == 0
   assert memory[1] <= GROWTH * memory[0]

@@ -5,8 +5,6 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-av = pytest.importorskip("av")
-
 RATE = 25
 SOUND_RATE = 44100
 
@@ -14,6 +12,7 @@ SOUND_RATE = 44100
 @pytest.fixture
 def make_clip(rng):
   """Writes a video of noisy blocks; returns the frames that it was made of."""
+  av = pytest.importorskip("av")
 
   def make(
     path,
