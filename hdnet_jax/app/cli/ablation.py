@@ -1,4 +1,18 @@
-"""`hdnet ablation`: rows of settings trained alike, as a table and a figure."""
+"""Train variants one after another, and compare them.
+
+Trains every row of a config file in a folder of its own, then writes
+ablation.md, ablation.json and ablation.png from what was measured. The same
+command continues after an interruption; finished rows are not trained again.
+
+Settings of all rows are overridden as with train.py, by --config.NAME=VALUE.
+
+examples:
+  hdnet ablation --workdir runs/ablation --config.data.root=data/iharmony4
+  hdnet ablation --workdir runs/neighbors --config configs/neighbors.py
+  hdnet ablation --workdir runs/photos --config configs/ablation_photos.py \\
+      --config.data.root=data/photos --rows base hdnet --seeds 0 1 2
+  hdnet ablation --workdir runs/ablation --no-train
+"""
 
 import argparse
 import pathlib
@@ -9,25 +23,7 @@ from hdnet_jax.errors import UserError
 
 
 def add(commands) -> None:
-  parser = arguments.add_command(
-    commands,
-    "ablation",
-    _ablation,
-    help="train variants one after another, and compare them",
-    description="Trains every row of a config file in a folder of its own, "
-    "then writes ablation.md, ablation.json and ablation.png from what was "
-    "measured. The same command continues after an interruption; finished rows "
-    "are not trained again.",
-    epilog="""settings of all rows are overridden as with train.py, by
---config.NAME=VALUE
-
-examples:
-  hdnet ablation --workdir runs/ablation --config.data.root=data/iharmony4
-  hdnet ablation --workdir runs/neighbors --config configs/neighbors.py
-  hdnet ablation --workdir runs/photos --config configs/ablation_photos.py \\
-      --config.data.root=data/photos --rows base hdnet --seeds 0 1 2
-  hdnet ablation --workdir runs/ablation --no-train""",
-  )
+  parser = arguments.add_command(commands, "ablation", __doc__, _ablation)
   arguments.add(
     parser,
     "--workdir DIR",

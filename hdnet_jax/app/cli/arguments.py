@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import inspect
 import pathlib
 import sys
 import tempfile
@@ -15,17 +16,23 @@ STREAM = "-"  # names standard input and output
 
 
 def add_command(
-  commands, name: str, run: Callable | None = None, failure: int = 1, **texts
+  commands, name: str, doc: str, run: Callable | None = None, failure: int = 1
 ) -> argparse.ArgumentParser:
   """Add the parser of a command.
 
   Args:
+    doc: a line for the list of commands, its description, and "examples:".
     run: is called with the parsed options.
     failure: exit status of a UserError.
-    texts: help, description and epilog; examples keep their lines.
   """
+  summary, _, text = inspect.cleandoc(doc).partition("\n\n")
+  description, heading, examples = text.partition("examples:\n")
   parser = commands.add_parser(
-    name, formatter_class=argparse.RawDescriptionHelpFormatter, **texts
+    name,
+    help=summary[0].lower() + summary[1:].rstrip("."),
+    description=description,
+    epilog=heading + examples,
+    formatter_class=argparse.RawDescriptionHelpFormatter,
   )
   parser.set_defaults(run=run, failure=failure)
   return parser

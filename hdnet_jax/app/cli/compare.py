@@ -1,4 +1,14 @@
-"""`hdnet compare`: evaluations side by side, image by image."""
+"""Put evaluations of the same images side by side.
+
+Compares the first run with each of the others over the images that all of them
+have: mean differences of pairs with their bootstrap intervals, wins and losses,
+and the images that differ most.
+
+examples:
+  hdnet compare runs/base runs/hdnet
+  hdnet compare runs/base runs/hdnet runs/large --protocol paper --most 20
+  hdnet compare a/per_image.csv b/per_image.csv --output runs/compared
+"""
 
 import argparse
 import pathlib
@@ -8,19 +18,7 @@ from hdnet_jax.errors import UserError
 
 
 def add(commands) -> None:
-  parser = arguments.add_command(
-    commands,
-    "compare",
-    _compare,
-    help="put evaluations of the same images side by side",
-    description="Compares the first run with each of the others over the "
-    "images that all of them have: mean differences of pairs with their "
-    "bootstrap intervals, wins and losses, and the images that differ most.",
-    epilog="""examples:
-  hdnet compare runs/base runs/hdnet
-  hdnet compare runs/base runs/hdnet runs/large --protocol paper --most 20
-  hdnet compare a/per_image.csv b/per_image.csv --output runs/compared""",
-  )
+  parser = arguments.add_command(commands, "compare", __doc__, _compare)
   parser.add_argument(
     "runs",
     nargs="+",

@@ -1,4 +1,12 @@
-"""`hdnet compose`: paste a cut-out on a photo, and harmonize it."""
+"""Paste a cut-out on a photo, and harmonize it.
+
+Pastes an image with transparency on a photo, and recolours it so that it fits.
+
+examples:
+  hdnet compose cutout.png photo.jpg --at 400,250 --scale 0.5 -o out.png \\
+      --weights runs/quickstart
+  hdnet compose - photo.jpg -o - < cutout.png > out.png
+"""
 
 import argparse
 import math
@@ -10,17 +18,7 @@ from hdnet_jax.terminal import tell
 
 def add(commands) -> None:
   parser = arguments.add_command(
-    commands,
-    "compose",
-    _compose,
-    failure=2,
-    help="paste a cut-out on a photo, and harmonize it",
-    description="Pastes an image with transparency on a photo, and recolours "
-    "it so that it fits.",
-    epilog="""examples:
-  hdnet compose cutout.png photo.jpg --at 400,250 --scale 0.5 -o out.png \\
-      --weights runs/quickstart
-  hdnet compose - photo.jpg -o - < cutout.png > out.png""",
+    commands, "compose", __doc__, _compose, failure=2
   )
   arguments.add(parser, "CUTOUT", "image with alpha, or - for stdin")
   arguments.add(parser, "PHOTO", "what it goes on, or - for stdin")

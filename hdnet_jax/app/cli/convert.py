@@ -1,4 +1,14 @@
-"""`hdnet convert`: the authors' PyTorch weights to a weights file, and back."""
+"""Turn the authors' PyTorch weights into a weights file, and back.
+
+Reads a state dict of the authors' PyTorch code, plain or as training programs
+wrap it, and writes a weights file; or the reverse, for a network with
+local_dynamics=official. What is written is read again and compared, bit by bit.
+A file that holds code is refused.
+
+examples:
+  hdnet convert authors.pth hdnet.safetensors
+  hdnet convert hdnet.safetensors authors.pth
+"""
 
 import argparse
 import pathlib
@@ -12,19 +22,7 @@ _NAMED = 3  # entries of an error message; more are counted
 
 
 def add(commands) -> None:
-  parser = arguments.add_command(
-    commands,
-    "convert",
-    _convert,
-    help="turn the authors' PyTorch weights into a weights file, and back",
-    description="Reads a state dict of the authors' PyTorch code, plain or as "
-    "training programs wrap it, and writes a weights file; or the reverse, for "
-    "a network with local_dynamics=official. What is written is read again and "
-    "compared, bit by bit. A file that holds code is refused.",
-    epilog="""examples:
-  hdnet convert authors.pth hdnet.safetensors
-  hdnet convert hdnet.safetensors authors.pth""",
-  )
+  parser = arguments.add_command(commands, "convert", __doc__, _convert)
   parser.add_argument(
     "source",
     type=pathlib.Path,

@@ -1,4 +1,14 @@
-"""`hdnet demo`: a web page on which photos are harmonized."""
+"""Harmonize photos on a web page of your own machine.
+
+Serves a web page: drop a photo, say what of it does not fit (a mask, a brush,
+or a cut-out to place), see before and after, and download the result at full
+size. It needs no internet, and only this machine can open it. Files are deleted
+after half an hour, and when it stops.
+
+examples:
+  hdnet demo --weights runs/quickstart
+  hdnet demo --weights mine.safetensors --port 8000 --open-browser
+"""
 
 import argparse
 import errno
@@ -15,21 +25,7 @@ from hdnet_jax.errors import UserError
 
 
 def add(commands) -> None:
-  parser = arguments.add_command(
-    commands,
-    "demo",
-    _demo,
-    failure=2,
-    help="harmonize photos on a web page of your own machine",
-    description="Serves a web page: drop a photo, say what of it does not fit "
-    "(a mask, a brush, or a cut-out to place), see before and after, and "
-    "download the result at full size. It needs no internet, and only this "
-    "machine can open it. Files are deleted after half an hour, and when it "
-    "stops.",
-    epilog="""examples:
-  hdnet demo --weights runs/quickstart
-  hdnet demo --weights mine.safetensors --port 8000 --open-browser""",
-  )
+  parser = arguments.add_command(commands, "demo", __doc__, _demo, failure=2)
   arguments.add_weights(parser)
   arguments.add(
     parser,

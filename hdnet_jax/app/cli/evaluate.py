@@ -1,4 +1,20 @@
-"""`hdnet evaluate`: measure a network, or images of any method."""
+"""Evaluate a network, or images of any method.
+
+Evaluates a trained HDNet, or images of any method, on a config's test split.
+The same command continues an evaluation that was interrupted.
+
+`python eval.py` is the same command.
+
+examples:
+  hdnet evaluate --config=configs/quickstart.py --workdir=runs/quickstart
+  python eval.py --config=configs/hdnet.py --config.data.root=DIR \\
+      --workdir=runs/hdnet --checkpoint=best --protocol=paper,standard
+  python eval.py --config=configs/hdnet.py --config.data.root=DIR \\
+      --weights=hdnet.safetensors
+  python eval.py --config=configs/hdnet.py --config.data.root=DIR \\
+      --predictions=other_method/results --output=runs/other_method
+  python eval.py --config=configs/held_out.py --weights=hdnet-lite
+"""
 
 import argparse
 import pathlib
@@ -9,26 +25,7 @@ from hdnet_jax.errors import UserError
 
 
 def add(commands) -> None:
-  parser = arguments.add_command(
-    commands,
-    "evaluate",
-    _evaluate,
-    help="evaluate a network, or images of any method",
-    description="Evaluates a trained HDNet, or images of any method, on a "
-    "config's test split. The same command continues an evaluation that was "
-    "interrupted.",
-    epilog="""`python eval.py` is the same
-
-examples:
-  hdnet evaluate --config=configs/quickstart.py --workdir=runs/quickstart
-  python eval.py --config=configs/hdnet.py --config.data.root=DIR \\
-      --workdir=runs/hdnet --checkpoint=best --protocol=paper,standard
-  python eval.py --config=configs/hdnet.py --config.data.root=DIR \\
-      --weights=hdnet.safetensors
-  python eval.py --config=configs/hdnet.py --config.data.root=DIR \\
-      --predictions=other_method/results --output=runs/other_method
-  python eval.py --config=configs/held_out.py --weights=hdnet-lite""",
-  )
+  parser = arguments.add_command(commands, "evaluate", __doc__, _evaluate)
   add_config(parser)
   arguments.add(
     parser,

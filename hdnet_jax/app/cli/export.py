@@ -1,4 +1,15 @@
-"""`hdnet export`: weights as a program for ONNX Runtime, or for JAX alone."""
+"""Write a network as one ONNX or StableHLO file.
+
+Writes the network and its weights as a program of two inputs, composite and
+mask, and one output, harmonized: ONNX for ONNX Runtime on computers, phones and
+in browsers, or StableHLO for JAX on CPU, CUDA and TPU. Where the mask is 0, the
+output is a copy.
+
+examples:
+  hdnet export hdnet-lite hdnet.onnx --uint8
+  hdnet export mine.safetensors small.onnx --size 256 --uint8 --dtype float16
+  hdnet export mine.safetensors mine.stablehlo --format stablehlo
+"""
 
 import argparse
 import dataclasses
@@ -13,20 +24,7 @@ _SUFFIXES = {"onnx": ".onnx", "stablehlo": ".stablehlo"}
 
 
 def add(commands) -> None:
-  parser = arguments.add_command(
-    commands,
-    "export",
-    _export,
-    help="write a network as one ONNX or StableHLO file",
-    description="Writes the network and its weights as a program of two inputs,"
-    " composite and mask, and one output, harmonized: ONNX for ONNX Runtime on "
-    "computers, phones and in browsers, or StableHLO for JAX on CPU, CUDA and "
-    "TPU. Where the mask is 0, the output is a copy.",
-    epilog="""examples:
-  hdnet export hdnet-lite hdnet.onnx --uint8
-  hdnet export mine.safetensors small.onnx --size 256 --uint8 --dtype float16
-  hdnet export mine.safetensors mine.stablehlo --format stablehlo""",
-  )
+  parser = arguments.add_command(commands, "export", __doc__, _export)
   arguments.add(
     parser,
     "WEIGHTS",

@@ -1,4 +1,13 @@
-"""`hdnet export-weights`: write a run's parameters as one file to hand on."""
+"""Write a run's weights as one safetensors file.
+
+Writes the parameters that evaluation uses (their running mean, where the run
+keeps one) and the network's settings.
+
+examples:
+  hdnet export-weights runs/hdnet hdnet.safetensors
+  hdnet export-weights runs/hdnet small.safetensors --checkpoint best \\
+      --dtype bfloat16
+"""
 
 import argparse
 import pathlib
@@ -8,16 +17,7 @@ from hdnet_jax.app.cli import arguments
 
 def add(commands) -> None:
   parser = arguments.add_command(
-    commands,
-    "export-weights",
-    _export_weights,
-    help="write a run's weights as one safetensors file",
-    description="Writes the parameters that evaluation uses (their running "
-    "mean, where the run keeps one) and the network's settings.",
-    epilog="""examples:
-  hdnet export-weights runs/hdnet hdnet.safetensors
-  hdnet export-weights runs/hdnet small.safetensors --checkpoint best \\
-      --dtype bfloat16""",
+    commands, "export-weights", __doc__, _export_weights
   )
   out = "file to write; ends in .safetensors"
   arguments.add(parser, "WORKDIR", "folder of the run", type=pathlib.Path)

@@ -1,4 +1,18 @@
-"""`hdnet harmonize`: make composites look right, one or a folder of them."""
+"""Recolour the pasted object of a composite, so that it fits.
+
+Recolours the part of an image that its mask marks (white), so that it fits the
+rest, at the image's own size. Everything else stays as it is. Colours are those
+of the image's own profile, which is kept, as are its other metadata.
+
+examples:
+  hdnet harmonize composite.jpg mask.png  # makes composite_harmonized.png
+  hdnet harmonize composite.jpg mask.png -o out.png --weights runs/quickstart
+  hdnet harmonize composite.png mask.png -o out.png --strength 0.7 --compare
+  hdnet harmonize composite.png --mask-from-alpha -o out.png
+  hdnet harmonize --input-dir composites --mask-dir masks --output-dir out
+  hdnet harmonize --input-dir both --output-dir out --format png
+  curl -s URL | hdnet harmonize - mask.png -o - > out.png
+"""
 
 import argparse
 import os
@@ -12,23 +26,7 @@ from hdnet_jax.terminal import line, tell
 
 def add(commands) -> None:
   parser = arguments.add_command(
-    commands,
-    "harmonize",
-    _harmonize,
-    failure=2,
-    help="recolour the pasted object of a composite, so that it fits",
-    description="Recolours the part of an image that its mask marks (white), "
-    "so that it fits the rest, at the image's own size. Everything else stays "
-    "as it is. Colours are those of the image's own profile, which is kept, as "
-    "are its other metadata.",
-    epilog="""examples:
-  hdnet harmonize composite.jpg mask.png  # makes composite_harmonized.png
-  hdnet harmonize composite.jpg mask.png -o out.png --weights runs/quickstart
-  hdnet harmonize composite.png mask.png -o out.png --strength 0.7 --compare
-  hdnet harmonize composite.png --mask-from-alpha -o out.png
-  hdnet harmonize --input-dir composites --mask-dir masks --output-dir out
-  hdnet harmonize --input-dir both --output-dir out --format png
-  curl -s URL | hdnet harmonize - mask.png -o - > out.png""",
+    commands, "harmonize", __doc__, _harmonize, failure=2
   )
   arguments.add(parser, "COMPOSITE", "image, or - for stdin", nargs="?")
   arguments.add(parser, "MASK", "mask of its size; white is changed", nargs="?")

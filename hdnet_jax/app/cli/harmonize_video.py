@@ -1,4 +1,17 @@
-"""`hdnet harmonize-video`: make the pasted object of a video look right."""
+"""Recolour the pasted object of a video, so that it fits.
+
+Recolours the part of a video that its masks mark (white), so that it fits the
+rest. Every frame keeps its time, and sound and subtitles are copied. What is
+not white is not changed, but the video is encoded anew, so that it is not the
+same bit by bit: H.264 in .mp4, .m4v, .mov and .mkv, VP9 in .webm. Colours stay
+in their matrix and range.
+
+examples:
+  hdnet harmonize-video in.mp4 masks/ -o out.mp4 --weights runs/quickstart
+  hdnet harmonize-video in.mp4 mask.mp4 -o out.mp4 --smoothing 1
+  hdnet harmonize-video in.mp4 mask.png -o out.webm --strength 0.7
+  hdnet harmonize-video in.mov mask.png -o out.mov --chroma source
+"""
 
 import argparse
 import importlib.util
@@ -12,21 +25,7 @@ from hdnet_jax.terminal import tell
 
 def add(commands) -> None:
   parser = arguments.add_command(
-    commands,
-    "harmonize-video",
-    _harmonize_video,
-    failure=2,
-    help="recolour the pasted object of a video, so that it fits",
-    description="Recolours the part of a video that its masks mark (white), so "
-    "that it fits the rest. Every frame keeps its time, and sound and "
-    "subtitles are copied. What is not white is not changed, but the video is "
-    "encoded anew, so that it is not the same bit by bit: H.264 in .mp4, .m4v, "
-    ".mov and .mkv, VP9 in .webm. Colours stay in their matrix and range.",
-    epilog="""examples:
-  hdnet harmonize-video in.mp4 masks/ -o out.mp4 --weights runs/quickstart
-  hdnet harmonize-video in.mp4 mask.mp4 -o out.mp4 --smoothing 1
-  hdnet harmonize-video in.mp4 mask.png -o out.webm --strength 0.7
-  hdnet harmonize-video in.mov mask.png -o out.mov --chroma source""",
+    commands, "harmonize-video", __doc__, _harmonize_video, failure=2
   )
   arguments.add(parser, "VIDEO", "video to harmonize")
   arguments.add(

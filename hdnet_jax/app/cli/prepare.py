@@ -1,4 +1,9 @@
-"""`hdnet prepare`: a data set is checked and made ready for training."""
+"""Check a data set and make it ready for training.
+
+examples:
+  hdnet prepare iharmony4 --root data/iharmony4 --image-size 256
+  hdnet prepare photos --root data/photos --skip-bad
+"""
 
 import argparse
 import pathlib
@@ -11,14 +16,7 @@ from hdnet_jax.terminal import tell
 
 
 def add(commands) -> None:
-  prepare = arguments.add_command(
-    commands,
-    "prepare",
-    help="check a data set and make it ready for training",
-    epilog="""examples:
-  hdnet prepare iharmony4 --root data/iharmony4 --image-size 256
-  hdnet prepare photos --root data/photos --skip-bad""",
-  )
+  prepare = arguments.add_command(commands, "prepare", __doc__, None)
   data = prepare.add_subparsers(required=True, metavar="DATA")
   _add_iharmony4(data)
   _add_photos(data)
@@ -26,20 +24,7 @@ def add(commands) -> None:
 
 def _add_iharmony4(data) -> None:
   parser = arguments.add_command(
-    data,
-    "iharmony4",
-    _prepare_iharmony4,
-    help="iHarmony4, as it is published",
-    description="Checks every file of iHarmony4, resizes the images, and "
-    "writes a data set that trains at full speed. An interrupted preparation "
-    "continues with the same command.",
-    epilog="""examples:
-  hdnet prepare iharmony4 --root data/iharmony4
-  hdnet prepare iharmony4 --root data/iharmony4 --image-size 1024 \\
-      --subset HAdobe5k --workers 16
-then:
-  python train.py --config=configs/hdnet.py \\
-      --config.data.root=data/iharmony4""",
+    data, "iharmony4", _prepare_iharmony4.__doc__, _prepare_iharmony4
   )
   arguments.add(
     parser,
@@ -61,19 +46,7 @@ then:
 
 def _add_photos(data) -> None:
   parser = arguments.add_command(
-    data,
-    "photos",
-    _prepare_photos,
-    help="a folder of photos with object masks",
-    description="Checks images/ and masks/ and writes manifest.csv. A mask is "
-    "named as its photo, with or without _NUMBER, _mask or the photo's "
-    "extension (a.png, a_1.png, a_mask.png, a.jpg.png); white is the object.",
-    epilog="""examples:
-  hdnet prepare photos --root data/photos
-  hdnet prepare photos --root data/photos --pack photos.zip --pack-size 256
-then:
-  python train.py --config=configs/photos.py --config.data.root=data/photos
-  python train.py --config=configs/photos.py --config.data.root=photos.zip""",
+    data, "photos", _prepare_photos.__doc__, _prepare_photos
   )
   pack = "also write one compact .zip file, which trains like the folder"
   arguments.add(parser, "--pack FILE", pack, type=pathlib.Path)
@@ -121,6 +94,20 @@ def check_options(options: argparse.Namespace, subsets: Sequence[str] = ()):
 
 
 def _prepare_iharmony4(options: argparse.Namespace) -> None:
+  """Prepare iHarmony4, as it is published.
+
+  Checks every file of iHarmony4, resizes the images, and writes a data set that
+  trains at full speed. An interrupted preparation continues with the same
+  command.
+
+  examples:
+    hdnet prepare iharmony4 --root data/iharmony4
+    hdnet prepare iharmony4 --root data/iharmony4 --image-size 1024 \\
+        --subset HAdobe5k --workers 16
+  then:
+    python train.py --config=configs/hdnet.py \\
+        --config.data.root=data/iharmony4
+  """
   from hdnet_jax.data.iharmony4 import check_subsets
   from hdnet_jax.data.prepare import checks
   from hdnet_jax.data.prepared import NAME, VERSION, check_complete
@@ -152,6 +139,19 @@ def _prepare_iharmony4(options: argparse.Namespace) -> None:
 
 
 def _prepare_photos(options: argparse.Namespace) -> None:
+  """Prepare a folder of photos with object masks.
+
+  Checks images/ and masks/ and writes manifest.csv. A mask is named as its
+  photo, with or without _NUMBER, _mask or the photo's extension (a.png,
+  a_1.png, a_mask.png, a.jpg.png); white is the object.
+
+  examples:
+    hdnet prepare photos --root data/photos
+    hdnet prepare photos --root data/photos --pack photos.zip --pack-size 256
+  then:
+    python train.py --config=configs/photos.py --config.data.root=data/photos
+    python train.py --config=configs/photos.py --config.data.root=photos.zip
+  """
   from hdnet_jax.data import archive
   from hdnet_jax.data.prepare.photos import prepare_photos
 

@@ -1,4 +1,15 @@
-"""`hdnet scorecard`: what weights do to composites that matter."""
+"""Measure weights on genuine, moved, in-place and untouched objects.
+
+Prints one table for any weights: genuine composites by subset (--genuine), test
+photos whose object was moved or recoloured in its place by a change that
+training does not use, and photos with which nothing is wrong (--photos).
+docs/evaluation.md explains the columns.
+
+examples:
+  hdnet scorecard --genuine data/iharmony4 --photos data/photos
+  hdnet scorecard runs/mine --genuine data/iharmony4 --json mine.json
+  hdnet scorecard mine.safetensors --photos data/photos --size 128
+"""
 
 import argparse
 import json
@@ -9,20 +20,7 @@ from hdnet_jax.errors import UserError
 
 
 def add(commands) -> None:
-  parser = arguments.add_command(
-    commands,
-    "scorecard",
-    _scorecard,
-    help="measure weights on genuine, moved, in-place and untouched objects",
-    description="Prints one table for any weights: genuine composites by "
-    "subset (--genuine), test photos whose object was moved or recoloured in "
-    "its place by a change that training does not use, and photos with which "
-    "nothing is wrong (--photos). docs/evaluation.md explains the columns.",
-    epilog="""examples:
-  hdnet scorecard --genuine data/iharmony4 --photos data/photos
-  hdnet scorecard runs/mine --genuine data/iharmony4 --json mine.json
-  hdnet scorecard mine.safetensors --photos data/photos --size 128""",
-  )
+  parser = arguments.add_command(commands, "scorecard", __doc__, _scorecard)
   parser.add_argument(
     "weights",
     nargs="?",

@@ -1,4 +1,15 @@
-"""`hdnet show-examples`: a picture of what a network is taught with."""
+"""Draw the examples that a config trains on.
+
+Draws the first examples of a run, composite | mask | truth, just as its steps
+see them, so that a person can look at what the network is taught.
+
+Settings are overridden as with train.py, by --config.NAME=VALUE.
+
+examples:
+  hdnet show-examples --config configs/quickstart.py -o sheet.png
+  hdnet show-examples --config configs/photos.py -o sheet.png --count 48 \\
+      --config.data.root=DIR --config.data.composites.moved=1
+"""
 
 import argparse
 import itertools
@@ -10,19 +21,7 @@ from hdnet_jax.errors import UserError
 
 def add(commands) -> None:
   parser = arguments.add_command(
-    commands,
-    "show-examples",
-    _show_examples,
-    help="draw the examples that a config trains on",
-    description="Draws the first examples of a run, composite | mask | truth, "
-    "just as its steps see them, so that a person can look at what the network "
-    "is taught.",
-    epilog="""settings are overridden as with train.py, by --config.NAME=VALUE
-
-examples:
-  hdnet show-examples --config configs/quickstart.py -o sheet.png
-  hdnet show-examples --config configs/photos.py -o sheet.png --count 48 \\
-      --config.data.root=DIR --config.data.composites.moved=1""",
+    commands, "show-examples", __doc__, _show_examples
   )
   arguments.add(parser, "--config FILE", "config of the run", required=True)
   arguments.add(

@@ -1,4 +1,16 @@
-"""`hdnet train`: train a network and evaluate it."""
+"""Train a network and evaluate it.
+
+Trains HDNet and evaluates it. The same command continues a run that was
+stopped.
+
+`python train.py` is the same command.
+
+examples:
+  hdnet train --config=configs/quickstart.py --workdir=runs/quickstart
+  python train.py --config=configs/photos.py --config.data.root=DIR
+  python train.py --config=configs/hdnet.py --config.data.root=DIR \\
+      --config.batch_size=24 --config.model.dtype=bfloat16
+"""
 
 import argparse
 import pathlib
@@ -10,21 +22,7 @@ from hdnet_jax.errors import UserError
 
 
 def add(commands) -> None:
-  parser = arguments.add_command(
-    commands,
-    "train",
-    _train,
-    help="train a network and evaluate it",
-    description="Trains HDNet and evaluates it. The same command continues a "
-    "run that was stopped.",
-    epilog="""`python train.py` is the same
-
-examples:
-  hdnet train --config=configs/quickstart.py --workdir=runs/quickstart
-  python train.py --config=configs/photos.py --config.data.root=DIR
-  python train.py --config=configs/hdnet.py --config.data.root=DIR \\
-      --config.batch_size=24 --config.model.dtype=bfloat16""",
-  )
+  parser = arguments.add_command(commands, "train", __doc__, _train)
   add_config(parser)
   arguments.add(
     parser,
