@@ -1,6 +1,7 @@
 """Config files, and the settings that the command line overrides."""
 
 import importlib.util
+import inspect
 import pathlib
 import types
 from collections.abc import Sequence
@@ -41,11 +42,13 @@ def load_config(name: str, overrides: Sequence[str]) -> Config:
 
   command, values = ["hdnet", *overrides], flags.FlagValues()
   file, *arguments = name.split(":", 1)
-  module = load_module(pathlib.Path(file))
+  get_config = load_module(pathlib.Path(file)).get_config
+  if arguments and not inspect.signature(get_config).parameters:
+    raise UserError(f"{file} takes no argument; leave out :{arguments[0]}")
   try:
     holder = config_flags.DEFINE_config_dict(
       "config",
-      module.get_config(*arguments),
+      get_config(*arguments),
       flag_values=values,
       lock_config=True,
       sys_argv=command,

@@ -180,9 +180,10 @@ def _write_comparison(before, after, path: pathlib.Path) -> None:
   import numpy as np
   from PIL import Image
 
-  both = np.concatenate([before, after], axis=1)
-  if both.dtype == np.uint16:
-    both = (both // 257).astype(np.uint8)  # a picture to look at
+  from hdnet_jax.inference.arrays import to_bytes
+
+  # Of 8 bits: it is a picture to look at.
+  both = to_bytes(np.concatenate([before, after], axis=1))
   write_then_rename(path, Image.fromarray(both).save)
 
 

@@ -41,6 +41,7 @@ def run(script: str, *flags: str, cwd: pathlib.Path):
       ["local_dynamics", "paper, official, none"],
     ),
     (f"--config={ROOT}/configs/ablation.py:hdnt", ["hdnt", "rows are base"]),
+    (f"{QUICKSTART}:row", ["takes no argument; leave out :row"]),
     (f"{QUICKSTART} surplus", ["surplus"]),
     (f"{QUICKSTART} --wrkdir=x", ["wrkdir"]),
     (
