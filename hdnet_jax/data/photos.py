@@ -178,14 +178,14 @@ def _views(photo: str, size: int) -> list[tuple[np.ndarray, np.ndarray]]:
   with Image.open(pathlib.Path(data.__file__).parent / photo) as file:
     image = file.convert("RGB")
   pairs = []
-  for box in _squares(*image.size):
+  for box in squares(*image.size):
     view = image.resize((size, size), Image.Resampling.BILINEAR, box)
     view = np.asarray(view)
     pairs += [(view, mask) for mask in segment_masks(view)]
   return pairs
 
 
-def _squares(width: int, height: int):
+def squares(width: int, height: int):
   """Boxes (left, top, right, bottom) of overlapping squares at three scales."""
   for share in (1.0, 0.7, 0.5):
     side = round(share * min(width, height))

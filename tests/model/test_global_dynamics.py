@@ -6,7 +6,7 @@ import pytest
 from hdnet_jax.model.global_dynamics import (
   GlobalDynamics,
   SpatialAttention,
-  choose,
+  straight_through_argmax,
 )
 
 FOREGROUND, BACKGROUND = 0, 1
@@ -133,10 +133,12 @@ def test_kernels_are_of_each_image(rng):
   assert not np.allclose(both[1], other[1])
 
 
-def test_choose_is_one_hot_with_the_gradient_of_the_softmax(rng):
+def test_straight_through_argmax_is_one_hot_with_the_gradient_of_the_softmax(
+  rng,
+):
   scores = rng.normal(size=(50, 2)).astype(np.float32)
   cotangent = rng.normal(size=(50, 2)).astype(np.float32)
-  y, backward = jax.vjp(choose, scores)
+  y, backward = jax.vjp(straight_through_argmax, scores)
   _, soft_backward = jax.vjp(jax.nn.softmax, scores)
   np.testing.assert_array_equal(y, np.eye(2)[scores.argmax(axis=-1)])
   np.testing.assert_allclose(

@@ -19,7 +19,7 @@ from hdnet_jax.app.export.onnx_layers import (
   rain,
 )
 from hdnet_jax.config import ModelConfig
-from hdnet_jax.model.conv import Double, Halve, Same
+from hdnet_jax.model.conv import Conv3x3, DownConv4x4, UpConv4x4
 from hdnet_jax.model.hdnet import (
   DECODER,
   ENCODER,
@@ -121,7 +121,7 @@ def _network(
     masks[s] = g.add("Slice", mask, [0, 0], [_END, _END], [2, 3], [s, s])
 
   with g.scope("x0"):
-    x = convolution(composite, params["x0"], Same)
+    x = convolution(composite, params["x0"], Conv3x3)
   skips, reduction = [], 1
   for stage in ENCODER:
     x = g.add("LeakyRelu", x, alpha=0.2)
@@ -131,7 +131,7 @@ def _network(
         x = convolution(x, params[stage.name]["conv"], stage.convolution)
       if stage.name != UNNORMALIZED:
         x = instance_norm(x, stage.widths * model.width)
-    reduction *= 2 if stage.convolution is Halve else 1
+    reduction *= 2 if stage.convolution is DownConv4x4 else 1
 
   if model.local_dynamics != "none":
     positions = size and size[0] * size[1] // REDUCTION**2
@@ -139,7 +139,7 @@ def _network(
       x = local_dynamics(x, masks[reduction], params["ld"], model, positions)
 
   for stage, skip in zip(DECODER, reversed(skips), strict=True):
-    reduction //= 2 if stage.convolution is Double else 1
+    reduction //= 2 if stage.convolution is UpConv4x4 else 1
     with g.scope(stage.name):
       with g.scope("conv"):
         x = g.add("Relu", x)
@@ -155,5 +155,5 @@ def _network(
         )
 
   with g.scope("out"):
-    x = convolution(g.add("Relu", x), params["out"], Same)
+    x = convolution(g.add("Relu", x), params["out"], Conv3x3)
     return g.add("Tanh", x)
