@@ -1,10 +1,7 @@
-"""Developments: what a raw converter's settings make of one photo.
+"""Developments: a photo as a raw converter renders it with other settings.
 
-A photo is one of many that its raw file could have become. Settings are
-numbers that add: `A + d` is a development that differs from `A` by `d`, and 0
-everywhere is the photo as it is. `develop` applies them.
-
-Photos are float32 [..., 3] in [0, 1], sRGB.
+Settings add, and are 0 for the photo as it is. Photos are float32 [..., 3] in
+[0, 1], sRGB.
 """
 
 from typing import NamedTuple
@@ -32,8 +29,7 @@ class Settings(NamedTuple):
 AS_IT_IS = Settings(
   *(np.zeros(shape, np.float32) for shape in ((), 3, (), (), (), 3, 3))
 )
-# Where highlights begin to bend, as film and raw converters bend them, so that
-# more light never cuts a face's detail off at white.
+# Where highlights begin to bend, so that more light cuts off no detail.
 SHOULDER = 0.8
 
 # Experts' changes of 26 originals of MIT-Adobe FiveK (Bychkovsky et al. 2011),
@@ -71,7 +67,7 @@ _LIGHT = {
 
 
 def add(a: Settings, b: Settings, amount: float | Array = 1.0) -> Settings:
-  """`a`, and `amount` of `b`."""
+  """Add `amount` of `b` to `a`."""
   return jax.tree.map(lambda x, y: x + amount * y, a, b)
 
 

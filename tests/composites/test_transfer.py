@@ -3,8 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hdnet_jax.composites.distribution import distribution
-from hdnet_jax.composites.transfer import covariance, reinhard_lab
+from hdnet_jax.composites.transfer import covariance, distribution, reinhard_lab
 
 SIZE = 32
 TRANSFERS = (covariance, reinhard_lab, distribution)
@@ -44,18 +43,18 @@ def test_covariance_gives_the_donors(images):
   _, mask, donor, donor_mask = images
   result = np.asarray(jax.jit(covariance)(jax.random.key(0), *images))
   inside = result[mask[..., 0] == 1]
-  wanted = donor[donor_mask[..., 0] == 1]
-  np.testing.assert_allclose(inside.mean(0), wanted.mean(0), atol=1e-4)
-  np.testing.assert_allclose(np.cov(inside.T), np.cov(wanted.T), atol=3e-5)
+  expected = donor[donor_mask[..., 0] == 1]
+  np.testing.assert_allclose(inside.mean(0), expected.mean(0), atol=1e-4)
+  np.testing.assert_allclose(np.cov(inside.T), np.cov(expected.T), atol=3e-5)
 
 
 def test_reinhard_gives_the_donors_statistics_in_lab(images):
   _, mask, donor, donor_mask = images
   result = np.asarray(jax.jit(reinhard_lab)(jax.random.key(0), *images))
   inside = lab(result[mask[..., 0] == 1])
-  wanted = lab(donor[donor_mask[..., 0] == 1])
-  np.testing.assert_allclose(inside.mean(0), wanted.mean(0), atol=5e-3)
-  np.testing.assert_allclose(inside.std(0), wanted.std(0), atol=5e-3)
+  expected = lab(donor[donor_mask[..., 0] == 1])
+  np.testing.assert_allclose(inside.mean(0), expected.mean(0), atol=5e-3)
+  np.testing.assert_allclose(inside.std(0), expected.std(0), atol=5e-3)
 
 
 def test_distributions_come_nearer_from_all_sides(rng, images):
@@ -63,11 +62,11 @@ def test_distributions_come_nearer_from_all_sides(rng, images):
   result = np.asarray(jax.jit(distribution)(jax.random.key(0), *images))
   sides = rng.normal(size=(3, 32))
   sides /= np.linalg.norm(sides, axis=0)
-  wanted = np.sort(donor[donor_mask[..., 0] == 1] @ sides, axis=0)
+  expected = np.sort(donor[donor_mask[..., 0] == 1] @ sides, axis=0)
 
   def distance(image):
     found = np.sort(image[mask[..., 0] == 1] @ sides, axis=0)
-    return np.abs(found - wanted).mean()
+    return np.abs(found - expected).mean()
 
   assert 3 * distance(result) < distance(photo)
 

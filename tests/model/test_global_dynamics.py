@@ -68,9 +68,9 @@ def test_one_contraction_is_the_naive_form(rng):
 def test_parameters(rng, learned_mask):
   x = jnp.ones((1, 2, 2, 5))
   init = GlobalDynamics(learned_mask).init
-  made = jax.eval_shape(init, jax.random.key(0), x, x[..., :1])["params"]
+  shapes = jax.eval_shape(init, jax.random.key(0), x, x[..., :1])["params"]
   given = make_params(rng, learned_mask=learned_mask)
-  assert jax.tree.map(jnp.shape, made) == jax.tree.map(jnp.shape, given)
+  assert jax.tree.map(jnp.shape, shapes) == jax.tree.map(jnp.shape, given)
 
 
 @pytest.mark.parametrize("name", ["kernel", "bias"])

@@ -21,7 +21,7 @@ from hdnet_jax.training.loss import foreground_loss
 OWN = pathlib.Path(__file__).parents[1] / "data" / "reference_n2.npz"
 AUTHORS = ("official_tiny_64", "official_lite_96")
 
-# The authors' module -> ours; "" is the network.
+# The authors' module to this network's; "" is the network.
 MODULES = {
   "model_layer0": "x0",
   "model_layer1norm": "x1",
@@ -125,14 +125,14 @@ def test_images(case):
 def test_every_activation(case):
   expected = group(case.file, "activation/")
   assert expected.keys() == MODULES.keys()
-  for theirs, ours in MODULES.items():
-    module = case.activations[ours] if ours else case.activations
+  for torch_name, name in MODULES.items():
+    module = case.activations[name] if name else case.activations
     np.testing.assert_allclose(
       module["__call__"][0],
-      expected[theirs],
+      expected[torch_name],
       rtol=0,
       atol=5e-5,
-      err_msg=f"{theirs} ({ours})",
+      err_msg=f"{torch_name} ({name})",
     )
 
 

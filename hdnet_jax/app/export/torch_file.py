@@ -44,9 +44,9 @@ def read_file(path: pathlib.Path):
   Tensors of bfloat16 become float32, which holds them exactly.
 
   Raises:
-    pickle.UnpicklingError: where the file holds more than arrays and plain
+    pickle.UnpicklingError: if the file holds more than arrays and plain
       containers, or is damaged.
-    UserError: where it is no such file.
+    UserError: if it is no such file.
   """
   try:
     with zipfile.ZipFile(path) as archive:
@@ -156,12 +156,8 @@ def _pickled(arrays: Mapping[str, np.ndarray]) -> bytes:
       _tuple(b"".join(map(_integer, _strides(array.shape)))),
       *(pickle.NEWFALSE, no_hooks),
     )
-    entries += [
-      _text(name),
-      rebuild,
-      _tuple(b"".join(arguments)),
-      pickle.REDUCE,
-    ]
+    rebuilt = rebuild + _tuple(b"".join(arguments)) + pickle.REDUCE
+    entries += [_text(name), rebuilt]
   items = pickle.MARK + b"".join(entries) + pickle.SETITEMS
   return pickle.PROTO + b"\x02" + pickle.EMPTY_DICT + items + pickle.STOP
 
