@@ -9,10 +9,10 @@ from jaxtyping import Array, Float, UInt8
 
 from hdnet_jax.composites import development
 from hdnet_jax.composites.color_map import apply_map
-from hdnet_jax.composites.development import Settings
+from hdnet_jax.composites.development import Mask, Photo, Settings
 from hdnet_jax.composites.jpeg import save_as_jpeg
-from hdnet_jax.composites.pixels import Mask, Photo
 from hdnet_jax.composites.transfer import (
+  Object,
   covariance,
   distribution,
   reinhard_lab,
@@ -164,7 +164,8 @@ def _changed(
     return lambda key: truth.object + amount * (change(key) - truth.object)
 
   def transferred(transfer):
-    return blended(lambda key: transfer(key, truth.object, truth.alpha, *donor))
+    own = Object(truth.object, truth.alpha)
+    return blended(lambda key: transfer(key, own, Object(*donor)))
 
   def mapped(key):
     number = jax.random.randint(key, (), 0, color_maps.shape[0])

@@ -10,13 +10,17 @@ sort of all pixels is slow. Tables are smooth, and rise by 0.25 to 2.5 times
 their input: steeper ones show bands.
 """
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from hdnet_jax.composites.pixels import MAX_RATIO, Mask, Photo, mix, where_large
+from hdnet_jax.composites.development import Mask, Photo, mix
 
+MIN_PIXELS = 16  # of an object whose statistics mean anything
+MAX_RATIO = 2.5  # of deviations, either way
 SAMPLES = 2048  # pixels of an object
 ENTRIES = 256  # of a table
 ROTATIONS = 8
@@ -24,6 +28,14 @@ MIN_SLOPE = 0.25
 _SMOOTH = 4  # entries either way
 
 Colors = Float[Array, "n 3"]
+
+
+class Object(NamedTuple):
+  """A photo and the mask of an object in it."""
+
+  photo: Photo
+  mask: Mask
+
 
 # Reinhard et al. 2001: RGB to the cones' LMS, whose logarithms Ruderman's
 # l-alpha-beta decorrelates.
@@ -42,35 +54,42 @@ _LMS_TO_LAB = (
 _LAB_TO_LMS = np.linalg.inv(_LMS_TO_LAB)
 
 
-def reinhard_lab(
-  key: Array, photo: Photo, mask: Mask, donor_photo: Photo, donor_mask: Mask
-) -> Photo:
+def reinhard_lab(key: Array, own: Object, donor: Object) -> Photo:
   """Give the donor's mean and deviation in l-alpha-beta (Reinhard 2001)."""
   del key
-  lab, donor = _to_lab(photo), _to_lab(donor_photo)
-  changed = _from_lab(_rescaled(lab, mask, donor, donor_mask))
-  return where_large(changed, photo, mask, donor_mask)
+  lab = _to_lab(own.photo)
+  mean, deviation = _mean_and_deviation(lab, own.mask)
+  donor_mean, donor_deviation = _mean_and_deviation(
+    _to_lab(donor.photo), donor.mask
+  )
+  ratio = jnp.clip(donor_deviation / deviation, 1 / MAX_RATIO, MAX_RATIO)
+  changed = _from_lab((lab - mean) * ratio + donor_mean)
+  return _if_large(changed, own, donor)
 
 
-def covariance(
-  key: Array, photo: Photo, mask: Mask, donor_photo: Photo, donor_mask: Mask
-) -> Photo:
+def covariance(key: Array, own: Object, donor: Object) -> Photo:
   """Give the donor's mean and covariance of RGB (Xiao and Ma 2006).
 
   Of the matrices that give the covariance this moves colours least (Pitie and
   Kokaram 2007).
   """
   del key
-  mean, own = _mean_and_covariance(photo, mask)
-  donor_mean, donor = _mean_and_covariance(donor_photo, donor_mask)
-  root, inverse_root = _power(own, 0.5), _power(own, -0.5)
-  middle = _power(_product(root, donor, root), 0.5)
+  mean, spread = _mean_and_covariance(*own)
+  donor_mean, donor_spread = _mean_and_covariance(*donor)
+  root, inverse_root = _power(spread, 0.5), _power(spread, -0.5)
+  middle = _power(_product(root, donor_spread, root), 0.5)
   matrix = _product(inverse_root, middle, inverse_root)
   scales, axes = jnp.linalg.eigh(matrix)
   scales = jnp.clip(scales, 1 / MAX_RATIO, MAX_RATIO)
   matrix = _product(axes, jnp.diag(scales), axes.T)
-  changed = mix(photo - mean, matrix) + donor_mean
-  return where_large(changed, photo, mask, donor_mask)
+  changed = mix(own.photo - mean, matrix) + donor_mean
+  return _if_large(changed, own, donor)
+
+
+def _if_large(changed: Photo, own: Object, donor: Object) -> Photo:
+  """Return `changed`, clipped; the photo if either object is too small."""
+  sizes = jnp.minimum(jnp.sum(own.mask), jnp.sum(donor.mask))
+  return jnp.where(sizes >= MIN_PIXELS, jnp.clip(changed, 0, 1), own.photo)
 
 
 def _mean_and_count(x: Photo, mask: Mask) -> tuple[Array, Array]:
@@ -83,13 +102,6 @@ def _mean_and_deviation(x: Photo, mask: Mask) -> tuple[Array, Array]:
   mean, count = _mean_and_count(x, mask)
   variance = jnp.sum(jnp.square(x - mean) * mask, axis=(0, 1)) / count
   return mean, jnp.sqrt(variance + 1e-6)
-
-
-def _rescaled(x: Photo, mask: Mask, donor: Photo, donor_mask: Mask) -> Photo:
-  mean, deviation = _mean_and_deviation(x, mask)
-  donor_mean, donor_deviation = _mean_and_deviation(donor, donor_mask)
-  ratio = jnp.clip(donor_deviation / deviation, 1 / MAX_RATIO, MAX_RATIO)
-  return (x - mean) * ratio + donor_mean
 
 
 def _mean_and_covariance(x: Photo, mask: Mask) -> tuple[Array, Array]:
@@ -123,29 +135,27 @@ def _from_lab(lab: Photo) -> Photo:
   return mix(jnp.exp(mix(lab, _LAB_TO_LMS)), _LMS_TO_RGB)
 
 
-def distribution(
-  key: Array, photo: Photo, mask: Mask, donor_photo: Photo, donor_mask: Mask
-) -> Photo:
+def distribution(key: Array, own: Object, donor: Object) -> Photo:
   """Give the donor's distribution of colours (Pitie et al. 2007).
 
   It matches histograms along the axes of one random rotation after another.
   """
   key_samples, key_rotations = jax.random.split(key)
   key_own, key_donor = jax.random.split(key_samples)
-  donor = _sample(key_donor, donor_photo, donor_mask)
+  donor_samples = _sample(key_donor, *donor)
 
   def match(_, carry):
     key, changed, samples = carry
     key, key_now = jax.random.split(key)
     rotation = _rotation(key_now)
     samples = mix(samples, rotation)
-    tables = _tables(samples, mix(donor, rotation))
+    tables = _tables(samples, mix(donor_samples, rotation))
     changed = mix(_apply(tables, mix(changed, rotation)), rotation.T)
     return key, changed, mix(_apply(tables, samples), rotation.T)
 
-  carry = (key_rotations, photo, _sample(key_own, photo, mask))
+  carry = (key_rotations, own.photo, _sample(key_own, *own))
   _, changed, _ = jax.lax.fori_loop(0, ROTATIONS, match, carry)
-  return where_large(changed, photo, mask, donor_mask)
+  return _if_large(changed, own, donor)
 
 
 def _sample(key: Array, photo: Photo, mask: Mask) -> Colors:

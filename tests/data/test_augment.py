@@ -60,13 +60,6 @@ def test_crops_move_everything_together(example):
   assert len(seen) == 20
 
 
-def test_the_generator_decides(example):
-  first, second = (
-    augment(example, np.random.default_rng(3), True, 0.5) for _ in range(2)
-  )
-  np.testing.assert_array_equal(first["real"], second["real"])
-
-
 @pytest.mark.parametrize("value", [0, 1])
 def test_empty_and_full_masks(example, value):
   example["mask"][:] = value

@@ -95,12 +95,6 @@ def test_shares_are_kept(example):
   assert 30 < moved < 70
 
 
-def test_the_same_seed_makes_the_same_layers(example):
-  first, second = (layers(example, 3, moved=1.0, edge=2) for _ in range(2))
-  for name, layer in first.items():
-    np.testing.assert_array_equal(layer, second[name])
-
-
 @pytest.mark.parametrize("kind", ["empty", "full", "pixel", "ground"])
 def test_odd_masks(example, kind):
   mask = np.zeros_like(example["mask"])

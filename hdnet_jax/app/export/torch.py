@@ -74,14 +74,14 @@ def _names() -> dict[str, tuple[str, Layout]]:
     for region in ("foreground", "background"):
       for name in (f"{region}_gamma", f"{region}_beta"):
         table[f"{layer}norm.{name}"] = (f"{stage}/rain/{name}", _VECTOR)
-    if stage in WITH_MGD:
-      predictor, mgd = f"{layer}att.conv_kernel", f"mgd_{stage}"
-      table |= {
-        f"{predictor}.1.weight": (f"{mgd}/squeeze/kernel", _POINT),
-        f"{predictor}.1.bias": (f"{mgd}/squeeze/bias", _VECTOR),
-        f"{predictor}.3.weight": (f"{mgd}/kernel", _GROUPED),
-        f"{predictor}.3.bias": (f"{mgd}/bias", _REGIONS),
-      }
+  for stage in WITH_MGD:
+    predictor = f"model_layer{_DECODER[stage]}att.conv_kernel"
+    table |= {
+      f"{predictor}.1.weight": (f"mgd_{stage}/squeeze/kernel", _POINT),
+      f"{predictor}.1.bias": (f"mgd_{stage}/squeeze/bias", _VECTOR),
+      f"{predictor}.3.weight": (f"mgd_{stage}/kernel", _GROUPED),
+      f"{predictor}.3.bias": (f"mgd_{stage}/bias", _REGIONS),
+    }
   return table
 
 
