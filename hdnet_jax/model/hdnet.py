@@ -173,14 +173,13 @@ def mask_pyramid(mask: Float[Array, "b h w 1"]) -> dict[int, Array]:
 
 
 def _check(model: HDNet, image: tuple, mask: tuple) -> None:
-  if model.local_dynamics not in LOCAL_DYNAMICS:
-    raise ValueError(
-      f"local_dynamics={model.local_dynamics!r} is none of {LOCAL_DYNAMICS}"
-    )
-  if model.global_dynamics not in GLOBAL_DYNAMICS:
-    raise ValueError(
-      f"global_dynamics={model.global_dynamics!r} is none of {GLOBAL_DYNAMICS}"
-    )
+  for name, options in (
+    ("local_dynamics", LOCAL_DYNAMICS),
+    ("global_dynamics", GLOBAL_DYNAMICS),
+  ):
+    value = getattr(model, name)
+    if value not in options:
+      raise ValueError(f"{name}={value!r} is none of {options}")
   if model.neighbors < 1 or model.width < 1:
     raise ValueError("neighbors and width are 1 or more")
   if len(image) != 4 or image[-1] != 3:

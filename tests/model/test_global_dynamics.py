@@ -73,20 +73,6 @@ def test_parameters(rng, learned_mask):
   assert jax.tree.map(jnp.shape, shapes) == jax.tree.map(jnp.shape, given)
 
 
-@pytest.mark.parametrize("name", ["kernel", "bias"])
-@pytest.mark.parametrize("region", [FOREGROUND, BACKGROUND])
-def test_a_region_is_deaf_to_the_kernel_of_the_other(rng, name, region):
-  x, mask = make_inputs(rng)
-  params = make_params(rng)
-  changed = {**params, name: params[name].copy()}
-  changed[name][region] += 1
-  apply = jax.jit(lambda params: GlobalDynamics().apply(params, x, mask))
-  before, after = apply({"params": params}), apply({"params": changed})
-  inside = mask[..., 0] == (1 if region == FOREGROUND else 0)
-  same = np.asarray(before == after).all(axis=-1)
-  np.testing.assert_array_equal(same, ~inside)
-
-
 def test_one_pixel_of_two_channels_by_hand():
   # Without a predictor's kernel the 1x1 kernels are its bias.
   params = {
@@ -121,16 +107,6 @@ def test_one_pixel_of_one_channel_by_hand():
   # W_f = 4 * 3/4 + 8 * 1/4 + 1 = 6, W_b = 2 * 1/2 + 12 * 1/4 - 1 = 3.
   np.testing.assert_allclose(inside.item(), 12, rtol=1e-5)
   np.testing.assert_allclose(outside.item(), 6, rtol=1e-5)
-
-
-def test_kernels_are_of_each_image(rng):
-  x, mask = make_inputs(rng)
-  params = {"params": make_params(rng)}
-  apply = GlobalDynamics().apply
-  both = apply(params, x, mask)
-  other = apply(params, np.stack([x[0], x[1] + 1]), mask)
-  np.testing.assert_array_equal(both[0], other[0])
-  assert not np.allclose(both[1], other[1])
 
 
 def test_straight_through_argmax_is_one_hot_with_the_gradient_of_the_softmax(
