@@ -7,16 +7,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, UInt8
 
-from hdnet_jax.composites import development
+from hdnet_jax.composites import development, transfer
 from hdnet_jax.composites.color_map import apply_map
 from hdnet_jax.composites.development import Mask, Photo, Settings
 from hdnet_jax.composites.jpeg import save_as_jpeg
-from hdnet_jax.composites.transfer import (
-  Object,
-  covariance,
-  distribution,
-  reinhard_lab,
-)
 from hdnet_jax.config import CompositesConfig
 
 
@@ -163,9 +157,9 @@ def _changed(
   def blended(change):
     return lambda key: truth.object + amount * (change(key) - truth.object)
 
-  def transferred(transfer):
-    own = Object(truth.object, truth.alpha)
-    return blended(lambda key: transfer(key, own, Object(*donor)))
+  def transferred(method):
+    own = transfer.Object(truth.object, truth.alpha)
+    return blended(lambda key: method(key, own, transfer.Object(*donor)))
 
   def mapped(key):
     number = jax.random.randint(key, (), 0, color_maps.shape[0])
@@ -176,10 +170,10 @@ def _changed(
     "expert": redeveloped(development.draw_expert),
     "dulled": redeveloped(development.draw_dull),
     "light": redeveloped(development.draw_light),
-    "covariance": transferred(covariance),
-    "reinhard": transferred(reinhard_lab),
+    "covariance": transferred(transfer.covariance),
+    "reinhard": transferred(transfer.reinhard_lab),
     "color_map": blended(mapped),
-    "distribution": transferred(distribution),
+    "distribution": transferred(transfer.distribution),
   }
   return _one_of(key_change, changes, config)
 

@@ -112,7 +112,7 @@ class _Unpickler(pickle.Unpickler):
 def _tensor(
   storage: _Storage, offset: int, shape: tuple, strides: tuple, *_
 ) -> np.ndarray:
-  """A tensor: a strided view of its storage, copied."""
+  """Copy a tensor, a strided view of its storage."""
   values = storage.values
   steps = zip(shape, strides, strict=True)
   last = offset + sum((size - 1) * step for size, step in steps)
@@ -141,7 +141,7 @@ def write_file(path: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def _pickled(arrays: Mapping[str, np.ndarray]) -> bytes:
-  """The pickle, opcode by opcode: `pickle` would import torch for its names."""
+  """Pickle by opcodes: `pickle` would import torch for its names."""
   rebuild = _global("torch._utils", "_rebuild_tensor_v2")
   storage = _text("storage") + _global("torch", "FloatStorage")
   no_hooks = (
