@@ -75,7 +75,7 @@ PARTS = {
     ("jax",),
   ),
   # Other frameworks' libraries inside functions, but for ONNX's own modules.
-  "app/export": (LIBRARY, ("jax", "numpy", "onnx")),
+  "app/export": (LIBRARY, ("flax", "jax", "numpy", "onnx")),
   "app/video": (LIBRARY, ("av", "numpy", "PIL")),
   # Starlette is Gradio's server, and its errors are Gradio's.
   "app/demo": (LIBRARY, ("gradio", "numpy", "PIL", "skimage", "starlette")),

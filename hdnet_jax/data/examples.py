@@ -35,10 +35,10 @@ class Source(Protocol):
   def __getitem__(self, index: int) -> Example: ...
 
   def name(self, index: int) -> str:
-    """What a person calls this example: its file's name, say."""
+    """Return the example's name, such as its file's."""
 
   def subset(self, index: int) -> str:
-    """The part of the data set that it belongs to."""
+    """Return the part of the data set that the example belongs to."""
 
 
 # Kinds of bad files, as tables name them.
@@ -64,23 +64,23 @@ class BadImage(UserError):
 
 
 def read_image(path: pathlib.Path, size: int) -> np.ndarray:
-  """The RGB image at `path`, resized to `size` x `size`, antialiased."""
+  """Read an RGB image, resized to `size` x `size`, antialiased."""
   return np.asarray(resize_image(open_image(path), size))
 
 
 def read_mask(path: pathlib.Path, size: int) -> np.ndarray:
-  """The mask at `path` as uint8 0/1 [size, size, 1]; over half is white."""
+  """Read a mask as uint8 0/1, [size, size, 1]; over half is white."""
   return mask_pixels(resize_mask(gray(open_image(path)), size))
 
 
 def gray(mask: Image.Image) -> Image.Image:
-  """A mask of any mode as 8-bit gray ("L"), whose white is 255.
+  """Convert a mask of any mode to 8-bit gray ("L"), whose white is 255.
 
   Raises:
     masks.BadMask: as `masks.values` does.
   """
   if (channel := masks.plain(mask)) is not None:
-    # As most are; the same in a fraction of the time.
+    # The same for most masks, in a fraction of the time.
     _, most = channel.getextrema()
     return channel if most > 1 else channel.point(lambda level: 255 * level)
   name = mask.info.get("name", "the mask")
@@ -89,7 +89,7 @@ def gray(mask: Image.Image) -> Image.Image:
 
 
 def mask_pixels(mask: Image.Image) -> np.ndarray:
-  """A gray mask as uint8 0/1 [H, W, 1]; over half is white."""
+  """Convert a gray mask to uint8 0/1, [H, W, 1]; over half is white."""
   return (np.asarray(mask) > 127).astype(np.uint8)[..., None]
 
 

@@ -13,7 +13,7 @@ from hdnet_jax import compilation
 from hdnet_jax.composites import with_composites
 from hdnet_jax.config import CompositesConfig, Config
 from hdnet_jax.data.examples import Source
-from hdnet_jax.data.pipeline import Reader, evaluation_batches
+from hdnet_jax.data.pipeline import ReadOptions, evaluation_batches
 from hdnet_jax.devices import gather, put_ahead, replicated, split
 from hdnet_jax.distributed import together
 from hdnet_jax.evaluation import metrics, tables, visuals
@@ -208,7 +208,7 @@ class Evaluator:
     self, params: Any, source: Source, indices: np.ndarray
   ) -> Iterator[dict[str, Any]]:
     config = self._config
-    reader = Reader(
+    reader = ReadOptions(
       config.data.threads,
       config.data.workers,
       jax.process_index(),

@@ -14,8 +14,8 @@ from jax.sharding import Mesh
 from rich import progress
 
 from hdnet_jax.config import Config
-from hdnet_jax.data.augment import augment
 from hdnet_jax.data.examples import Example, Source
+from hdnet_jax.data.pipeline import augment
 from hdnet_jax.data.placement import make_layers
 from hdnet_jax.devices import replicated, split
 

@@ -16,7 +16,7 @@ from jax.sharding import Mesh
 from hdnet_jax.atomic_write import writing
 from hdnet_jax.config import Config
 from hdnet_jax.data.examples import Source
-from hdnet_jax.data.pipeline import Reader, open_source, training_batches
+from hdnet_jax.data.pipeline import ReadOptions, open_source, training_batches
 from hdnet_jax.devices import check_divides, make_mesh, put_ahead
 from hdnet_jax.distributed import is_main, together
 from hdnet_jax.evaluation import visuals
@@ -196,7 +196,7 @@ def _batches_from(
     source,
     config.batch_size,
     config.seed,
-    Reader(
+    ReadOptions(
       data.threads, data.workers, jax.process_index(), jax.process_count()
     ),
     start,

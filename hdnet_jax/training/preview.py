@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from hdnet_jax.config import Config
-from hdnet_jax.data.pipeline import Reader, open_source, training_batches
+from hdnet_jax.data.pipeline import ReadOptions, open_source, training_batches
 from hdnet_jax.training.state import random_key
 from hdnet_jax.training.step import composites_of_step
 
@@ -22,7 +22,7 @@ def first_examples(config: Config) -> Iterator[dict[str, np.ndarray]]:
     open_source(data, "train"),
     config.batch_size,
     config.seed,
-    Reader(data.threads),
+    ReadOptions(data.threads),
     flip=data.flip,
     crop=data.crop,
     composites=data.composites if data.makes_composites else None,

@@ -4,7 +4,7 @@ import itertools
 import jax
 import numpy as np
 
-from hdnet_jax.data.pipeline import Reader, open_source, training_batches
+from hdnet_jax.data.pipeline import ReadOptions, open_source, training_batches
 from hdnet_jax.devices import make_mesh
 from hdnet_jax.training.device_cache import cached_batches
 from hdnet_jax.training.loop import train_and_evaluate
@@ -28,7 +28,7 @@ def test_batches_visit_what_the_pipeline_visits(config):
     source,
     config.batch_size,
     config.seed,
-    Reader(),
+    ReadOptions(),
     composites=config.data.composites,
   )
   for cached, batch in zip(take(config, 4), batches, strict=False):

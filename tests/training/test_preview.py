@@ -4,7 +4,7 @@ import jax
 import numpy as np
 
 from hdnet_jax import devices
-from hdnet_jax.data.pipeline import Reader, open_source, training_batches
+from hdnet_jax.data.pipeline import ReadOptions, open_source, training_batches
 from hdnet_jax.training.preview import first_examples
 from hdnet_jax.training.state import make_optimizer, make_start
 from hdnet_jax.training.step import composites_of_step
@@ -21,7 +21,7 @@ def test_it_shows_what_the_steps_see(config):
     open_source(config.data, "train"),
     size,
     config.seed,
-    Reader(),
+    ReadOptions(),
     composites=config.data.composites,
   )
   second = list(itertools.islice(batches, 2))[1]

@@ -9,7 +9,7 @@ import pytest
 
 from hdnet_jax import devices
 from hdnet_jax.config import CompositesConfig, MeshConfig, TrainingConfig
-from hdnet_jax.data.pipeline import Reader, open_source, training_batches
+from hdnet_jax.data.pipeline import ReadOptions, open_source, training_batches
 from hdnet_jax.errors import UserError
 from hdnet_jax.training.state import (
   make_model,
@@ -26,7 +26,7 @@ def batches_of(config):
     open_source(data, "train"),
     config.batch_size,
     config.seed,
-    Reader(),
+    ReadOptions(),
     composites=data.composites if data.makes_composites else None,
   )
 

@@ -121,7 +121,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 
 
 def options_of(options: argparse.Namespace, subsets: Sequence[str] = ()):
-  from hdnet_jax.data.prepare.iharmony4 import Options
+  from hdnet_jax.data.prepare.checks import Options
 
   for name in ("workers", "max_pixels"):
     value, least = getattr(options, name), int(name == "max_pixels")
@@ -139,15 +139,16 @@ def options_of(options: argparse.Namespace, subsets: Sequence[str] = ()):
 
 
 def _prepare_iharmony4(options: argparse.Namespace) -> None:
-  from hdnet_jax.data.iharmony4 import check_subsets
+  from hdnet_jax.data.iharmony4 import NAME, VERSION, check_subsets
   from hdnet_jax.data.prepare import checks
-  from hdnet_jax.data.prepared import NAME, VERSION, check_complete
 
   settings = options_of(options, options.subset)
   subsets = check_subsets(options.subset)
   output = options.output or options.root
   folder = output / NAME / options.image_size / VERSION
   if folder.is_dir():
+    from hdnet_jax.data.prepare.builder import check_complete
+
     check_complete(folder, options.root, subsets)
     print(f"{folder} is prepared already")
     return
@@ -203,9 +204,9 @@ def _prepare_photos(options: argparse.Namespace) -> None:
 
 def _pack(options: argparse.Namespace, rows) -> None:
   from hdnet_jax.data import archive
-  from hdnet_jax.data.prepare.processes import bar_of
+  from hdnet_jax.data.prepare.checks import progress_bar
 
-  with bar_of("packing", len(rows)) as advance:
+  with progress_bar("packing", len(rows)) as advance:
     archive.pack(options.root, rows, options.pack, options.pack_size, advance)
   size = options.pack.stat().st_size / 2**20
   print(f"packed in  {options.pack} ({size:.1f} MiB)")
