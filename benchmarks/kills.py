@@ -38,7 +38,7 @@ CONFIG = """
 from hdnet_jax import config
 
 def get_config():
-  return config.flags_of(config.Config(
+  return config.make_config_dict(config.Config(
     name="kills", batch_size=8, eval_batch_size=64, log_every=2, save_every=3,
     eval_every=10, keep=2, epochs=0.5,
     model=config.ModelConfig(width=2),

@@ -16,9 +16,8 @@ LIBRARY = (*BASE, "model", "weights", "inference")
 PARTS = {
   "__init__": ((), ()),
   "errors": ((), ()),
-  "settings": (("errors",), ()),
   # Inside a function only, for those who write config files.
-  "config": (("errors", "settings"), ("ml_collections",)),
+  "config": (("errors",), ("ml_collections",)),
   "atomic_write": (("errors",), ()),
   "lock": (("errors",), ()),
   "terminal": ((), ()),
@@ -195,7 +194,7 @@ def loaded(path: pathlib.Path) -> set[str]:
 
 
 def test_libraries_of_the_config_load_on_use_only():
-  # `flags_of` alone needs ml_collections.
+  # `make_config_dict` alone needs ml_collections.
   tree = ast.parse((PACKAGE / "config.py").read_text(encoding="utf-8"))
   for node in tree.body:
     names = []

@@ -113,7 +113,7 @@ CONFIG_FILE = """
 from hdnet_jax import config
 
 def get_config():
-  return config.flags_of(config.Config.from_dict({values!r}))
+  return config.make_config_dict(config.Config.from_dict({values!r}))
 """
 
 
