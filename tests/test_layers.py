@@ -29,22 +29,21 @@ PARTS = {
       "tensorflow_datasets",
     ),
   ),
-  "compilation": ((), ("jax",)),
   "model": ((), ("flax", "jax", "jaxtyping")),
   "composites": (("errors", "config"), ("jax", "jaxtyping", "numpy")),
-  "devices": (("errors", "config", "data"), ("jax", "numpy")),
+  "devices": (("errors", "config"), ("jax", "numpy")),
   "peers": ((), ()),
   "distributed": (("errors", "config", "peers"), ("jax", "numpy")),
   "weights": ((*BASE, "model"), ("jax", "numpy", "safetensors")),
   "released": (("errors", "config", "weights"), ()),
   # No training library: using the model needs a small install.
   "inference": (
-    (*BASE, "model", "weights", "compilation"),
+    (*BASE, "devices", "model", "weights"),
     ("jax", "numpy", "PIL", "scipy"),
   ),
   "evaluation": (
     (
-      *(*BASE, "data", "compilation", "model", "composites"),
+      *(*BASE, "data", "model", "composites"),
       *("devices", "distributed"),
     ),
     # Matplotlib inside functions only, for those who look.
@@ -52,7 +51,7 @@ PARTS = {
   ),
   "training": (
     (
-      *(*BASE, "data", "compilation", "model", "composites"),
+      *(*BASE, "data", "model", "composites"),
       *("devices", "distributed", "weights", "released"),
       *("inference", "evaluation"),
     ),

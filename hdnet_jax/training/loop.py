@@ -17,7 +17,7 @@ from hdnet_jax.atomic_write import writing
 from hdnet_jax.config import Config
 from hdnet_jax.data.examples import Source
 from hdnet_jax.data.pipeline import Reader, open_source, training_batches
-from hdnet_jax.devices import check_divides, make_mesh, put_ahead
+from hdnet_jax.devices import check_divides, make_mesh, prefetch_to_device
 from hdnet_jax.distributed import is_main, together
 from hdnet_jax.evaluation import visuals
 from hdnet_jax.evaluation.evaluator import (
@@ -204,7 +204,7 @@ def _batches_from(
     data.crop,
     data.composites if data.makes_composites else None,
   )
-  return put_ahead(batches, mesh)
+  return prefetch_to_device(batches, mesh)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,17 +7,15 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
-from hdnet_jax import compilation
 from hdnet_jax.composites import with_composites
 from hdnet_jax.composites.color_map import load_maps
 from hdnet_jax.config import Config, DataConfig
-from hdnet_jax.devices import replicated
+from hdnet_jax.devices import Batch, compiler_options, replicated
 from hdnet_jax.model.hdnet import blend
 from hdnet_jax.model.pixels import normalize
 from hdnet_jax.training.loss import foreground_loss
 from hdnet_jax.training.state import TrainState, make_model, update_ema
 
-Batch = dict[str, jax.Array]
 TrainStep = Callable[[TrainState, Batch], tuple[TrainState, dict]]
 
 
@@ -81,7 +79,7 @@ def make_train_step(
     in_shardings=(replicated(mesh), None),  # batches are as `put` split them
     out_shardings=replicated(mesh),
     donate_argnums=0,
-    compiler_options=compilation.options(mesh.devices.flat[0].platform),
+    compiler_options=compiler_options(mesh.devices.flat[0].platform),
   )
 
 
