@@ -65,7 +65,7 @@ def replicated(mesh: Mesh) -> NamedSharding:
 
 
 def split(mesh: Mesh, dimensions: int) -> NamedSharding:
-  """Split axis 0 over `data`, and of [B, H, W, C] also axis 1 over `spatial`."""
+  """Split axis 0 over `data`; of [B, H, W, C] also axis 1 over `spatial`."""
   axes = ("data", "spatial") if dimensions == 4 else ("data",)
   return NamedSharding(mesh, PartitionSpec(*axes))
 

@@ -20,7 +20,7 @@ from hdnet_jax.devices import (
   replicated,
   split,
 )
-from hdnet_jax.distributed import together
+from hdnet_jax.distributed import compile_before_start
 from hdnet_jax.evaluation import metrics, tables, visuals
 from hdnet_jax.evaluation.protocols import PROTOCOLS, Harmonize
 from hdnet_jax.model.hdnet import HDNet, blend
@@ -127,7 +127,9 @@ class Evaluator:
     self.protocols = tuple(protocols)
     self.image_size = config.data.image_size
     self._config, self._mesh = config, mesh
-    self._step = together(make_eval_step(config, method, mesh, self.protocols))
+    self._step = compile_before_start(
+      make_eval_step(config, method, mesh, self.protocols)
+    )
 
   def rows(
     self,

@@ -297,12 +297,12 @@ def test_hosts_are_given_in_full(config, values, words):
   config = dataclasses.replace(
     config, distributed=True, hosts=HostsConfig(**values)
   )
-  with pytest.raises(UserError, match=words), distributed.joined(config):
+  with pytest.raises(UserError, match=words), distributed.initialize(config):
     pass
 
 
 def test_alone_there_is_nobody_to_join(config):
-  with distributed.joined(config):
+  with distributed.initialize(config):
     assert jax.process_count() == 1
     assert distributed.is_main()
     step = jax.jit(lambda x: x)

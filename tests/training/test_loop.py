@@ -20,14 +20,13 @@ from hdnet_jax.config import Config, DataConfig, TrainingConfig, only
 from hdnet_jax.errors import UserError
 from hdnet_jax.evaluation import journal
 from hdnet_jax.training import loop
-from hdnet_jax.training.checkpoint import Checkpoints
+from hdnet_jax.training.checkpoint import Checkpoints, restore_params
 from hdnet_jax.training.evaluate import (
   evaluate_checkpoint,
   evaluate_predictions,
   evaluate_weights,
 )
 from hdnet_jax.training.loop import NonFiniteLoss, train_and_evaluate
-from hdnet_jax.training.restore import restore_params
 
 
 def rows_of(workdir: pathlib.Path) -> list[dict]:

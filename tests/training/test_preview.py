@@ -5,7 +5,7 @@ import numpy as np
 
 from hdnet_jax import devices
 from hdnet_jax.data.pipeline import Reader, open_source, training_batches
-from hdnet_jax.training.preview import first_examples
+from hdnet_jax.training.batches import first_examples
 from hdnet_jax.training.state import make_optimizer, make_start
 from hdnet_jax.training.step import composites_of_step
 

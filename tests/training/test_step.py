@@ -10,7 +10,6 @@ import pytest
 from hdnet_jax import devices
 from hdnet_jax.config import CompositesConfig, MeshConfig, TrainingConfig
 from hdnet_jax.data.pipeline import Reader, open_source, training_batches
-from hdnet_jax.errors import UserError
 from hdnet_jax.training.state import (
   make_model,
   make_optimizer,
