@@ -105,13 +105,15 @@ def test_an_error_while_a_save_is_under_way(
       raise OSError(errno.EIO, "the disk is gone")
 
   monkeypatch.setattr(os, "posix_fallocate", slow)
-  with (
-    pytest.raises(RuntimeError, match="a defect") as told,
-    Checkpoints(tmp_path) as checkpoints,
-  ):
-    checkpoints.save(state)
-    failed.set()
-    raise RuntimeError("a defect")
+
+  def run():
+    with Checkpoints(tmp_path) as checkpoints:
+      checkpoints.save(state)
+      failed.set()
+      raise RuntimeError("a defect")
+
+  with pytest.raises(RuntimeError, match="a defect") as told:
+    run()
   notes = getattr(told.value, "__notes__", [])
   assert any("the disk is gone" in note for note in notes) is not saved
   names = [path.name for path in (tmp_path / "checkpoints").iterdir()]
@@ -125,16 +127,18 @@ def test_a_failed_save_is_noticed_before_the_next_one(
     raise OSError(errno.ENOSPC, "No space left on device")
 
   monkeypatch.setattr(os, "posix_fallocate", fail)
-  with (
-    Checkpoints(tmp_path) as checkpoints,
-    pytest.raises(OSError, match="No space left"),
-  ):
-    checkpoints.notice()
-    checkpoints.save(state)
+
+  def wait_for_it(checkpoints):
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
       checkpoints.notice()
       time.sleep(0.01)
+
+  with Checkpoints(tmp_path) as checkpoints:
+    checkpoints.notice()
+    checkpoints.save(state)
+    with pytest.raises(OSError, match="No space left"):
+      wait_for_it(checkpoints)
 
 
 @pytest.fixture
