@@ -69,7 +69,7 @@ def main() -> None:
   from hdnet_jax.evaluation import report
   from hdnet_jax.training import evaluate
 
-  with distributed.joined(config):
+  with distributed.initialize(config):
     protocols = report.check_protocols(_PROTOCOL.value)
     if _WEIGHTS.value:
       params, model, _ = trained.find(_WEIGHTS.value)

@@ -149,7 +149,7 @@ def measure(
 
   inputs = [
     (normalize(batch["composite"]), batch["mask"].astype(jnp.float32))
-    for batch in devices.put_ahead(
+    for batch in devices.prefetch_to_device(
       evaluation_batches(
         source,
         np.arange(len(source)),

@@ -144,13 +144,13 @@ def time_training(args: argparse.Namespace, data: DataConfig) -> dict:
   import jax
   import train_step
 
-  from hdnet_jax.devices import put_ahead
+  from hdnet_jax.devices import prefetch_to_device
 
   config = Config(
     batch_size=args.batch, model=ModelConfig(args.width), data=data
   )
   trainer = train_step.Trainer(config)
-  batches = put_ahead(trainer.batches(), trainer.mesh)
+  batches = prefetch_to_device(trainer.batches(), trainer.mesh)
   trainer.step(next(batches))  # compiles
   seconds, waits = [], []
   for _ in range(args.steps):

@@ -23,7 +23,7 @@ def find(name: str | os.PathLike) -> tuple[Mapping, ModelConfig, int]:
   """
   if pathlib.Path(name).is_dir() and str(name) not in released.RELEASED:
     # Only here, for it loads the libraries of the training.
-    from hdnet_jax.training.restore import restore_params
+    from hdnet_jax.training.checkpoint import restore_params
 
     params, config, _ = restore_params(pathlib.Path(name), "last")
     return params, config.model, config.data.image_size

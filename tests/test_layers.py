@@ -16,9 +16,8 @@ LIBRARY = (*BASE, "model", "weights", "inference")
 PARTS = {
   "__init__": ((), ()),
   "errors": ((), ()),
-  "settings": (("errors",), ()),
   # Inside a function only, for those who write config files.
-  "config": (("errors", "settings"), ("ml_collections",)),
+  "config": (("errors",), ("ml_collections",)),
   "atomic_write": (("errors",), ()),
   "lock": (("errors",), ()),
   "terminal": ((), ()),
@@ -30,22 +29,21 @@ PARTS = {
       "tensorflow_datasets",
     ),
   ),
-  "compilation": ((), ("jax",)),
   "model": ((), ("flax", "jax", "jaxtyping")),
   "composites": (("errors", "config"), ("jax", "jaxtyping", "numpy")),
-  "devices": (("errors", "config", "data"), ("jax", "numpy")),
+  "devices": (("errors", "config"), ("jax", "numpy")),
   "peers": ((), ()),
   "distributed": (("errors", "config", "peers"), ("jax", "numpy")),
   "weights": ((*BASE, "model"), ("jax", "numpy", "safetensors")),
   "released": (("errors", "config", "weights"), ()),
   # No training library: using the model needs a small install.
   "inference": (
-    (*BASE, "model", "weights", "compilation"),
+    (*BASE, "devices", "model", "weights"),
     ("jax", "numpy", "PIL", "scipy"),
   ),
   "evaluation": (
     (
-      *(*BASE, "data", "compilation", "model", "composites"),
+      *(*BASE, "data", "model", "composites"),
       *("devices", "distributed"),
     ),
     # Matplotlib inside functions only, for those who look.
@@ -53,7 +51,7 @@ PARTS = {
   ),
   "training": (
     (
-      *(*BASE, "data", "compilation", "model", "composites"),
+      *(*BASE, "data", "model", "composites"),
       *("devices", "distributed", "weights", "released"),
       *("inference", "evaluation"),
     ),
@@ -195,7 +193,7 @@ def loaded(path: pathlib.Path) -> set[str]:
 
 
 def test_libraries_of_the_config_load_on_use_only():
-  # `flags_of` alone needs ml_collections.
+  # `make_config_dict` alone needs ml_collections.
   tree = ast.parse((PACKAGE / "config.py").read_text(encoding="utf-8"))
   for node in tree.body:
     names = []

@@ -9,13 +9,18 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from hdnet_jax import compilation
 from hdnet_jax.composites import with_composites
 from hdnet_jax.config import CompositesConfig, Config
 from hdnet_jax.data.examples import Source
 from hdnet_jax.data.pipeline import ReadOptions, evaluation_batches
-from hdnet_jax.devices import gather, put_ahead, replicated, split
-from hdnet_jax.distributed import together
+from hdnet_jax.devices import (
+  compiler_options,
+  gather,
+  prefetch_to_device,
+  replicated,
+  split,
+)
+from hdnet_jax.distributed import compile_before_start
 from hdnet_jax.evaluation import metrics, tables, visuals
 from hdnet_jax.evaluation.protocols import PROTOCOLS, Harmonize
 from hdnet_jax.model.hdnet import HDNet, blend
@@ -91,7 +96,7 @@ def make_eval_step(
     in_shardings=(place, None),  # batches are as `put` split them
     # Every process reads all sums; pictures stay where they are.
     out_shardings={"area": place, "sums": place, "pictures": split(mesh, 4)},
-    compiler_options=compilation.options(mesh.devices.flat[0].platform),
+    compiler_options=compiler_options(mesh.devices.flat[0].platform),
   )
 
 
@@ -122,7 +127,9 @@ class Evaluator:
     self.protocols = tuple(protocols)
     self.image_size = config.data.image_size
     self._config, self._mesh = config, mesh
-    self._step = together(make_eval_step(config, method, mesh, self.protocols))
+    self._step = compile_before_start(
+      make_eval_step(config, method, mesh, self.protocols)
+    )
 
   def rows(
     self,
@@ -221,7 +228,7 @@ class Evaluator:
       reader,
       config.data.evaluation_composites,
     )
-    for batch in put_ahead(batches, self._mesh):
+    for batch in prefetch_to_device(batches, self._mesh):
       yield self._step(params, batch)
 
 

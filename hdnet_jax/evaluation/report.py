@@ -22,7 +22,7 @@ from rich.console import Console
 from hdnet_jax.atomic_write import write_text, write_then_rename
 from hdnet_jax.config import Config
 from hdnet_jax.data.examples import Source
-from hdnet_jax.distributed import agree, is_main, of_main
+from hdnet_jax.distributed import broadcast, is_main, run_on_main
 from hdnet_jax.errors import UserError, nearest_name
 from hdnet_jax.evaluation import tables, visuals
 from hdnet_jax.evaluation.evaluator import PICTURES, Evaluator
@@ -74,7 +74,7 @@ def write_report(
     UserError: where another process evaluates into `directory`.
   """
   with contextlib.ExitStack() as lock:
-    of_main(lambda: lock.enter_context(locked(directory)))
+    run_on_main(lambda: lock.enter_context(locked(directory)))
     return _write_report(
       evaluator, params, source, config, directory, facts, on_done
     )
@@ -99,7 +99,7 @@ def _write_report(
   if is_main():
     data = {"data": config.to_dict()["data"], "seed": config.seed}
     journal = Journal(directory, {**facts, **data, "count": len(source)}, each)
-  (done,) = agree(np.array([len(journal.rows) // each if journal else 0]))
+  (done,) = broadcast(np.array([len(journal.rows) // each if journal else 0]))
   count = int(done)
 
   def on_rows(made: list[tables.Row]) -> None:
@@ -115,7 +115,7 @@ def _write_report(
 
   # Which images to show is known to the first process; all compute them.
   titles = _chosen(rows[::each]) if rows else {}
-  numbers = agree(np.array([*titles, *[-1] * PICTURES][:PICTURES]))
+  numbers = broadcast(np.array([*titles, *[-1] * PICTURES][:PICTURES]))
   titles = {int(i): titles.get(int(i), "") for i in numbers if i >= 0}
   comparisons = evaluator.comparisons(params, source, titles)
   if journal:

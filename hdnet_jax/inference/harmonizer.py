@@ -15,8 +15,8 @@ from typing import Any, Literal, get_args
 import jax
 import numpy as np
 
-from hdnet_jax import compilation
 from hdnet_jax.config import ModelConfig
+from hdnet_jax.devices import compiler_options
 from hdnet_jax.errors import UserError
 from hdnet_jax.inference import guided_filter
 from hdnet_jax.inference.arrays import Pair, Scene, as_scene, to_bytes
@@ -70,7 +70,7 @@ class SizedNetwork:
     self._params = jax.device_put(jax.device_get(params), device)
     self._network = jax.jit(
       _make_network(model),
-      compiler_options=compilation.options(device.platform),
+      compiler_options=compiler_options(device.platform),
     )
     self._programs: dict[tuple[int, ...], jax.stages.Compiled] = {}
     self._lock = threading.Lock()

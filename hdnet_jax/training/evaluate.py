@@ -21,7 +21,7 @@ from hdnet_jax.evaluation.evaluator import Evaluator, network, predictions
 from hdnet_jax.evaluation.report import write_report
 from hdnet_jax.evaluation.tables import Row
 from hdnet_jax.inference.harmonizer import SizedNetwork
-from hdnet_jax.training.restore import restore_params
+from hdnet_jax.training.checkpoint import restore_params
 from hdnet_jax.training.state import make_model
 
 Devices = Sequence[jax.Device] | None

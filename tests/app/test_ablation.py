@@ -42,7 +42,7 @@ SHARED = {shared!r}
 def get_config(row="base"):
   run = config.Config.from_dict(SHARED)
   model = {{**SHARED["model"], **ROWS[row]}}
-  return config.flags_of(
+  return config.make_config_dict(
     config.Config.from_dict({{**SHARED, "name": row, "model": model}})
   )
 """

@@ -51,7 +51,7 @@ def add(commands) -> None:
 def _export(options: argparse.Namespace) -> None:
   import hdnet_jax
   from hdnet_jax import weights
-  from hdnet_jax.training.restore import restore_params
+  from hdnet_jax.training.checkpoint import restore_params
 
   out = options.out
   weights.check_name(out)

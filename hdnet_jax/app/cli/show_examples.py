@@ -57,7 +57,7 @@ def _run(options: argparse.Namespace) -> None:
   from hdnet_jax.app import command_line
   from hdnet_jax.atomic_write import write_then_rename
   from hdnet_jax.evaluation import visuals
-  from hdnet_jax.training.preview import first_examples
+  from hdnet_jax.training.batches import first_examples
 
   config = command_line.load_config(options.config, options.overrides)
   examples = itertools.islice(first_examples(config), options.count)

@@ -1,21 +1,21 @@
-"""Event files, byte by byte as TensorBoard's own writer makes them."""
+"""metrics.jsonl, and event files as TensorBoard's own writer makes them."""
 
 import io
-import struct
+import json
+import time
 
 import numpy as np
 from PIL import Image
 
-from hdnet_jax.training import events
+from hdnet_jax.training.writer import EventFile, MetricWriter
 
 
 def records(data: bytes) -> list[bytes]:
+  """The records of an event file, without lengths and checksums."""
   found, place = [], 0
   while place < len(data):
     length = int.from_bytes(data[place : place + 8], "little")
-    head, body = data[place : place + 8], data[place + 12 :][:length]
-    sums = data[place + 8 : place + 12], data[place + 12 + length :][:4]
-    assert sums == (events._checksum(head), events._checksum(body))
+    body = data[place + 12 :][:length]
     found.append(body)
     place += length + 16
   return found
@@ -48,18 +48,16 @@ def fields(data: bytes) -> dict[int, object]:
   return found
 
 
-def test_checksums_are_those_of_record_files():
-  # CRC-32C of "123456789" is 0xE3069283, the standard's check value.
-  masked = ((0xE3069283 >> 15 | 0xE3069283 << 17) + 0xA282EAD8) & 0xFFFFFFFF
-  assert events._checksum(b"123456789") == struct.pack("<I", masked)
-
-
 def test_an_event_is_what_protobuf_makes_of_it(tmp_path, monkeypatch):
-  monkeypatch.setattr(events.time, "time", lambda: 1700000000.5)
-  with events.EventFile(tmp_path, 301) as file:
+  monkeypatch.setattr(time, "time", lambda: 1700000000.5)
+  with EventFile(tmp_path, 301) as file:
     file.scalar(300, "train/loss", 0.125)
   (path,) = tmp_path.glob("events.out.tfevents.*")
-  first, start, scalar = records(path.read_bytes())
+  data = path.read_bytes()
+  first, start, scalar = records(data)
+  # Checksums of the length and of the bytes.
+  assert data[8:12].hex() == "a37f4b22"
+  assert data[36:40].hex() == "2b353110"
   # SerializeToString of tensorboardX 2.6.4's Event.
   assert first.hex() == ("0900002040fc54d9411a0d627261696e2e4576656e743a32")
   assert start.hex() == "0900002040fc54d94110ad023a020801"
@@ -71,7 +69,7 @@ def test_an_event_is_what_protobuf_makes_of_it(tmp_path, monkeypatch):
 def test_pictures_are_png(tmp_path):
   image = np.arange(5 * 300 * 3, dtype=np.uint32).reshape(5, 300, 3)
   image = (image % 251).astype(np.uint8)
-  with events.EventFile(tmp_path, 1) as file:
+  with EventFile(tmp_path, 1) as file:
     file.picture(7, "validation", image)
   (path,) = tmp_path.glob("events.out.tfevents.*")
   event = fields(records(path.read_bytes())[2])
@@ -92,3 +90,16 @@ def test_a_run_has_scalars_and_pictures(finished):
   assert (2, b"train/loss", False) in kinds
   assert (7, b"validation/psnr", False) in kinds
   assert (7, b"validation", True) in kinds
+
+
+def test_a_continued_run_drops_what_lies_after_its_step(tmp_path, capsys):
+  path = tmp_path / "metrics.jsonl"
+  rows = [json.dumps({"step": step}) for step in (1, 2, 3)]
+  path.write_text("\n".join([*rows, '{"step": 2, "ti']))  # cut by a crash
+  with MetricWriter(tmp_path, 2, 5) as writer:
+    writer.scalars(3, {"loss": 0.5}, "train")
+    writer.note(3, "loss [0.5]")
+  lines = [json.loads(line) for line in path.read_text().splitlines()]
+  assert [line["step"] for line in lines] == [1, 2, 3]
+  assert lines[-1]["train/loss"] == 0.5
+  assert capsys.readouterr().err == "step 3/5  loss [0.5]\n"
