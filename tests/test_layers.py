@@ -21,7 +21,7 @@ PARTS = {
   "config": (("errors", "settings"), ("ml_collections",)),
   "atomic_write": (("errors",), ()),
   "lock": (("errors",), ()),
-  "terminal": ((), ()),
+  "terminal": ((), ("rich",)),
   "images": (("errors", "atomic_write"), ("numpy", "PIL", "pillow_heif")),
   "data": (
     BASE,

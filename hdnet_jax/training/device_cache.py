@@ -11,13 +11,13 @@ import grain
 import jax
 import numpy as np
 from jax.sharding import Mesh
-from rich import progress
 
 from hdnet_jax.config import Config
 from hdnet_jax.data.augment import augment
 from hdnet_jax.data.examples import Example, Source
 from hdnet_jax.data.placement import make_layers
 from hdnet_jax.devices import replicated, split
+from hdnet_jax.terminal import ProgressBar
 
 
 def cached_batches(
@@ -70,15 +70,11 @@ def _read_all(source: Source, config: Config) -> dict[str, np.ndarray]:
   dataset = grain.MapDataset.range(total).map(read)
   options = grain.ReadOptions(num_threads=data.threads)
   stacked: dict[str, np.ndarray] = {}
-  for place, example in enumerate(
-    progress.track(
-      dataset.to_iter_dataset(options),
-      "reading examples into memory",
-      total=total,
-    )
-  ):
-    for name, array in example.items():
-      if name not in stacked:
-        stacked[name] = np.empty((total, *np.shape(array)), array.dtype)
-      stacked[name][place] = array
+  with ProgressBar("reading examples into memory", total) as bar:
+    for place, example in enumerate(dataset.to_iter_dataset(options)):
+      for name, array in example.items():
+        if name not in stacked:
+          stacked[name] = np.empty((total, *np.shape(array)), array.dtype)
+        stacked[name][place] = array
+      bar.advance()
   return stacked

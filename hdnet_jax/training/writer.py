@@ -7,10 +7,9 @@ import time
 from typing import Any
 
 import numpy as np
-from rich import progress
-from rich.console import Console
 
 from hdnet_jax.atomic_write import write_text
+from hdnet_jax.terminal import ProgressBar, make_console
 from hdnet_jax.training.events import EventFile
 
 
@@ -53,34 +52,25 @@ class RunLog:
     self._path = workdir / "metrics.jsonl"
     self._keep_until(first_step)
     self._events = EventFile(workdir, first_step + 1)
-    self.console = Console(stderr=True)
-    self._bar = progress.Progress(
-      progress.TextColumn("{task.description}"),
-      progress.BarColumn(),
-      progress.MofNCompleteColumn(),
-      progress.TextColumn("{task.fields[note]}"),
-      progress.TimeRemainingColumn(),
-      console=self.console,
-      disable=not self.console.is_terminal,
-    )
-    self._task = self._bar.add_task(
-      "training", total=total_steps, completed=first_step, note=""
+    self._is_terminal = make_console(stderr=True).is_terminal
+    self._bar = ProgressBar(
+      "training", total_steps, first_step, hidden=not self._is_terminal
     )
     self._total = total_steps
 
   def __enter__(self) -> "RunLog":
     self._file = self._path.open("a", encoding="utf-8")
-    self._bar.start()
+    self._bar.__enter__()
     return self
 
   def __exit__(self, *_: Any) -> None:
-    self._bar.stop()
+    self._bar.__exit__()
     self._events.close()
     self._file.close()
 
   def step(self, step: int) -> None:
     """Moves the bar; costs nothing."""
-    self._bar.update(self._task, completed=step)
+    self._bar.update(step)
 
   def scalars(self, step: int, values: dict[str, float], prefix: str) -> None:
     """Records `prefix/name` -> number, at `step`."""
@@ -93,18 +83,18 @@ class RunLog:
 
   def note(self, step: int, text: str) -> None:
     """Shows `text` beside the bar, or as a line where there is no bar."""
-    if self.console.is_terminal:
-      self._bar.update(self._task, note=text)
+    if self._is_terminal:
+      self._bar.note(text)
     else:
       print(f"step {step}/{self._total}  {text}", file=sys.stderr, flush=True)
 
   def evaluating(self, done: int, total: int) -> None:
     """Shows the progress of an evaluation beside the bar."""
-    self._bar.update(self._task, note=f"evaluating {done}/{total}")
+    self._bar.note(f"evaluating {done}/{total}")
 
   def say(self, text: str) -> None:
     """A line above the bar."""
-    self.console.print(text, highlight=False, soft_wrap=True)
+    self._bar.print(text)
 
   def picture(self, step: int, name: str, image: np.ndarray) -> None:
     """Shows a uint8 RGB image [H, W, 3] in TensorBoard."""

@@ -22,9 +22,9 @@ import tensorflow_datasets as tfds
 
 from hdnet_jax.data.prepare import iharmony4
 from hdnet_jax.data.prepare.checks import Fault
-from hdnet_jax.data.prepare.processes import bar_of
 from hdnet_jax.data.prepared import NAME, VERSION, write_names
 from hdnet_jax.lock import locked
+from hdnet_jax.terminal import ProgressBar
 
 
 class Iharmony4(tfds.core.GeneratorBasedBuilder):
@@ -154,9 +154,9 @@ def _build(
   tfds.disable_progress_bar()
   # TFDS says on standard output that it downloads, which it does not.
   with (
-    bar_of("writing", prepared.count) as advance,
+    ProgressBar("writing", prepared.count) as bar,
     contextlib.redirect_stdout(io.StringIO()),
   ):
-    builder.on_example = lambda: advance(1)
+    builder.on_example = bar.advance
     builder.download_and_prepare(download_dir=work / "downloads")
   return builder, prepared.faults

@@ -12,15 +12,13 @@ import pathlib
 from collections.abc import Iterable
 
 from PIL import Image
-from rich.console import Console
-from rich.table import Table
 
 from hdnet_jax.atomic_write import write_text
 from hdnet_jax.data import examples
 from hdnet_jax.errors import UserError
 from hdnet_jax.images import masks
 from hdnet_jax.images.orientation import turned_size
-from hdnet_jax.terminal import line
+from hdnet_jax.terminal import Table, line, print_tables
 
 UNLISTED = "file without list entry"
 NO_FILE = "list entry without file"
@@ -130,7 +128,7 @@ def report(root: pathlib.Path, faults: list[Fault], strict: bool) -> None:
   """Shows the faults of a data set, and raises UserError if `strict`."""
   if not faults:
     return
-  show(faults)
+  print_tables([table_of(faults)], stderr=True)
   if strict:
     raise UserError(
       f"{root}: {summary(faults)}; mend these, or leave them out with "
@@ -138,33 +136,25 @@ def report(root: pathlib.Path, faults: list[Fault], strict: bool) -> None:
     )
 
 
-def show(faults: list[Fault]) -> None:
-  """Prints the table on standard error."""
-  # A file's name is no markup.
-  console = Console(stderr=True, highlight=False, markup=False, emoji=False)
-  if not console.is_terminal:
-    # A log has no width to fit in, and is searched for names of files.
-    console.width = max(console.width, 160)
-  console.print(table_of(faults))
-
-
 def table_of(faults: list[Fault]) -> Table:
-  """The first faults by kind, and how many there are of each."""
+  """Return the first faults by kind, and how many there are of each."""
   counts = collections.Counter(fault.kind for fault in faults)
-  table = Table(title=summary(faults), title_justify="left")
-  for name in ("kind", "count", "file", "what is wrong"):
-    table.add_column(name, overflow="fold", justify="left")
+  rows = []
   # Every kind gets a share of the rows.
   share = max(SHOWN // max(len(counts), 1), 1)
   for kind, count in sorted(counts.items()):
-    of_kind = [fault for fault in faults if fault.kind == kind]
-    for place, fault in enumerate(of_kind[:share]):
-      first = (kind, str(count)) if place == 0 else ("", "")
-      table.add_row(*first, line(fault.file), line(fault.detail))
+    head = (kind, str(count))
+    for fault in [fault for fault in faults if fault.kind == kind][:share]:
+      rows.append((*head, line(fault.file), line(fault.detail)))
+      head = ("", "")
     if count > share:
-      table.add_row("", "", f"and {count - share} more", "")
-    table.add_section()
-  return table
+      rows.append(("", "", f"and {count - share} more", ""))
+  return Table(
+    title=summary(faults),
+    header=("kind", "count", "file", "what is wrong"),
+    rows=tuple(rows),
+    left=(0, 2, 3),
+  )
 
 
 def write_csv(path: pathlib.Path, faults: list[Fault]) -> None:

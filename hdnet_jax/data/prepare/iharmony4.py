@@ -24,9 +24,10 @@ from hdnet_jax.data.iharmony4 import Triplet, check_subsets
 from hdnet_jax.data.prepare import checks
 from hdnet_jax.data.prepare.check_lists import read_lists
 from hdnet_jax.data.prepare.checks import Fault
-from hdnet_jax.data.prepare.processes import bar_of, in_processes
+from hdnet_jax.data.prepare.processes import in_processes
 from hdnet_jax.errors import UserError
 from hdnet_jax.images import resize
+from hdnet_jax.terminal import ProgressBar
 
 NATIVE = "native"
 SIZES = ("256", "1024", "2048", NATIVE)
@@ -139,14 +140,14 @@ def _make(
   waiting = [chunk for chunk in chunks if not chunk.path.exists()]
   done = images - sum(len(chunk.triplets) for chunk in waiting)
   if waiting:
-    with bar_of("preparing", images, done) as advance:
+    with ProgressBar("preparing", images, done) as bar:
       in_processes(
         options.workers,
         [
           (make_chunk, root, chunk, size, options.max_pixels)
           for chunk in waiting
         ],
-        on_done=lambda place: advance(len(waiting[place].triplets)),
+        on_done=lambda place: bar.advance(len(waiting[place].triplets)),
       )
   return [fault for chunk in chunks for fault in read_faults(chunk)]
 

@@ -22,11 +22,12 @@ from hdnet_jax.data.photos import read_manifest
 from hdnet_jax.data.prepare import checks
 from hdnet_jax.data.prepare.checks import Fault
 from hdnet_jax.data.prepare.iharmony4 import Options
-from hdnet_jax.data.prepare.processes import bar_of, in_processes
+from hdnet_jax.data.prepare.processes import in_processes
 from hdnet_jax.errors import UserError
 from hdnet_jax.images import mask_names
 from hdnet_jax.images.folders import files_in, told
 from hdnet_jax.images.formats import NOT_READ, format_of
+from hdnet_jax.terminal import ProgressBar
 
 Row = dict[str, str]
 
@@ -56,11 +57,11 @@ def prepare_photos(root: pathlib.Path, options: Options) -> Checked:
   """
   rows, faults, notes, _ = find_pairs(root)
   parts = [rows[i : i + _CHUNK] for i in range(0, len(rows), _CHUNK)]
-  with bar_of("checking", len(rows)) as advance:
+  with ProgressBar("checking", len(rows)) as bar:
     results = in_processes(
       options.workers,
       [(check_pairs, root, part, options.max_pixels) for part in parts],
-      on_done=lambda place: advance(len(parts[place])),
+      on_done=lambda place: bar.advance(len(parts[place])),
     )
   good = [row for result in results for row in result.rows]
   faults += [fault for result in results for fault in result.faults]

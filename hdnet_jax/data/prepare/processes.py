@@ -1,17 +1,13 @@
-"""Work on many images: in processes, under a progress bar."""
+"""Work on many images, in processes."""
 
 import concurrent.futures
-import contextlib
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from PIL import Image
-from rich import progress
-from rich.console import Console
-from rich.text import Text
 
 from hdnet_jax.errors import UserError
 
@@ -51,25 +47,3 @@ def _start_worker() -> None:
   signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent answers Ctrl-C
   # `examples.open_image` has a limit of its own, before pixels are decoded.
   Image.MAX_IMAGE_PIXELS = None
-
-
-class _Speed(progress.ProgressColumn):
-  def render(self, task: progress.Task) -> Text:
-    return Text(f"{task.speed or 0:.0f} images/s")
-
-
-@contextlib.contextmanager
-def bar_of(
-  what: str, total: int, done: int = 0
-) -> Iterator[Callable[[int], None]]:
-  """A progress bar over images, on standard error; gives what advances it."""
-  columns = (
-    progress.TextColumn("{task.description}"),
-    progress.BarColumn(),
-    progress.MofNCompleteColumn(),
-    _Speed(),
-    progress.TimeRemainingColumn(),
-  )
-  with progress.Progress(*columns, console=Console(stderr=True)) as bar:
-    task = bar.add_task(what, total=total, completed=done)
-    yield lambda count: bar.advance(task, count)
