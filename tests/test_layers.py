@@ -26,7 +26,7 @@ PARTS = {
   "data": (
     BASE,
     (
-      *("grain", "numpy", "PIL", "rich", "scipy", "skimage"),
+      *("grain", "numpy", "PIL", "scipy", "skimage"),
       "tensorflow_datasets",
     ),
   ),
@@ -49,7 +49,7 @@ PARTS = {
       *("devices", "distributed"),
     ),
     # Matplotlib inside functions only, for those who look.
-    ("jax", "jaxtyping", "matplotlib", "numpy", "PIL", "rich", "skimage"),
+    ("jax", "jaxtyping", "matplotlib", "numpy", "PIL", "skimage"),
   ),
   "training": (
     (
@@ -59,7 +59,7 @@ PARTS = {
     ),
     (
       *("clu", "flax", "grain", "jax", "jaxtyping", "numpy", "optax", "orbax"),
-      *("PIL", "rich"),
+      "PIL",
     ),
   ),
   # The training inside a function only.
@@ -85,7 +85,7 @@ PARTS = {
       *("released", "trained", "harmonizer", "app/command_line"),
       *("app/ablation", "app/export", "app/video", "app/demo"),
     ),
-    ("numpy", "PIL", "rich"),
+    ("numpy", "PIL"),
   ),
 }
 
