@@ -20,12 +20,12 @@ PARTS = {
   "config": (("errors",), ("ml_collections",)),
   "atomic_write": (("errors",), ()),
   "lock": (("errors",), ()),
-  "terminal": ((), ()),
+  "terminal": ((), ("rich",)),
   "images": (("errors", "atomic_write"), ("numpy", "PIL", "pillow_heif")),
   "data": (
     BASE,
     (
-      *("grain", "numpy", "PIL", "rich", "scipy", "skimage"),
+      *("grain", "numpy", "PIL", "scipy", "skimage"),
       "tensorflow_datasets",
     ),
   ),
@@ -47,7 +47,7 @@ PARTS = {
       *("devices", "distributed"),
     ),
     # Matplotlib inside functions only, for those who look.
-    ("jax", "jaxtyping", "matplotlib", "numpy", "PIL", "rich", "skimage"),
+    ("jax", "jaxtyping", "matplotlib", "numpy", "PIL", "skimage"),
   ),
   "training": (
     (
@@ -57,7 +57,7 @@ PARTS = {
     ),
     (
       *("clu", "flax", "grain", "jax", "jaxtyping", "numpy", "optax", "orbax"),
-      *("PIL", "rich"),
+      "PIL",
     ),
   ),
   # The training inside a function only.
@@ -83,7 +83,7 @@ PARTS = {
       *("released", "trained", "harmonizer", "app/command_line"),
       *("app/ablation", "app/export", "app/video", "app/demo"),
     ),
-    ("numpy", "PIL", "rich"),
+    ("numpy", "PIL"),
   ),
 }
 

@@ -8,7 +8,6 @@ import grain
 import jax
 import numpy as np
 from jax.sharding import Mesh
-from rich import progress
 
 from hdnet_jax.config import Config
 from hdnet_jax.data.examples import Example, Source
@@ -20,6 +19,7 @@ from hdnet_jax.data.pipeline import (
 )
 from hdnet_jax.data.placement import make_layers
 from hdnet_jax.devices import Batch, prefetch_to_device, replicated, split
+from hdnet_jax.terminal import ProgressBar
 from hdnet_jax.training.state import random_key
 from hdnet_jax.training.step import composites_of_step
 
@@ -123,13 +123,13 @@ def _read_all(config: Config, source: Source) -> dict[str, np.ndarray]:
     grain.ReadOptions(num_threads=data.threads)
   )
   stacked: dict[str, np.ndarray] = {}
-  for place, example in enumerate(
-    progress.track(examples, "reading examples into memory", total=total)
-  ):
-    for name, array in example.items():
-      if name not in stacked:
-        stacked[name] = np.empty((total, *np.shape(array)), array.dtype)
-      stacked[name][place] = array
+  with ProgressBar("reading examples into memory", total) as bar:
+    for place, example in enumerate(examples):
+      for name, array in example.items():
+        if name not in stacked:
+          stacked[name] = np.empty((total, *np.shape(array)), array.dtype)
+        stacked[name][place] = array
+      bar.advance()
   return stacked
 
 

@@ -12,11 +12,10 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from rich import progress
-from rich.console import Console
 
 from hdnet_jax.atomic_write import write_text
 from hdnet_jax.distributed import is_main
+from hdnet_jax.terminal import ProgressBar, make_console
 
 
 class MetricWriter:
@@ -29,18 +28,12 @@ class MetricWriter:
   def __init__(self, workdir: pathlib.Path, first_step: int, total_steps: int):
     self._workdir, self._first_step = workdir, first_step
     self._total = total_steps
-    self._console = Console(stderr=True, quiet=not is_main())
-    self._bar = progress.Progress(
-      progress.TextColumn("{task.description}"),
-      progress.BarColumn(),
-      progress.MofNCompleteColumn(),
-      progress.TextColumn("{task.fields[note]}"),
-      progress.TimeRemainingColumn(),
-      console=self._console,
-      disable=not (self._console.is_terminal and is_main()),
-    )
-    self._task = self._bar.add_task(
-      "training", total=total_steps, completed=first_step, note=""
+    self._is_terminal = make_console(stderr=True).is_terminal
+    self._bar = ProgressBar(
+      "training",
+      total_steps,
+      first_step,
+      hidden=not (self._is_terminal and is_main()),
     )
 
   def __enter__(self) -> "MetricWriter":
@@ -61,7 +54,7 @@ class MetricWriter:
 
   def step(self, step: int) -> None:
     """Move the bar."""
-    self._bar.update(self._task, completed=step)
+    self._bar.update(step)
 
   def scalars(self, step: int, values: dict[str, float], prefix: str) -> None:
     """Record `prefix/name` -> number, at `step`."""
@@ -81,18 +74,19 @@ class MetricWriter:
 
   def note(self, step: int, text: str) -> None:
     """Show `text` beside the bar, or as a line where there is no bar."""
-    if self._console.is_terminal:
-      self._bar.update(self._task, note=text)
+    if self._is_terminal:
+      self._bar.note(text)
     else:
       self.say(f"step {step}/{self._total}  {text}")
 
   def evaluating(self, done: int, total: int) -> None:
     """Show the progress of an evaluation beside the bar."""
-    self._bar.update(self._task, note=f"evaluating {done}/{total}")
+    self._bar.note(f"evaluating {done}/{total}")
 
   def say(self, text: str) -> None:
     """Print a line above the bar."""
-    self._console.out(text, highlight=False)
+    if is_main():
+      self._bar.print(text)
 
 
 def _keep_until(path: pathlib.Path, last_step: int) -> None:

@@ -10,7 +10,7 @@ from hdnet_jax.app.cli.parser import add_parser
 from hdnet_jax.app.cli.streams import STREAM, add_format, output_path, source
 from hdnet_jax.atomic_write import with_end, write_then_rename
 from hdnet_jax.errors import UserError
-from hdnet_jax.terminal import line, tell
+from hdnet_jax.terminal import ProgressBar, line, tell
 
 
 def add(commands) -> None:
@@ -266,9 +266,6 @@ def _write_comparison(before, after, path: pathlib.Path) -> None:
 
 def _harmonize_folder(options: argparse.Namespace) -> None:
   """All images of a folder; what is bad is told, and does not stop the rest."""
-  from rich.console import Console
-  from rich.progress import MofNCompleteColumn, Progress
-
   from hdnet_jax.inference.folder import plan
 
   work = plan(
@@ -285,10 +282,9 @@ def _harmonize_folder(options: argparse.Namespace) -> None:
   # What is not skipped is made, also where a stopped run left one of two files.
   making = argparse.Namespace(**{**vars(options), "force": True})
   done = skipped = 0
-  console = Console(stderr=True, highlight=False, markup=False, emoji=False)
-  columns = (*Progress.get_default_columns(), MofNCompleteColumn())
-  with Progress(*columns, console=console) as bar:
-    for pair in bar.track(work.pairs, description="harmonizing"):
+  with ProgressBar("harmonizing", len(work.pairs)) as bar:
+    for place, pair in enumerate(work.pairs):
+      bar.update(place)
       if _is_done(pair.output, options):
         skipped += 1
         continue
@@ -299,6 +295,7 @@ def _harmonize_folder(options: argparse.Namespace) -> None:
         done += 1
       except UserError as error:
         failures.append(str(error))
+    bar.update(len(work.pairs))
   for failure in failures:
     tell(f"error: {failure}")
   if skipped and not options.skip_existing:

@@ -8,7 +8,7 @@ import sys
 from hdnet_jax.app.cli.harmonize import add_changes
 from hdnet_jax.app.cli.parser import add_parser
 from hdnet_jax.errors import UserError
-from hdnet_jax.terminal import tell
+from hdnet_jax.terminal import ProgressBar, tell
 
 
 def add(commands) -> None:
@@ -118,21 +118,15 @@ def _harmonize_video(options: argparse.Namespace) -> None:
 
 def _show(clip, masks, harmonizer, options: argparse.Namespace) -> list[str]:
   """Harmonizes under a progress bar."""
-  from rich.console import Console
-  from rich.progress import MofNCompleteColumn, Progress
-
   from hdnet_jax.app.video.harmonize import harmonize_video
 
-  console = Console(stderr=True, highlight=False, markup=False, emoji=False)
-  columns = (*Progress.get_default_columns(), MofNCompleteColumn())
-  with Progress(*columns, console=console) as bar:
-    task = bar.add_task("harmonizing", total=clip.frames)
+  with ProgressBar("harmonizing", clip.frames) as bar:
     return harmonize_video(
       clip,
       masks,
       options.output,
       harmonizer,
       options.quality,
-      lambda: bar.advance(task),
+      bar.advance,
       options.chroma,
     )

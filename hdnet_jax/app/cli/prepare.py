@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from hdnet_jax.app.cli.parser import add_parser
 from hdnet_jax.errors import UserError
-from hdnet_jax.terminal import tell
+from hdnet_jax.terminal import ProgressBar, tell
 
 
 def add(commands) -> None:
@@ -204,9 +204,10 @@ def _prepare_photos(options: argparse.Namespace) -> None:
 
 def _pack(options: argparse.Namespace, rows) -> None:
   from hdnet_jax.data import archive
-  from hdnet_jax.data.prepare.checks import progress_bar
 
-  with progress_bar("packing", len(rows)) as advance:
-    archive.pack(options.root, rows, options.pack, options.pack_size, advance)
+  with ProgressBar("packing", len(rows)) as bar:
+    archive.pack(
+      options.root, rows, options.pack, options.pack_size, bar.advance
+    )
   size = options.pack.stat().st_size / 2**20
   print(f"packed in  {options.pack} ({size:.1f} MiB)")

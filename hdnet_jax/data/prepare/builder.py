@@ -20,8 +20,9 @@ import tensorflow_datasets as tfds
 
 from hdnet_jax.data import iharmony4 as published
 from hdnet_jax.data.prepare import iharmony4
-from hdnet_jax.data.prepare.checks import Fault, Options, progress_bar
+from hdnet_jax.data.prepare.checks import Fault, Options
 from hdnet_jax.lock import locked
+from hdnet_jax.terminal import ProgressBar
 
 
 class Iharmony4(tfds.core.GeneratorBasedBuilder):
@@ -135,10 +136,10 @@ def build(
     tfds.disable_progress_bar()
     # TFDS says on standard output that it downloads, which it does not.
     with (
-      progress_bar("writing", prepared.count) as advance,
+      ProgressBar("writing", prepared.count) as bar,
       contextlib.redirect_stdout(io.StringIO()),
     ):
-      builder.on_example = lambda: advance(1)
+      builder.on_example = bar.advance
       builder.download_and_prepare(download_dir=work / "downloads")
   return builder, prepared.faults
 

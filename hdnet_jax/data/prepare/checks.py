@@ -6,7 +6,6 @@ set once.
 
 import collections
 import concurrent.futures
-import contextlib
 import csv
 import dataclasses
 import io
@@ -15,21 +14,17 @@ import os
 import pathlib
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from PIL import Image
-from rich import progress
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from hdnet_jax.atomic_write import write_text
 from hdnet_jax.data import examples
 from hdnet_jax.errors import UserError
 from hdnet_jax.images import masks
 from hdnet_jax.images.orientation import turned_size
-from hdnet_jax.terminal import line
+from hdnet_jax.terminal import Table, line, print_tables
 
 UNLISTED = "file without list entry"
 NO_FILE = "list entry without file"
@@ -151,7 +146,7 @@ def report(root: pathlib.Path, faults: list[Fault], strict: bool) -> None:
   """Show the faults of a data set; raise UserError for any if `strict`."""
   if not faults:
     return
-  show(faults)
+  print_tables([table_of(faults)], stderr=True)
   if strict:
     raise UserError(
       f"{root}: {summary(faults)}; mend these, or leave them out with "
@@ -159,28 +154,25 @@ def report(root: pathlib.Path, faults: list[Fault], strict: bool) -> None:
     )
 
 
-def show(faults: list[Fault]) -> None:
-  """Print the number of faults and the first ones, by kind, on stderr."""
-  by_kind: dict[str, list[Fault]] = {}
-  for fault in faults:
-    by_kind.setdefault(fault.kind, []).append(fault)
-  table = Table(title=summary(faults), title_justify="left")
-  for name in ("kind", "count", "file", "what is wrong"):
-    table.add_column(name, overflow="fold", justify="left")
-  share = max(SHOWN // max(len(by_kind), 1), 1)  # of the rows, for every kind
-  for kind, group in sorted(by_kind.items()):
-    for place, fault in enumerate(group[:share]):
-      first = (kind, str(len(group))) if place == 0 else ("", "")
-      table.add_row(*first, line(fault.file), line(fault.detail))
-    if len(group) > share:
-      table.add_row("", "", f"and {len(group) - share} more", "")
-    table.add_section()
-  # A file's name is no markup.
-  console = Console(stderr=True, highlight=False, markup=False, emoji=False)
-  if not console.is_terminal:
-    # A log has any width, and is searched for names of files.
-    console.width = max(console.width, 160)
-  console.print(table)
+def table_of(faults: list[Fault]) -> Table:
+  """Return the first faults by kind, and how many there are of each."""
+  counts = collections.Counter(fault.kind for fault in faults)
+  rows = []
+  # Every kind gets a share of the rows.
+  share = max(SHOWN // max(len(counts), 1), 1)
+  for kind, count in sorted(counts.items()):
+    head = (kind, str(count))
+    for fault in [fault for fault in faults if fault.kind == kind][:share]:
+      rows.append((*head, line(fault.file), line(fault.detail)))
+      head = ("", "")
+    if count > share:
+      rows.append(("", "", f"and {count - share} more", ""))
+  return Table(
+    title=summary(faults),
+    header=("kind", "count", "file", "what is wrong"),
+    rows=tuple(rows),
+    left=(0, 2, 3),
+  )
 
 
 def write_csv(path: pathlib.Path, faults: list[Fault]) -> None:
@@ -227,25 +219,3 @@ def _start_worker() -> None:
   signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
   # `examples.open_image` has a limit of its own, before pixels are decoded.
   Image.MAX_IMAGE_PIXELS = None
-
-
-class _Speed(progress.ProgressColumn):
-  def render(self, task: progress.Task) -> Text:
-    return Text(f"{task.speed or 0:.0f} images/s")
-
-
-@contextlib.contextmanager
-def progress_bar(
-  what: str, total: int, done: int = 0
-) -> Iterator[Callable[[int], None]]:
-  """Show a progress bar over images on stderr; yield what advances it."""
-  columns = (
-    progress.TextColumn("{task.description}"),
-    progress.BarColumn(),
-    progress.MofNCompleteColumn(),
-    _Speed(),
-    progress.TimeRemainingColumn(),
-  )
-  with progress.Progress(*columns, console=Console(stderr=True)) as bar:
-    task = bar.add_task(what, total=total, completed=done)
-    yield lambda count: bar.advance(task, count)

@@ -25,6 +25,7 @@ from hdnet_jax.data.prepare import checks
 from hdnet_jax.data.prepare.checks import Checker, Fault, Options
 from hdnet_jax.errors import UserError
 from hdnet_jax.images import resize
+from hdnet_jax.terminal import ProgressBar
 
 log = logging.getLogger(__name__)
 
@@ -225,11 +226,11 @@ def _make_missing(
   calls = [
     (make_chunk, root, chunk, size, options.max_pixels) for chunk in waiting
   ]
-  with checks.progress_bar("preparing", images, images - rest) as advance:
+  with ProgressBar("preparing", images, images - rest) as bar:
     checks.in_processes(
       options.workers,
       calls,
-      on_done=lambda place: advance(len(waiting[place].triplets)),
+      on_done=lambda place: bar.advance(len(waiting[place].triplets)),
     )
 
 

@@ -23,6 +23,7 @@ from hdnet_jax.errors import UserError
 from hdnet_jax.images import mask_names
 from hdnet_jax.images.folders import files_in, told
 from hdnet_jax.images.formats import NOT_READ, format_of
+from hdnet_jax.terminal import ProgressBar
 
 Row = dict[str, str]
 
@@ -52,11 +53,11 @@ def prepare_photos(root: pathlib.Path, options: Options) -> Checked:
   rows, faults, notes, _ = find_pairs(root)
   size = options.chunk
   parts = [rows[i : i + size] for i in range(0, len(rows), size)]
-  with checks.progress_bar("checking", len(rows)) as advance:
+  with ProgressBar("checking", len(rows)) as bar:
     results = checks.in_processes(
       options.workers,
       [(check_pairs, root, part, options.max_pixels) for part in parts],
-      on_done=lambda place: advance(len(parts[place])),
+      on_done=lambda place: bar.advance(len(parts[place])),
     )
   good = [row for result in results for row in result.rows]
   faults += [fault for result in results for fault in result.faults]

@@ -1,28 +1,24 @@
-"""From the runs of an ablation to the table that people read."""
+"""Compare the rows of an ablation: its numbers, table and figure."""
 
 import dataclasses
+import json
+import pathlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
+from hdnet_jax.atomic_write import write_text, write_then_rename
 from hdnet_jax.config import ModelConfig
 from hdnet_jax.errors import UserError
+from hdnet_jax.evaluation import visuals
 from hdnet_jax.evaluation.bootstrap import interval
-from hdnet_jax.evaluation.tables import Row
+from hdnet_jax.evaluation.metrics import METRICS, text_of
+from hdnet_jax.evaluation.tables import Row, group
+from hdnet_jax.terminal import Table
 
-METRICS = ("psnr", "mse", "fmse", "ssim")
-PAIRED = ("psnr", "fmse")  # of which differences are told
-_DIGITS = {"psnr": 2, "mse": 2, "fmse": 2, "ssim": 4}
-_HEADER = (
-  *("row", "LD", "MGD", "parameters", "steps"),
-  *("PSNR ↑", "MSE ↓", "fMSE ↓", "SSIM ↑", "ΔPSNR", "ΔfMSE"),
-)
-_TEXTS = 3  # columns of the header that are not numbers
-_FILE_WIDTH = 160  # of a log, where no terminal tells one
+_COMPARED = ("psnr", "fmse")  # with the baseline, image by image
+_TITLES = tuple(metric.title for metric in METRICS.values())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +34,7 @@ class Run:
   images: list[Row]  # of every test image, under one protocol
 
   def column(self, name: str) -> np.ndarray:
-    """The values of one of the rows' numbers, float [N]."""
+    """Return a column of per_image.csv, float [N]."""
     return np.array([image[name] for image in self.images])
 
 
@@ -48,26 +44,23 @@ def summarize(
   missing: Sequence[str] = (),
   protocol: str = "standard",
 ) -> dict[str, Any]:
-  """What ablation.json holds.
+  """Return what ablation.json holds.
 
-  A row's means are means over its seeds of means over images. Infinite PSNRs,
-  of images equal to the truth, are left out and counted. Differences are row
-  minus baseline, image by image, over the seeds that both have.
+  A row's means are over seeds of means over images. Infinite PSNRs, of images
+  equal to the truth, are left out and counted. Differences are row minus
+  baseline, image by image, over the seeds that both have.
 
   Args:
     runs: one or more, row by row.
-    baseline: the row that the others are compared with; there are no
-      differences where it has no run.
-    missing: names of what has no finished run.
+    baseline: the row that the others are compared with, if it has a run.
+    missing: names of the runs that are not finished.
 
   Raises:
     UserError: where the runs were not evaluated on the same images.
   """
   _check_images(runs)
-  rows: dict[str, list[Run]] = {}
-  for run in runs:
-    rows.setdefault(run.row, []).append(run)
-  first = next(iter(rows.values()))
+  rows = group(runs, lambda run: run.row)
+  first = rows[runs[0].row]
   composites = [_means(run, "composite") for run in first]
   return {
     "protocol": protocol,
@@ -76,8 +69,8 @@ def summarize(
     "missing": list(missing),
     "composite": _over_seeds(composites, np.mean),
     "rows": [
-      _summarize_row(row, its_runs, rows.get(baseline, []))
-      for row, its_runs in rows.items()
+      _summarize_row(row, of_row, rows.get(baseline, []))
+      for row, of_row in rows.items()
     ],
   }
 
@@ -92,7 +85,7 @@ def _check_images(runs: Sequence[Run]) -> None:
         f"the row {title} was not evaluated on the images of "
         f"{runs[0].row}; leave it out with --rows"
       )
-    # Made composites depend on the seed.
+    # Composites of photos depend on the seed.
     values = run.column("composite_mse")
     expected = of_seed.setdefault(run.seed, values)
     # Devices differ in the last digits.
@@ -128,7 +121,7 @@ def _summarize_row(
 
 
 def _means(run: Run, kind: str) -> dict[str, float | None]:
-  """Means over images; None where every PSNR is infinite."""
+  """Average over images; None where every PSNR is infinite."""
   means: dict[str, float | None] = {}
   for name in METRICS:
     values = run.column(f"{kind}_{name}")
@@ -148,7 +141,7 @@ def _over_seeds(seeds: Sequence[dict], function) -> dict[str, float | None]:
 
 
 def _over_images(columns: Iterable[np.ndarray]) -> np.ndarray:
-  """Means over columns, float [N], without images infinite in any of them."""
+  """Average columns, float [N], without images infinite in any of them."""
   stacked = np.stack(list(columns))
   return stacked[:, np.isfinite(stacked).all(axis=0)].mean(axis=0)
 
@@ -156,13 +149,13 @@ def _over_images(columns: Iterable[np.ndarray]) -> np.ndarray:
 def _differences(
   runs: Sequence[Run], baseline: Sequence[Run]
 ) -> dict[str, Any] | None:
-  """Row minus baseline; None for the baseline, or where they share no seed."""
+  """Subtract the baseline; None for itself, or where they share no seed."""
   others = {run.seed: run for run in baseline}
   pairs = [(run, others[run.seed]) for run in runs if run.seed in others]
   if not pairs or runs[0].row == baseline[0].row:
     return None
   result: dict[str, Any] = {"seeds": [run.seed for run, _ in pairs]}
-  for name in PAIRED:
+  for name in _COMPARED:
     column = f"harmonized_{name}"
     both = np.stack([(a.column(column), b.column(column)) for a, b in pairs])
     both = both[:, :, np.isfinite(both).all(axis=(0, 1))]
@@ -180,63 +173,59 @@ def _differences(
   return result
 
 
-def cells(report: dict[str, Any]) -> list[list[str]]:
-  """The table's lines, the composite's first, one text a column of it."""
-  lines = [["composite", "", "", "", "", *_values(report["composite"]), "", ""]]
+def table_of(report: dict[str, Any]) -> Table:
+  """Return the table: the composite, then a row of text for each row."""
+  composite = ("composite", "", "", "", "", *_cells(report["composite"]))
+  rows = [(*composite, "", "")]
   for row in report["rows"]:
-    difference = row["difference"] or {}
-    lines.append(
-      [
+    model, difference = row["model"], row["difference"] or {}
+    local = {"none": "–", "official": "official"}
+    dynamics = model["global_dynamics"]
+    rows.append(
+      (
         row["row"],
-        _local(row["model"]),
-        _global(row["model"]),
+        local.get(model["local_dynamics"], f"K = {model['neighbors']}"),
+        "–" if dynamics == "none" else dynamics.replace("_", " "),
         f"{row['parameters']:,}",
         f"{row['steps']:,}",
-        *_values(row["means"], row["spread"]),
-        *(_difference(difference.get(name), name) for name in PAIRED),
-      ]
+        *_cells(row["means"], row["spread"]),
+        *(_difference(difference.get(name), name) for name in _COMPARED),
+      )
     )
-  return lines
+  return Table(
+    header=(
+      *("row", "LD", "MGD", "parameters", "steps"),
+      *(*_TITLES, "ΔPSNR", "ΔfMSE"),
+    ),
+    rows=tuple(rows),
+    notes=tuple(_notes(report)),
+    left=(0, 1, 2),
+  )
 
 
-def _local(model: dict[str, Any]) -> str:
-  return {
-    "none": "–",
-    "official": "official",
-    "paper": f"K = {model['neighbors']}",
-  }[model["local_dynamics"]]
-
-
-def _global(model: dict[str, Any]) -> str:
-  name = model["global_dynamics"]
-  return "–" if name == "none" else name.replace("_", " ")
-
-
-def _values(means: dict[str, Any], spread=None) -> list[str]:
+def _cells(
+  means: dict[str, Any], spread: dict[str, Any] | None = None
+) -> list[str]:
   texts = []
   for name in METRICS:
-    text = _number(means[name], name)
+    text = text_of(name, means[name])
     if spread and spread[name] is not None:
-      text += f" ± {_number(spread[name], name)}"
+      text += f" ± {text_of(name, spread[name])}"
     texts.append(text)
   return texts
 
 
-def _number(value: float | None, name: str) -> str:
-  return "inf" if value is None else f"{value:.{_DIGITS[name]}f}"
-
-
-def _difference(value: dict[str, float] | None, name: str) -> str:
-  if value is None:
+def _difference(difference: dict[str, float] | None, name: str) -> str:
+  if difference is None:
     return "–"
   mean, low, high = (
-    f"{value[key]:+.{_DIGITS[name]}f}" for key in ("mean", "low", "high")
+    f"{difference[key]:+.{METRICS[name].digits}f}"
+    for key in ("mean", "low", "high")
   )
   return f"{mean} [{low}, {high}]"
 
 
-def notes(report: dict[str, Any]) -> list[str]:
-  """Sentences that the table does not go without."""
+def _notes(report: dict[str, Any]) -> list[str]:
   rows = report["rows"]
   lines = [
     f"Means over {report['images']} images, protocol {report['protocol']}."
@@ -262,45 +251,26 @@ def notes(report: dict[str, Any]) -> list[str]:
   return lines
 
 
-def markdown(report: dict[str, Any]) -> str:
-  """The text of ablation.md: the table, its notes, and every seed's means."""
-  align = ["---"] * _TEXTS + ["---:"] * (len(_HEADER) - _TEXTS)
-  parts = [
-    "# Ablation",
-    _markdown_table([list(_HEADER), align, *cells(report)]),
-    *notes(report),
-  ]
+def write(report: dict[str, Any], workdir: pathlib.Path) -> list[pathlib.Path]:
+  """Write ablation.md, .json and .png into `workdir`; return their paths."""
+  paths = [workdir / f"ablation.{suffix}" for suffix in ("md", "json", "png")]
+  write_text(paths[0], _markdown_of(report))
+  write_text(paths[1], json.dumps(report, indent=2) + "\n")
+  write_then_rename(paths[2], lambda path: visuals.draw_ablation(report, path))
+  return paths
+
+
+def _markdown_of(report: dict[str, Any]) -> str:
+  parts = ["# Ablation", table_of(report).markdown()]
   if any(len(row["seeds"]) > 1 for row in report["rows"]):
-    header = ["row", "seed", *_HEADER[5:9]]
-    lines = [
-      [row["row"], seed, *_values(means)]
-      for row in report["rows"]
-      for seed, means in row["seeds"].items()
-    ]
-    align = ["---"] + ["---:"] * (len(header) - 1)
-    parts += ["## Each seed", _markdown_table([header, align, *lines])]
+    seeds = Table(
+      header=("row", "seed", *_TITLES),
+      rows=tuple(
+        (row["row"], seed, *_cells(means))
+        for row in report["rows"]
+        for seed, means in row["seeds"].items()
+      ),
+      left=(0,),
+    )
+    parts += ["## Each seed", seeds.markdown()]
   return "\n\n".join(parts) + "\n"
-
-
-def _markdown_table(lines: list[list[str]]) -> str:
-  return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def rich_table(report: dict[str, Any]) -> Table:
-  """The same table for the terminal."""
-  table = Table(caption="\n".join(notes(report)), caption_justify="left")
-  for number, title in enumerate(_HEADER):
-    justify = "left" if number < _TEXTS else "right"
-    table.add_column(title, justify=justify, no_wrap=number == 0)
-  for line in cells(report):
-    # As Text: brackets are no markup.
-    table.add_row(*(Text(cell) for cell in line))
-  return table
-
-
-def show(report: dict[str, Any]) -> None:
-  """Prints the table."""
-  console = Console()
-  if not console.is_terminal:
-    console.width = _FILE_WIDTH
-  console.print(rich_table(report))
