@@ -17,13 +17,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hdnet_jax.harmonizer import Harmonizer, MaskWarning
 from PIL import Image
 
 import hdnet_jax
 from hdnet_jax import released, weights
 from hdnet_jax.config import Config, DataConfig, ModelConfig
 from hdnet_jax.errors import UserError
-from hdnet_jax.harmonizer import Harmonizer, MaskWarning
 from hdnet_jax.images.orientation import inverse, turn
 from hdnet_jax.model.hdnet import HDNet
 

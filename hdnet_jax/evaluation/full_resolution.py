@@ -83,7 +83,7 @@ class FullSizeEvaluator:
   """Evaluates parameters at the images' own sizes; as `run.Evaluator` does.
 
   Args:
-    make: of parameters, what harmonizes: an inference.harmonizer.SizedNetwork.
+    make: of parameters, what harmonizes: Harmonizer.harmonize, of `inference`.
     shown: side of the squares that pictures are shown as.
   """
 

@@ -2,7 +2,7 @@
 
 import pathlib
 
-from hdnet_jax import released, weights
+from hdnet_jax import weights
 from hdnet_jax.config import Config
 from hdnet_jax.distributed import of_main
 from hdnet_jax.errors import UserError
@@ -22,7 +22,7 @@ def initial_params(config: Config, workdir: pathlib.Path) -> dict | None:
   name = config.training.initial_weights
   if not name or of_main(lambda: newest_step(workdir)):
     return None
-  params, model, _ = released.load(name)
+  params, model, _ = weights.load(name)
   differing = [
     f"config.model.{field}={getattr(model, field)!r}"
     for field in weights.NETWORK

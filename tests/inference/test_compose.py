@@ -3,11 +3,11 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from hdnet_jax.inference.compose import paste
 from PIL import Image, ImageCms
 
 from hdnet_jax.errors import UserError
 from hdnet_jax.images.file import Picture
-from hdnet_jax.inference.compose import paste
 
 
 def cutout(alpha, level: int = 200, dtype=np.uint8) -> Picture:

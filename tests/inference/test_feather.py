@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
+from hdnet_jax.inference.feather import feathered
 
 from hdnet_jax.inference import guided_filter
-from hdnet_jax.inference.feather import feathered
 
 
 def test_a_feather_rises_inwards_from_the_edge():

@@ -5,11 +5,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hdnet_jax.inference.reduction import reduced
 
 from hdnet_jax.config import ModelConfig
 from hdnet_jax.inference import guided_filter
 from hdnet_jax.inference.harmonizer import SizedNetwork
-from hdnet_jax.inference.reduction import reduced
 from hdnet_jax.model.hdnet import HDNet, blend
 from hdnet_jax.model.pixels import normalize, to_pixels
 

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from hdnet_jax import released, weights
+from hdnet_jax import weights
 from hdnet_jax.config import Config, TrainingConfig
 from hdnet_jax.errors import UserError
 from hdnet_jax.training.initial import initial_params
@@ -82,5 +82,5 @@ def test_released_ones_have_a_name(tmp_path):
     initial_params(config, tmp_path)
   lite = dataclasses.replace(config.model, width=8)
   params = initial_params(dataclasses.replace(config, model=lite), tmp_path)
-  expected, _, _ = released.load("hdnet-lite")
+  expected, _, _ = weights.load("hdnet-lite")
   jax.tree.map(np.testing.assert_array_equal, params, expected)

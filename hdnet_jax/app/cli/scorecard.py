@@ -59,15 +59,15 @@ def _run(options: argparse.Namespace) -> None:
 
   import rich
 
-  from hdnet_jax import trained
+  from hdnet_jax import weights
   from hdnet_jax.atomic_write import write_text
   from hdnet_jax.evaluation import scorecard
 
-  params, model, size = trained.find(options.weights)
-  size = options.size or size
+  loaded = weights.load(options.weights)
+  size = options.size or loaded.image_size
   rows = scorecard.scorecard(
-    params,
-    model,
+    loaded.params,
+    loaded.model,
     size,
     options.genuine,
     options.photos,

@@ -15,7 +15,7 @@ runtime = pytest.importorskip("onnxruntime", reason="needs the extra [onnx]")
 from hdnet_jax.app.export import onnx, onnx_layers  # noqa: E402
 from hdnet_jax.app.export.onnx_graph import OPSET  # noqa: E402
 from hdnet_jax.config import ModelConfig  # noqa: E402
-from hdnet_jax.inference.harmonizer import SizedNetwork  # noqa: E402
+from hdnet_jax.inference.harmonizer import Harmonizer  # noqa: E402
 from hdnet_jax.model.hdnet import HDNet, blend  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("unoptimized")
@@ -145,7 +145,7 @@ def test_twenty_photos():
 def test_bytes_of_any_size(rng):
   # Filled up to a multiple of 8 as hdnet harmonize --mode direct does.
   size = 39, 61
-  network = SizedNetwork(params_of(TINY), TINY, mode="direct")
+  network = Harmonizer(params_of(TINY), TINY, mode="direct")
   image, mask = samples(rng, 2, *size)
   result = run(session_of(TINY, None, "uint8"), image, mask)
   for i in range(2):
