@@ -3,7 +3,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from hdnet_jax.inference.compose import paste
+from hdnet_jax.inference.paste import paste
 from PIL import Image, ImageCms
 
 from hdnet_jax.errors import UserError
