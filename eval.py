@@ -65,14 +65,14 @@ def main() -> None:
   output = pathlib.Path(_OUTPUT.value or workdir / "evaluation")
 
   # JAX loads after the flags were found to be right.
-  from hdnet_jax import distributed, trained
+  from hdnet_jax import distributed, weights
   from hdnet_jax.evaluation import report
   from hdnet_jax.training import evaluate
 
   with distributed.initialize(config):
     protocols = report.check_protocols(_PROTOCOL.value)
     if _WEIGHTS.value:
-      params, model, _ = trained.find(_WEIGHTS.value)
+      params, model, _ = weights.load(_WEIGHTS.value)
       file = pathlib.Path(_WEIGHTS.value).name
       evaluate.evaluate_weights(config, params, model, file, output, protocols)
     elif _PREDICTIONS.value:

@@ -21,7 +21,7 @@ import numpy as np
 from hdnet_jax.atomic_write import write_text, write_then_rename
 from hdnet_jax.config import Config
 from hdnet_jax.data.examples import Source
-from hdnet_jax.distributed import is_main
+from hdnet_jax.distributed import broadcast, is_main, run_on_main
 from hdnet_jax.errors import UserError, nearest_name
 from hdnet_jax.evaluation import tables, visuals
 from hdnet_jax.evaluation.evaluator import PICTURES, Evaluator

@@ -18,7 +18,7 @@ from hdnet_jax.evaluation import full_resolution, published
 from hdnet_jax.evaluation.evaluator import Evaluator, network, predictions
 from hdnet_jax.evaluation.report import write_report
 from hdnet_jax.evaluation.tables import Row
-from hdnet_jax.inference.harmonizer import SizedNetwork
+from hdnet_jax.inference.harmonizer import Harmonizer
 from hdnet_jax.terminal import ProgressBar
 from hdnet_jax.training.checkpoint import restore_params
 from hdnet_jax.training.state import make_model
@@ -68,7 +68,7 @@ def evaluate_weights(
   """Evaluates weights; the network is theirs, the data `config`'s.
 
   Args:
-    params: the weights, as `hdnet_jax.trained.find` gives them.
+    params: the weights, as `hdnet_jax.weights.load` gives them.
     model: their network.
     name: what the report calls them.
   """
@@ -160,7 +160,7 @@ def _make_evaluator(
       raise UserError(f"--protocol={full_resolution.NAME} runs in one process")
     size = config.data.image_size
     return full_resolution.FullSizeEvaluator(
-      lambda params: SizedNetwork(params, model, size)
+      lambda params: Harmonizer(params, model, size).harmonize
     )
   method = network(make_model(model))
   return Evaluator(config, method, mesh, protocols)

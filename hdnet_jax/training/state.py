@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
-from hdnet_jax import released, weights
+from hdnet_jax import weights
 from hdnet_jax.config import Config, ModelConfig, OptimizerConfig
 from hdnet_jax.devices import replicated
 from hdnet_jax.errors import UserError
@@ -93,7 +93,7 @@ def load_initial_params(config: Config) -> dict:
     UserError: where there are no such weights, or they are of another network.
   """
   name = config.training.initial_weights
-  params, model, _ = released.load(name)
+  params, model, _ = weights.load(name)
   differing = [
     f"config.model.{field}={getattr(model, field)!r}"
     for field in weights.NETWORK

@@ -10,7 +10,7 @@ from PIL import ExifTags, Image
 
 from hdnet_jax.images.file import read_picture, write_picture
 from hdnet_jax.images.orientation import inverse, turn
-from hdnet_jax.inference.kinds import open_composite
+from hdnet_jax.inference.inputs import open_composite
 
 FORMATS = ["jpg", "png", "webp", "tif"]
 

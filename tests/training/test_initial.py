@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from hdnet_jax import released, weights
+from hdnet_jax import weights
 from hdnet_jax.config import Config, TrainingConfig
 from hdnet_jax.errors import UserError
 from hdnet_jax.training.checkpoint import restore_params
@@ -82,5 +82,5 @@ def test_released_ones_have_a_name():
     load_initial_params(config)
   lite = dataclasses.replace(config.model, width=8)
   params = load_initial_params(dataclasses.replace(config, model=lite))
-  expected, _, _ = released.load("hdnet-lite")
+  expected, _, _ = weights.load("hdnet-lite")
   jax.tree.map(np.testing.assert_array_equal, params, expected)

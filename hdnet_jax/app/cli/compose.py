@@ -62,7 +62,7 @@ def add(commands) -> None:
 
 def _compose(options: argparse.Namespace) -> None:
   from hdnet_jax.images import file, masks
-  from hdnet_jax.inference import compose
+  from hdnet_jax.inference.paste import paste
 
   if not 0 < options.scale < math.inf:
     raise UserError(f"--scale is above 0, not {options.scale}")
@@ -73,7 +73,7 @@ def _compose(options: argparse.Namespace) -> None:
   photo = file.read_picture(source(options.photo))
   with output_path(options.output, options.format) as path:
     file.check_output(photo, path, options.quality, options.force)
-    pasted = compose.paste(cutout, photo, place, options.scale)
+    pasted = paste(cutout, photo, place, options.scale)
     notes = [*cutout.notes, *photo.notes, *pasted.notes]
     alpha = pasted.photo.alpha
     if report := masks.report(pasted.mask, "", alpha):

@@ -95,10 +95,10 @@ def _export(options: argparse.Namespace) -> None:
   if options.format == "stablehlo" and options.dtype != "float32":
     raise UserError("--dtype is for --format onnx; leave it out")
 
-  from hdnet_jax import released, weights
+  from hdnet_jax import weights
   from hdnet_jax.atomic_write import write_then_rename
 
-  params, model, provenance = released.load(options.weights)
+  params, model, provenance = weights.load(options.weights)
   make = _onnx if options.format == "onnx" else _stablehlo
   data, words = make(options, params, model, provenance)
   write_then_rename(out, lambda name: name.write_bytes(data))

@@ -49,7 +49,6 @@ def add(commands) -> None:
 
 
 def _export(options: argparse.Namespace) -> None:
-  import hdnet_jax
   from hdnet_jax import weights
   from hdnet_jax.training.checkpoint import restore_params
 
@@ -58,16 +57,7 @@ def _export(options: argparse.Namespace) -> None:
   if out.exists() and not options.force:
     raise UserError(f"{out} exists; add --force to replace it")
   params, config, step = restore_params(options.workdir, options.checkpoint)
-  # Names only: a path would tell of the machine, and means nothing elsewhere.
-  provenance = {
-    "run": config.name,
-    "step": str(step),
-    "checkpoint": options.checkpoint,
-    "hdnet_jax": hdnet_jax.__version__,
-    "data": config.data.source,
-    # What the network should see.
-    "image_size": str(config.data.image_size),
-  }
+  provenance = weights.provenance_of(config, step, options.checkpoint)
   weights.save(out, params, config.model, provenance, options.dtype)
   count = sum(leaf.size for leaf in weights.flatten(params).values())
   with out.open("rb") as file:

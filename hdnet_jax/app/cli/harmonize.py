@@ -201,10 +201,9 @@ class _Task:
 
 def load(options: argparse.Namespace):
   """The network of --weights and --mode."""
-  from hdnet_jax.inference.harmonizer import SizedNetwork
-  from hdnet_jax.trained import find
+  from hdnet_jax.inference.harmonizer import Harmonizer
 
-  return SizedNetwork(*find(options.weights), options.mode)
+  return Harmonizer.from_pretrained(options.weights, options.mode)
 
 
 def _do(task: _Task, network, options: argparse.Namespace) -> list[str]:
@@ -234,7 +233,7 @@ def _do(task: _Task, network, options: argparse.Namespace) -> list[str]:
   if report := masks.report(mask, "give --invert-mask", alpha):
     notes.append(report)
   pixels = change(network, picture.pixels, mask, alpha, options)
-  changed = 1 - mask if options.background else mask
+  changed = change_options(options).region(mask)
   notes += files.write_picture(
     picture, pixels, task.output, options.quality, changed, options.force
   )
@@ -245,8 +244,14 @@ def _do(task: _Task, network, options: argparse.Namespace) -> list[str]:
 
 def change(network, pixels, mask, alpha, options: argparse.Namespace) -> Any:
   """What the network makes of arrays, as the options say."""
-  strength, feather = options.strength, options.feather
-  return network(pixels, mask, strength, feather, options.background, alpha)
+  return network.harmonize(pixels, mask, change_options(options), alpha)
+
+
+def change_options(options: argparse.Namespace) -> Any:
+  """The `ChangeOptions` of the flags of `add_changes`."""
+  from hdnet_jax.inference.change import ChangeOptions
+
+  return ChangeOptions(options.strength, options.feather, options.background)
 
 
 def _comparison(output: pathlib.Path) -> pathlib.Path:

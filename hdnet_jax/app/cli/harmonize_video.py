@@ -5,7 +5,7 @@ import importlib.util
 import pathlib
 import sys
 
-from hdnet_jax.app.cli.harmonize import add_changes
+from hdnet_jax.app.cli.harmonize import add_changes, change_options
 from hdnet_jax.app.cli.parser import add_parser
 from hdnet_jax.errors import UserError
 from hdnet_jax.terminal import ProgressBar, tell
@@ -91,8 +91,7 @@ def _harmonize_video(options: argparse.Namespace) -> None:
     )
   from hdnet_jax.app.video import harmonize, reading, writing
   from hdnet_jax.app.video.frame_masks import FrameMasks
-  from hdnet_jax.inference.harmonizer import SizedNetwork
-  from hdnet_jax.trained import find
+  from hdnet_jax.inference.harmonizer import Harmonizer
 
   # What is cheap to find is found first.
   writing.check_output(options.output, options.quality, options.force)
@@ -101,10 +100,8 @@ def _harmonize_video(options: argparse.Namespace) -> None:
     options.masks, clip, options.resize_mask, options.invert_mask
   )
   harmonizer = harmonize.FrameHarmonizer(
-    SizedNetwork(*find(options.weights)),
-    options.strength,
-    options.feather,
-    options.background,
+    Harmonizer.from_pretrained(options.weights),
+    change_options(options),
     options.smoothing,
   )
   try:

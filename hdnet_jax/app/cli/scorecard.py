@@ -57,16 +57,16 @@ def _run(options: argparse.Namespace) -> None:
   if not (options.genuine or options.photos):
     raise UserError("give --genuine DIR, --photos DIR, or both")
 
-  from hdnet_jax import trained
+  from hdnet_jax import weights
   from hdnet_jax.atomic_write import write_text
   from hdnet_jax.evaluation import scorecard
   from hdnet_jax.terminal import print_tables
 
-  params, model, size = trained.find(options.weights)
-  size = options.size or size
+  loaded = weights.load(options.weights)
+  size = options.size or loaded.image_size
   rows = scorecard.scorecard(
-    params,
-    model,
+    loaded.params,
+    loaded.model,
     size,
     options.genuine,
     options.photos,

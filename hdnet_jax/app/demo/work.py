@@ -19,9 +19,10 @@ from hdnet_jax.images import masks
 from hdnet_jax.images.file import Picture, read_picture, write_picture
 from hdnet_jax.images.formats import format_in, suffix_of
 from hdnet_jax.images.mask_reading import read_mask
-from hdnet_jax.inference import compose
-from hdnet_jax.inference.arrays import to_bytes
-from hdnet_jax.inference.harmonizer import SizedNetwork
+from hdnet_jax.inference.change import ChangeOptions
+from hdnet_jax.inference.harmonizer import Harmonizer
+from hdnet_jax.inference.inputs import to_uint8
+from hdnet_jax.inference.paste import Pasted, paste
 
 SHOWN = 1600  # pixels of the longer side of what the page shows
 PLACED = 1024  # of what it shows at every move of a slider, or is painted on
@@ -83,7 +84,7 @@ class Work:
   """
 
   def __init__(
-    self, network: SizedNetwork, folder: pathlib.Path, max_pixels: int
+    self, network: Harmonizer, folder: pathlib.Path, max_pixels: int
   ):
     self._network, self._folder = network, folder
     self._max_pixels = max_pixels
@@ -128,6 +129,7 @@ class Work:
       UserError: for files that are no images, too large or unfit, and options
         out of range.
     """
+    change = ChangeOptions(strength, feather, background)
     picture = self._read(photo)
     notes = [*picture.notes]
     composite, changed = picture.pixels, None
@@ -140,14 +142,12 @@ class Work:
     else:
       mask, said = self._mask(thing, picture)
       notes += said
-      changed = 1 - mask if background else mask
+      changed = change.region(mask)
       if isinstance(thing, MaskFile):
         remedy = "switch on 'Black is the object'"
     if report := masks.report(mask, remedy, picture.alpha):
       notes.append(report)
-    pixels = self._network(
-      composite, mask, strength, feather, background, picture.alpha
-    )
+    pixels = self._network.harmonize(composite, mask, change, picture.alpha)
     path = self._folder / uuid.uuid4().hex / _result_name(pathlib.Path(photo))
     notes += write_picture(picture, pixels, path, mask=changed)
     before, after = (
@@ -195,8 +195,8 @@ def _upload(path: Path) -> io.BytesIO:
   return file
 
 
-def _paste(cutout: Picture, photo: Picture, place: Cutout) -> compose.Pasted:
-  """`compose.paste`, with the place in percent: the same at every size."""
+def _paste(cutout: Picture, photo: Picture, place: Cutout) -> Pasted:
+  """`paste`, with the place in percent: the same at every size."""
   room = min(
     side / own for side, own in zip(photo.size, cutout.size, strict=True)
   )
@@ -208,14 +208,14 @@ def _paste(cutout: Picture, photo: Picture, place: Cutout) -> compose.Pasted:
       photo.size, cutout.size, (place.across, place.down), strict=True
     )
   ]
-  return compose.paste(cutout, photo, (at[0], at[1]), scale)
+  return paste(cutout, photo, (at[0], at[1]), scale)
 
 
 def _reduced(picture: Picture, side: int) -> Picture:
   """A copy of 8 bits, whose sides are `side` at most."""
-  samples, alpha = to_bytes(picture.pixels), None
+  samples, alpha = to_uint8(picture.pixels), None
   if picture.alpha is not None:  # by which Pillow weighs the colours
-    samples = np.dstack((samples, to_bytes(picture.alpha)))
+    samples = np.dstack((samples, to_uint8(picture.alpha)))
   small = Image.fromarray(samples)
   small.thumbnail((side, side), Image.Resampling.BILINEAR)
   samples = np.asarray(small)

@@ -11,8 +11,7 @@ from hdnet_jax.app.demo.answers import answered
 from hdnet_jax.app.demo.work import Cutout, MaskFile, Painted, Work
 from hdnet_jax.errors import UserError
 from hdnet_jax.images.file import Picture, read_picture, write_picture
-from hdnet_jax.inference.harmonizer import SizedNetwork
-from hdnet_jax.trained import find
+from hdnet_jax.inference.harmonizer import Harmonizer
 
 HEIGHT, WIDTH = 40, 56
 
@@ -22,7 +21,7 @@ def harmonizer(network):
   import jax
 
   jax.config.update("jax_disable_most_optimizations", True)
-  yield SizedNetwork(*find(network))
+  yield Harmonizer.from_pretrained(network)
   jax.config.update("jax_disable_most_optimizations", False)
 
 

@@ -12,7 +12,6 @@ runtime = pytest.importorskip("onnxruntime", reason="needs the extra [onnx]")
 from hdnet_jax.app.export import onnx  # noqa: E402
 from hdnet_jax.app.export.onnx_graph import OPSET  # noqa: E402
 from hdnet_jax.config import ModelConfig  # noqa: E402
-from hdnet_jax.inference.harmonizer import SizedNetwork  # noqa: E402
 
 from .conftest import in_jax, params_of  # noqa: E402
 
@@ -108,7 +107,7 @@ def test_photos(size, batch):
 def test_bytes_of_any_size(rng):
   # Filled up to a multiple of 8 as hdnet harmonize --mode direct does.
   size = 39, 61
-  network = SizedNetwork(params_of(TINY), TINY, mode="direct")
+  network = Harmonizer(params_of(TINY), TINY, mode="direct")
   image, mask = samples(rng, 2, *size)
   result = run(session_of(TINY, None, "uint8"), image, mask)
   for i in range(2):

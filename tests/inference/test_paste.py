@@ -7,7 +7,7 @@ from PIL import Image, ImageCms
 
 from hdnet_jax.errors import UserError
 from hdnet_jax.images.file import Picture
-from hdnet_jax.inference.compose import paste
+from hdnet_jax.inference.paste import paste
 
 
 def cutout(alpha, level: int = 200, dtype=np.uint8) -> Picture:
@@ -75,7 +75,7 @@ def test_depths_meet(photo):
 
 
 @pytest.mark.parametrize("at", [(30, 0), (0, 20), (-6, 0), (0, -4)])
-def test_nothing_of_it_on_the_photo(photo, at):
+def test_nosource_of_it_on_the_photo(photo, at):
   with pytest.raises(UserError, match=r"is not on photo\.jpg, which is 30x20"):
     paste(cutout(np.full((4, 6), 255)), photo, at, 1.0)
 
@@ -96,7 +96,7 @@ def test_on_a_transparent_photo_the_object_is_visible(photo):
   seen = pasted.photo.alpha
   assert (seen[6:11, 5:25] == 255).all()
   assert (pasted.pixels[6:11, 5:25] == 200).all()
-  np.testing.assert_array_equal(seen[5, 15:25], 128)  # half over nothing
+  np.testing.assert_array_equal(seen[5, 15:25], 128)  # half over nosource
   np.testing.assert_array_equal(pasted.pixels[5, 15:25], 200)
   np.testing.assert_allclose(seen[5, 14], 128 + 127 * 100 / 255, atol=0.51)
   outside = pasted.mask == 0
@@ -134,27 +134,27 @@ def profile(swapped: bool = False) -> bytes:
 def test_colours_are_converted_to_the_profile_of_the_photo(photo):
   alpha = np.full((4, 6), 255)
   alpha[0, 0] = 0
-  thing = cutout(alpha)
-  thing.pixels[1:] = 250, 40, 90
+  source = cutout(alpha)
+  source.pixels[1:] = 250, 40, 90
   swapped, plain = profile(swapped=True), profile()
-  same = paste(thing, photo, (2, 2), 1.0)
+  same = paste(source, photo, (2, 2), 1.0)
   for icc, target in ((plain, None), (None, plain), (swapped, swapped)):
     pasted = paste(
-      dataclasses.replace(thing, icc=icc),
+      dataclasses.replace(source, icc=icc),
       dataclasses.replace(photo, icc=target),
       (2, 2),
       1.0,
     )
     np.testing.assert_array_equal(pasted.pixels, same.pixels)
     assert pasted.notes == ()
-  pasted = paste(dataclasses.replace(thing, icc=swapped), photo, (2, 2), 1.0)
+  pasted = paste(dataclasses.replace(source, icc=swapped), photo, (2, 2), 1.0)
   (note,) = pasted.notes
   assert note.startswith("Colours of cutout.png are converted from its profile")
   np.testing.assert_allclose(pasted.pixels[4, 4], (40, 250, 90), atol=3)
-  back = paste(thing, dataclasses.replace(photo, icc=swapped), (2, 2), 1.0)
+  back = paste(source, dataclasses.replace(photo, icc=swapped), (2, 2), 1.0)
   np.testing.assert_allclose(back.pixels[4, 4], (40, 250, 90), atol=3)
   bad = paste(
-    dataclasses.replace(thing, icc=bytes(16) + b"RGB " + bytes(200)),
+    dataclasses.replace(source, icc=bytes(16) + b"RGB " + bytes(200)),
     photo,
     (2, 2),
     1.0,
@@ -170,10 +170,10 @@ def test_what_lands_on_the_photo_is_as_if_all_were_resized(
 ):
   alpha = rng.integers(0, 256, (24, 17), np.uint8)
   pixels = rng.integers(0, 256, (24, 17, 3), np.uint8)
-  thing = Picture(pixels, alpha, name="cutout.png")
+  source = Picture(pixels, alpha, name="cutout.png")
   size = [max(round(side * scale), 1) for side in (17, 24)]
   if size[0] <= -at[0] or size[1] <= -at[1]:
-    pytest.skip("nothing of it is on the photo")
+    pytest.skip("nosource of it is on the photo")
   layers = [
     alpha / 255,
     *np.moveaxis(pixels / 255 * (alpha / 255)[..., None], 2, 0),
@@ -194,21 +194,21 @@ def test_what_lands_on_the_photo_is_as_if_all_were_resized(
   )
   below = (1 - share)[..., None] * photo.pixels
   want = 255 * np.stack(colours, -1) + below
-  pasted = paste(thing, photo, at, scale)
+  pasted = paste(source, photo, at, scale)
   np.testing.assert_allclose(pasted.mask, share, atol=1e-3)
   np.testing.assert_allclose(pasted.pixels, want, atol=0.8)
 
 
 @pytest.mark.parametrize("scale", [50, 400, 1e6, 1e-3, 1e308, 5e-324])
 def test_memory_is_that_of_what_lands_on_the_photo(photo, scale):
-  thing = cutout(np.full((800, 1000), 255))
+  source = cutout(np.full((800, 1000), 255))
   tracemalloc.start()
   try:
-    pasted = paste(thing, photo, (0, 0), scale)
+    pasted = paste(source, photo, (0, 0), scale)
     _, peak = tracemalloc.get_traced_memory()
   finally:
     tracemalloc.stop()
   # Of the photo; where all of the cut-out is on it, of that, in floats.
-  bound = 30 * thing.pixels.nbytes if scale < 1 else 10**6
+  bound = 30 * source.pixels.nbytes if scale < 1 else 10**6
   assert peak < bound
   assert (pasted.mask > 0).any()

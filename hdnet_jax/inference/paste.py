@@ -1,4 +1,4 @@
-"""A cut-out pasted on a photo: the composite, and the mask of the object."""
+"""Paste a cut-out on a photo: the composite, and the mask of the object."""
 
 import dataclasses
 import math
@@ -11,17 +11,17 @@ from hdnet_jax.errors import UserError
 from hdnet_jax.images.file import Picture
 from hdnet_jax.images.profiles import converted
 
-_LARGEST = 2.0**53  # pixels of a side, that floats count exactly
-_BEYOND = 2  # pixels that interpolation looks at besides those that are shown
+_MAX_SIDE = 2.0**53  # pixels; floats count no more exactly
+_MARGIN = 2  # pixels around the shown ones that interpolation looks at
 
 
 class Pasted(NamedTuple):
   """A cut-out on a photo.
 
-  photo: as it was, but for its alpha, which is that of the object over it.
+  photo: the photo with the alpha of the composite.
   pixels: the composite, of the photo's size and type, [H, W, 3].
-  mask: how much of a pixel is the object, float32 [H, W] in 0 to 1.
-  notes: sentences on what may not be as it is meant.
+  mask: the object, float32 [H, W] in 0 to 1.
+  notes: sentences on what may not be meant.
   """
 
   photo: Picture
@@ -33,15 +33,15 @@ class Pasted(NamedTuple):
 def paste(
   cutout: Picture, photo: Picture, at: tuple[int, int], scale: float
 ) -> Pasted:
-  """The composite. Only what of the cut-out is on the photo is resized.
+  """Paste a cut-out, its colours converted to the photo's profile.
 
-  Its colours are converted to the photo's profile.
+  Only the part that is on the photo is resized.
 
   Args:
-    cutout: with alpha, which is what of it is pasted.
+    cutout: with alpha.
     photo: what it goes on.
-    at: where the cut-out's left upper corner goes, x and y in pixels of the
-      photo; what lies outside of it is left out.
+    at: x and y of the cut-out's upper left corner, in pixels of the photo; it
+      may lie outside.
     scale: of the cut-out, above 0.
 
   Raises:
@@ -52,7 +52,7 @@ def paste(
       f"{cutout.name} has no transparency, so nothing tells what of it to "
       "paste; cut the object out, and save it as a PNG with alpha"
     )
-  size = [max(round(min(side * scale, _LARGEST)), 1) for side in cutout.size]
+  size = [max(round(min(side * scale, _MAX_SIDE)), 1) for side in cutout.size]
   spans = [
     (max(start, 0), min(start + length, side))
     for start, length, side in zip(at, size, photo.size, strict=True)
@@ -71,8 +71,8 @@ def paste(
   ]
   (left, right), (top, bottom) = spans
   here = slice(top, bottom), slice(left, right)
-  colours, alpha, notes = _resized(cutout, photo, windows)
-  pixels, photo_alpha = _over(colours, alpha, photo, here)
+  colors, alpha, notes = _resize(cutout, photo, windows)
+  pixels, photo_alpha = _over(colors, alpha, photo, here)
   mask = np.zeros(photo.pixels.shape[:2], np.float32)
   mask[here] = alpha
   least, most = cutout.alpha.min(), cutout.alpha.max()
@@ -88,66 +88,78 @@ def paste(
 
 
 class _Window(NamedTuple):
-  """What of a row or column of the cut-out is resized, and to how much."""
+  """The part of the cut-out's rows or columns that is resized.
 
-  samples: slice  # with those around that interpolation looks at
-  first: float  # of what is shown, from the slice's start on
+  samples: with the margin of interpolation.
+  first, last: of what is shown, from the start of `samples` on.
+  length: pixels after resizing.
+  """
+
+  samples: slice
+  first: float
   last: float
   length: int
 
   @classmethod
   def of(cls, first: int, last: int, length: int, side: int) -> "_Window":
-    """Of pixels first to last of the cut-out's `side` resized to `length`."""
+    """Make that of pixels first to last of `side` resized to `length`."""
     start, stop = first * side / length, last * side / length
-    reach = math.ceil(side / length) + _BEYOND
-    begin = max(math.floor(start) - reach, 0)
-    end = min(math.ceil(stop) + reach, side)
+    margin = math.ceil(side / length) + _MARGIN
+    begin = max(math.floor(start) - margin, 0)
+    end = min(math.ceil(stop) + margin, side)
     stop = min(stop, side)
     return cls(slice(begin, end), start - begin, stop - begin, last - first)
 
 
-def _resized(
+def _resize(
   cutout: Picture, photo: Picture, windows: list[_Window]
 ) -> tuple[np.ndarray, np.ndarray, list[str]]:
-  """Colours of 0 to 1 multiplied by alpha, [h, w, 3], and alpha; and notes."""
+  """Return colours times alpha, [h, w, 3] in 0 to 1, the alpha, and notes."""
   across, down = windows
   part = down.samples, across.samples
-  # Multiplied before it is resized: what is transparent has no colour.
-  alpha = _unit(cutout.alpha[part])
+  # Before resizing: hidden colours must not count.
+  alpha = _to_float(cutout.alpha[part])
   pixels, notes = converted(cutout, photo, part)
-  size, box = (across.length, down.length), [across.first, down.first]
-  box += [across.last, down.last]
+  size = across.length, down.length
+  box = across.first, down.first, across.last, down.last
 
   def resize(layer: np.ndarray) -> np.ndarray:
-    # Without negative lobes, colours and alpha cannot overshoot apart.
+    # Bilinear: filters with negative lobes make colours exceed their alpha.
     image = Image.fromarray(layer)
     return np.asarray(image.resize(size, Image.Resampling.BILINEAR, box))
 
-  colours = [resize(_unit(pixels[..., c]) * alpha) for c in range(3)]
-  return np.stack(colours, axis=-1), resize(alpha), notes
+  colors = [resize(_to_float(pixels[..., c]) * alpha) for c in range(3)]
+  return np.stack(colors, axis=-1), resize(alpha), notes
 
 
 def _over(
-  colours: np.ndarray, alpha: np.ndarray, photo: Picture, here: tuple
+  colors: np.ndarray, alpha: np.ndarray, photo: Picture, here: tuple
 ) -> tuple[np.ndarray, np.ndarray | None]:
-  """The photo with colours over it, and its alpha."""
-  pixels, behind = photo.pixels.copy(), photo.alpha
-  white = np.iinfo(pixels.dtype).max
-  below = (1 - alpha) if behind is None else (1 - alpha) * _unit(behind[here])
-  mixed = colours + below[..., None] * _unit(pixels[here])
-  if behind is not None:
-    together = alpha + below
-    mixed /= np.maximum(together, np.finfo(np.float32).tiny)[..., None]
-    behind = behind.copy()
-    peak = np.iinfo(behind.dtype).max
-    shown = np.rint(together * peak).clip(0, peak).astype(behind.dtype)
-    behind[here] = np.where(alpha > 0, shown, behind[here])
-  mixed = np.rint(mixed * white).clip(0, white).astype(pixels.dtype)
+  """Return the photo with colours times alpha over it, and its alpha."""
+  pixels, photo_alpha = photo.pixels.copy(), photo.alpha
+  below = 1 - alpha
+  if photo_alpha is not None:
+    below = below * _to_float(photo_alpha[here])
+  mixed = colors + below[..., None] * _to_float(pixels[here])
   # Where nothing is pasted the photo stays, bit by bit.
-  pixels[here] = np.where(alpha[..., None] > 0, mixed, pixels[here])
-  return pixels, behind
+  if photo_alpha is not None:
+    total = alpha + below
+    mixed /= np.maximum(total, np.finfo(np.float32).tiny)[..., None]
+    photo_alpha = photo_alpha.copy()
+    np.copyto(
+      photo_alpha[here], _to_integers(total, photo_alpha.dtype), where=alpha > 0
+    )
+  np.copyto(
+    pixels[here], _to_integers(mixed, pixels.dtype), where=alpha[..., None] > 0
+  )
+  return pixels, photo_alpha
 
 
-def _unit(samples: np.ndarray) -> np.ndarray:
-  """Integers as float32, 0 to 1."""
+def _to_float(samples: np.ndarray) -> np.ndarray:
+  """Convert integers to float32 in 0 to 1."""
   return samples / np.float32(np.iinfo(samples.dtype).max)
+
+
+def _to_integers(samples: np.ndarray, dtype: np.dtype) -> np.ndarray:
+  white = np.iinfo(dtype).max
+  return np.rint(samples * white).clip(0, white).astype(dtype)
