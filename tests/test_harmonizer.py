@@ -24,7 +24,7 @@ from hdnet_jax import released, weights
 from hdnet_jax.config import Config, DataConfig, ModelConfig
 from hdnet_jax.errors import UserError
 from hdnet_jax.harmonizer import Harmonizer, MaskWarning
-from hdnet_jax.images.orientation import inverse, turn
+from hdnet_jax.images.transforms import inverse, turn
 from hdnet_jax.model.hdnet import HDNet
 
 SIZE, MODEL, SHAPE = 32, ModelConfig(width=2), (24, 40)

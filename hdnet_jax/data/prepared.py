@@ -18,7 +18,7 @@ from hdnet_jax.data.iharmony4 import (
   read_list,
 )
 from hdnet_jax.errors import UserError
-from hdnet_jax.images import resize
+from hdnet_jax.images import transforms
 
 NAME, VERSION = "iharmony4", "1.0.0"
 _PARTS = ("composite", "real", "mask")
@@ -63,7 +63,7 @@ class PreparedIharmony4:
     return {
       "composite": self._image(record["composite"]),
       "real": self._image(record["real"]),
-      "mask": examples.mask_pixels(self._resized(mask, resize.resize_mask)),
+      "mask": examples.mask_pixels(self._resized(mask, transforms.resize_mask)),
       "index": np.int32(index),
     }
 
@@ -76,7 +76,7 @@ class PreparedIharmony4:
     return self._subsets[int(np.searchsorted(self._ends, index, side="right"))]
 
   def _image(self, data: bytes) -> np.ndarray:
-    return np.asarray(self._resized(_decode(data), resize.resize_image))
+    return np.asarray(self._resized(_decode(data), transforms.resize_image))
 
   def _resized(self, image: Image.Image, resize) -> Image.Image:
     size = (self._size, self._size)

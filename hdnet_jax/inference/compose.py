@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image
 
 from hdnet_jax.errors import UserError
-from hdnet_jax.images.file import Picture
-from hdnet_jax.images.profiles import converted
+from hdnet_jax.images.color import convert_profile
+from hdnet_jax.images.reading import Picture
 
 _LARGEST = 2.0**53  # pixels of a side, that floats count exactly
 _BEYOND = 2  # pixels that interpolation looks at besides those that are shown
@@ -114,7 +114,7 @@ def _resized(
   part = down.samples, across.samples
   # Multiplied before it is resized: what is transparent has no colour.
   alpha = _unit(cutout.alpha[part])
-  pixels, notes = converted(cutout, photo, part)
+  pixels, notes = convert_profile(cutout, photo, part)
   size, box = (across.length, down.length), [across.first, down.first]
   box += [across.last, down.last]
 

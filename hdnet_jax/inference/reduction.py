@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-from hdnet_jax.images.resize import resize_image, resize_mask
+from hdnet_jax.images.transforms import resize_image, resize_mask
 from hdnet_jax.inference import guided_filter
 from hdnet_jax.inference.arrays import Pair, Scene, to_bytes
 

@@ -10,8 +10,8 @@ from PIL import Image, features
 from hdnet_jax.data import examples
 from hdnet_jax.errors import UserError
 from hdnet_jax.images import formats
-from hdnet_jax.images.file import read_picture
 from hdnet_jax.images.mask_reading import read_mask
+from hdnet_jax.images.reading import read_picture
 
 SAVED = ["JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "HEIF"]
 SIZE = (32, 24)  # width, height
@@ -96,7 +96,7 @@ def test_phones_photos_are_upright_with_their_metadata(tmp_path, format):
   want = np.rot90(np.asarray(photo()), -1).astype(int)
   assert np.abs(picture.pixels - want).mean() < 12
   loaded = Image.Exif()
-  loaded.load(picture.exif)
+  loaded.load(picture.metadata.exif)
   assert (loaded[0x0112], loaded[0x010F]) == (1, "Maker")
 
 

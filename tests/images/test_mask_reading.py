@@ -8,9 +8,9 @@ from PIL import Image
 
 from hdnet_jax.errors import UserError
 from hdnet_jax.images import masks
-from hdnet_jax.images.file import read_picture
 from hdnet_jax.images.mask_reading import read_mask as read_with_notes
-from hdnet_jax.images.orientation import inverse, turn
+from hdnet_jax.images.reading import read_picture
+from hdnet_jax.images.transforms import inverse, turn
 
 SIZE = (6, 4)  # width, height
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from hdnet_jax.images.file import read_picture, write_picture
-from hdnet_jax.images.orientation import inverse, turn
+from hdnet_jax.images.reading import read_picture
+from hdnet_jax.images.transforms import inverse, turn
+from hdnet_jax.images.writing import Encodable, encode, write_picture
 from hdnet_jax.inference.kinds import open_composite
 
 FORMATS = ["jpg", "png", "webp", "tif"]
@@ -172,7 +173,7 @@ def test_marks_of_what_is_gone_are_gone(tmp_path, target):
   )
   out = tmp_path / f"a.{target}"
   write_picture(picture, picture.pixels, out)
-  xmp = read_picture(out).xmp
+  xmp = read_picture(out).metadata.xmp
   for gone in (
     *(b"hdrgm", b"Container", b"Item:", b"MotionPhoto", b"Thumbnails"),
     b"HasExtendedXMP",
@@ -203,11 +204,9 @@ def png_file(deep: bool = False, names=tuple(PNG_CHUNKS)) -> bytes:
   file = io.BytesIO()
   if deep:
     picture = read_picture(png_file(names=()))
-    from hdnet_jax.images import encode
-
     samples = picture.pixels.astype(np.uint16) * 257
-    image = encode.Encodable(samples, "RGB", None, None, None, None)
-    encode.encode(image, file, "PNG", 95)
+    image = Encodable(samples, "RGB")
+    encode(image, file, "PNG", 95)
   else:
     Image.fromarray(colours()).save(file, "PNG")
   data = file.getvalue()
@@ -260,7 +259,7 @@ def test_iptc_and_comments_are_kept_or_told(tmp_path, target):
   assert picture.notes == ()
   out = tmp_path / f"a.{target}"
   said = " ".join(write_picture(picture, picture.pixels, out))
-  again = read_picture(out).extras
+  again = read_picture(out).metadata
   assert again.iptc == (IPTC if target in ("jpg", "tif") else None)
   assert again.comment == (b"by hand" if target == "jpg" else None)
   assert ("IPTC data is left out" in said) == (target in ("png", "webp"))
@@ -274,7 +273,7 @@ def test_iptc_of_tiff_files_goes_to_jpeg(tmp_path):
     picture = read_picture(data)
     last = tmp_path / name
     write_picture(picture, picture.pixels, last)
-  assert read_picture(last).extras.iptc == IPTC
+  assert read_picture(last).metadata.iptc == IPTC
 
 
 def test_other_tags_of_tiff_files_are_told(tmp_path):

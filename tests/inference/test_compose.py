@@ -6,7 +6,8 @@ import pytest
 from PIL import Image, ImageCms
 
 from hdnet_jax.errors import UserError
-from hdnet_jax.images.file import Picture
+from hdnet_jax.images.metadata import Metadata
+from hdnet_jax.images.reading import Picture
 from hdnet_jax.inference.compose import paste
 
 
@@ -140,21 +141,33 @@ def test_colours_are_converted_to_the_profile_of_the_photo(photo):
   same = paste(thing, photo, (2, 2), 1.0)
   for icc, target in ((plain, None), (None, plain), (swapped, swapped)):
     pasted = paste(
-      dataclasses.replace(thing, icc=icc),
-      dataclasses.replace(photo, icc=target),
+      dataclasses.replace(thing, metadata=Metadata(icc=icc)),
+      dataclasses.replace(photo, metadata=Metadata(icc=target)),
       (2, 2),
       1.0,
     )
     np.testing.assert_array_equal(pasted.pixels, same.pixels)
     assert pasted.notes == ()
-  pasted = paste(dataclasses.replace(thing, icc=swapped), photo, (2, 2), 1.0)
+  pasted = paste(
+    dataclasses.replace(thing, metadata=Metadata(icc=swapped)),
+    photo,
+    (2, 2),
+    1.0,
+  )
   (note,) = pasted.notes
   assert note.startswith("Colours of cutout.png are converted from its profile")
   np.testing.assert_allclose(pasted.pixels[4, 4], (40, 250, 90), atol=3)
-  back = paste(thing, dataclasses.replace(photo, icc=swapped), (2, 2), 1.0)
+  back = paste(
+    thing,
+    dataclasses.replace(photo, metadata=Metadata(icc=swapped)),
+    (2, 2),
+    1.0,
+  )
   np.testing.assert_allclose(back.pixels[4, 4], (40, 250, 90), atol=3)
   bad = paste(
-    dataclasses.replace(thing, icc=bytes(16) + b"RGB " + bytes(200)),
+    dataclasses.replace(
+      thing, metadata=Metadata(icc=bytes(16) + b"RGB " + bytes(200))
+    ),
     photo,
     (2, 2),
     1.0,

@@ -26,7 +26,7 @@ from hdnet_jax.data.prepare.check_lists import read_lists
 from hdnet_jax.data.prepare.checks import Fault
 from hdnet_jax.data.prepare.processes import bar_of, in_processes
 from hdnet_jax.errors import UserError
-from hdnet_jax.images import resize
+from hdnet_jax.images import transforms
 
 NATIVE = "native"
 SIZES = ("256", "1024", "2048", NATIVE)
@@ -246,7 +246,7 @@ def _webp(image: Image.Image, size: str) -> bytes:
   image = (
     image.convert("RGB")
     if size == NATIVE
-    else resize.resize_image(image, int(size))
+    else transforms.resize_image(image, int(size))
   )
   file = io.BytesIO()
   image.save(file, **_WEBP)
@@ -254,7 +254,7 @@ def _webp(image: Image.Image, size: str) -> bytes:
 
 
 def _png(mask: Image.Image, size: str) -> bytes:
-  mask = mask if size == NATIVE else resize.resize_mask(mask, int(size))
+  mask = mask if size == NATIVE else transforms.resize_mask(mask, int(size))
   file = io.BytesIO()
   # One bit a pixel, at the threshold of `examples.mask_pixels`.
   mask.point(lambda value: 255 * (value > 127), mode="1").save(file, "PNG")

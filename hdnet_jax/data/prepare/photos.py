@@ -4,7 +4,7 @@
   root/masks/NAME.png, NAME_1.png, ...     its objects: white is foreground
 
 or as tools name masks: NAME_mask.png, NAME_1_mask.png, NAME.jpg.png; see
-`mask_names`.
+`mask_files`.
 
 Pairs are those of an existing manifest, whose further columns are kept, and
 what lies in the folders besides, matched by name.
@@ -24,7 +24,7 @@ from hdnet_jax.data.prepare.checks import Fault
 from hdnet_jax.data.prepare.iharmony4 import Options
 from hdnet_jax.data.prepare.processes import bar_of, in_processes
 from hdnet_jax.errors import UserError
-from hdnet_jax.images import mask_names
+from hdnet_jax.images import mask_files
 from hdnet_jax.images.folders import files_in, told
 from hdnet_jax.images.formats import NOT_READ, format_of
 
@@ -126,12 +126,12 @@ class _Photos:
       place = path.relative_to(folder)
       for name in (place.with_suffix("").as_posix(), place.as_posix()):
         self._exact.setdefault(name, path)
-        self._alike.setdefault(mask_names.key(name), path)
+        self._alike.setdefault(mask_files.name_key(name), path)
 
   def of(self, mask: pathlib.Path) -> pathlib.Path | None:
     """The photo of a mask, by its path inside its folder."""
     for name in _photo_names(mask):
-      key = mask_names.key(name)
+      key = mask_files.name_key(name)
       if found := self._exact.get(name) or self._alike.get(key):
         return found
     return None
@@ -139,9 +139,9 @@ class _Photos:
 
 def _photo_names(mask: pathlib.Path) -> Iterator[str]:
   """Names of the photos that a mask may be of, the likeliest first."""
-  bare = mask_names.photo_key(mask.stem) or ""
-  single = mask_names.without_number(mask.stem) or ""
-  numbered = mask_names.without_number(bare), mask_names.photo_key(single)
+  bare = mask_files.photo_key(mask.stem) or ""
+  single = mask_files.without_number(mask.stem) or ""
+  numbered = mask_files.without_number(bare), mask_files.photo_key(single)
   for name in filter(None, (mask.stem, single, bare, *numbered)):
     yield mask.with_name(name).as_posix()
 
