@@ -66,12 +66,13 @@ def convert_profile(
   """
   pixels, icc = picture.pixels[part], picture.metadata.icc
   target_icc = target.metadata.icc
-  target_icc = target_icc if _color_space(target_icc) == "RGB" else None
+  if _color_space(target_icc) != "RGB":
+    target_icc = None
   if icc == target_icc:
     return pixels, []
-  mode, samples, icc = "RGB", pixels, icc
-  space = _color_space(icc)
-  if (space, picture.color_space) in (("GRAY", "gray"), ("CMYK", "CMYK")):
+  # The profile is of the pixels or of the file's own samples; or it is ignored.
+  mode, samples, space = "RGB", pixels, _color_space(icc)
+  if space.lower() == picture.color_space.lower() != "rgb":
     mode, samples = {"GRAY": "L"}.get(space, space), picture.own[part]
   elif space != "RGB":
     icc = None
@@ -100,7 +101,7 @@ def convert_profile(
     f"Colours of {picture.name} are converted from its profile ({name}) to "
     f"that of {target.name}."
   ]
-  if pixels.dtype == np.uint16:
+  if pixels.dtype != np.uint8:
     notes.append(f"Of the 16 bits of {picture.name} 8 are converted.")
     result = result.astype(np.uint16) * 257
   return result, notes

@@ -157,17 +157,21 @@ def fit(
           "mask is taken to be upright already."
         )
       return Fit(undo, image_size, (note,) if note else ())
+  raise _misfit(name, size, image_size)
+
+
+def _misfit(name: str, size: Size, image_size: Size) -> UserError:
   sizes = (
     f"{name} has {size[0]}x{size[1]} pixels and its image "
     f"{image_size[0]}x{image_size[1]}"
   )
   if _has_shape_of(size, image_size):
-    raise UserError(
+    return UserError(
       f"{sizes}; make a mask of the image's size, or give --resize-mask"
     )
   if _has_shape_of(size[::-1], image_size):
-    raise UserError(f"{sizes}; turn the mask as the image is")
-  raise UserError(
+    return UserError(f"{sizes}; turn the mask as the image is")
+  return UserError(
     f"{sizes}, of another shape, and a mask is never stretched; make one of "
     "the image's size"
   )

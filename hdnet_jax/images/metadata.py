@@ -67,42 +67,35 @@ class Metadata:
 NO_METADATA = Metadata()
 
 
-def read(
-  file: "OpenImage", stored: int, notes: list[str]
-) -> tuple[Metadata, int]:
+def read(file: "OpenImage", orientation: int, notes: list[str]) -> Metadata:
   """Read a loaded image's metadata, corrected for the upright image.
 
   Args:
     file: loaded, so that Pillow has turned it if it is TIFF.
-    stored: the orientation that a TIFF file says.
+    orientation: EXIF's, of the samples in the file.
     notes: gets sentences on what is left out, which begin with a verb.
-
-  Returns:
-    The metadata, and the orientation by which the samples are still to turn.
   """
   image = file.image
-  data, orientation = _read_exif(file, stored, notes)
-  size = turned_size(image.size, orientation)
+  is_turned = image.format == "TIFF"
+  size = image.size if is_turned else turned_size(image.size, orientation)
+  data = _read_exif(file, size, orientation, notes)
   dpi = _resolution(image.info)
-  if dpi and orientation >= 5:
+  if dpi and not is_turned and orientation >= 5:
     dpi = dpi[::-1]
   comment = image.info.get("comment")
   notes += _not_carried(file)
-  return (
-    Metadata(
-      exif=data,
-      icc=_nonempty(image.info.get("icc_profile")),
-      xmp=_read_xmp(image, size, notes),
-      dpi=dpi,
-      iptc=_read_iptc(image),
-      comment=_nonempty(comment) if image.format in ("JPEG", "MPO") else None,
-      chunks=tuple(
-        (name, body)
-        for name, body in file.chunks
-        if name in _CHUNKS and not png.is_metadata(body)
-      ),
+  return Metadata(
+    exif=data,
+    icc=_nonempty(image.info.get("icc_profile")),
+    xmp=_read_xmp(image, size, notes),
+    dpi=dpi,
+    iptc=_read_iptc(image),
+    comment=_nonempty(comment) if image.format in ("JPEG", "MPO") else None,
+    chunks=tuple(
+      (name, body)
+      for name, body in file.chunks
+      if name in _CHUNKS and not png.is_metadata(body)
     ),
-    orientation,
   )
 
 
@@ -111,26 +104,23 @@ def _nonempty(data: object) -> bytes | None:
 
 
 def _read_exif(
-  file: "OpenImage", stored: int, notes: list[str]
-) -> tuple[bytes | None, int]:
-  """Return corrected EXIF data, and how the samples are to be turned."""
-  orientation = 1
+  file: "OpenImage",
+  size: tuple[int, int],
+  orientation: int,
+  notes: list[str],
+) -> bytes | None:
   try:
-    if file.image.format == "TIFF":
-      if file.data[2:4] in _BIG_TIFF:
-        notes.append("is a BigTIFF file, whose EXIF data is left out.")
-        return None, 1
-      data = _from_tiff(file.data)
-    else:
+    if file.image.format != "TIFF":
       data = exif.from_info(file.image.info)
-      orientation = stored = 1 if data is None else exif.orientation_of(data)
-    if data is not None:
-      size = turned_size(file.image.size, orientation)
-      data = exif.corrected(data, size, stored)
-    return data, orientation
+    elif file.data[2:4] in _BIG_TIFF:
+      notes.append("is a BigTIFF file, whose EXIF data is left out.")
+      return None
+    else:
+      data = _from_tiff(file.data)
+    return None if data is None else exif.corrected(data, size, orientation)
   except (ValueError, struct.error):
     notes.append("has damaged EXIF data, which is left out.")
-    return None, orientation
+    return None
 
 
 def _read_xmp(

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageFile
 
 from hdnet_jax.errors import UserError
-from hdnet_jax.images import metadata
+from hdnet_jax.images import exif, metadata
 from hdnet_jax.images.color import to_rgb
 from hdnet_jax.images.formats import format_of
 from hdnet_jax.images.metadata import NO_METADATA, Metadata
@@ -120,16 +120,20 @@ def decode(source: Source, max_pixels: int = MAX_PIXELS) -> Decoded:
   with open_image(source, max_pixels) as file:
     notes = [*file.faults, *_oddities(file)]
     # Pillow turns TIFF files itself, when they are loaded.
-    stored = getattr(file.image, "tag_v2", {}).get(metadata.ORIENTATION)
-    stored = stored if stored in range(2, 9) else 1
+    stored = getattr(file.image, "tag_v2", {}).get(exif.ORIENTATION)
     samples, alpha = _samples(file, notes)
-    kept, orientation = metadata.read(file, stored, notes)
+    orientation = exif.orientation_of_image(file.image)
+    samples = turn(samples, orientation)
+    alpha = None if alpha is None else turn(alpha, orientation)
+    if stored in range(2, 9):
+      orientation = stored
+    data = metadata.read(file, orientation, notes)
   return Decoded(
-    turn(samples, orientation),
-    None if alpha is None else turn(alpha, orientation),
+    samples,
+    alpha,
     file.name,
-    stored if stored != 1 else orientation,
-    kept,
+    orientation,
+    data,
     tuple(dict.fromkeys(f"{file.name} {note}" for note in notes)),
   )
 

@@ -4,6 +4,7 @@ Pixels that the mask leaves alone are written as they were read, also where a
 file is gray or CMYK and what was harmonized was RGB.
 """
 
+import contextlib
 import dataclasses
 import os
 import pathlib
@@ -55,16 +56,22 @@ def write_picture(
     UserError: see `check_output`; and for what the system refuses.
   """
   path = pathlib.Path(path)
-  if (pixels.shape, pixels.dtype) != (
-    picture.pixels.shape,
-    picture.pixels.dtype,
-  ):
+  before = picture.pixels
+  if (pixels.shape, pixels.dtype) != (before.shape, before.dtype):
     raise ValueError("pixels differ in shape or dtype from the picture's")
   if mask is not None and mask.shape != pixels.shape[:2]:
     raise ValueError("the mask's shape differs from the pixels'")
   check_output(picture, path, quality, force)
   format = written_format_of(path)
   image, notes = prepare(picture, pixels, format, mask)
+  _write_whole(image, path, format, quality)
+  return notes
+
+
+def _write_whole(
+  image: "Encodable", path: pathlib.Path, format: str, quality: int
+) -> None:
+  """Encode an image into a file; of one that fails nothing remains."""
 
   def write(name: pathlib.Path) -> None:
     with name.open("wb") as file:
@@ -75,20 +82,14 @@ def write_picture(
     new_folders += [folder for folder in path.parents if not folder.exists()]
     write_then_rename(path, write)
   except OSError as error:
-    _remove_empty(new_folders)
+    # What was never made, or holds other files, is not removed.
+    with contextlib.suppress(OSError):
+      for folder in new_folders:
+        folder.rmdir()
     raise UserError(
       f"{path} cannot be written ({error.strerror or error}); free some space "
       "or choose another place"
     ) from None
-  return notes
-
-
-def _remove_empty(folders: list[pathlib.Path]) -> None:
-  for folder in folders:
-    try:
-      folder.rmdir()
-    except OSError:
-      return  # it was never made, or someone else uses it
 
 
 def check_output(
