@@ -65,20 +65,6 @@ def test_every_format_may_be_a_mask(tmp_path, format):
   assert np.abs(read_mask(path, SIZE)[0] - want / 255).mean() < 0.02
 
 
-def test_a_gif_that_moves_is_told(tmp_path):
-  frames = [photo(), photo().rotate(180)]
-  path = save(
-    tmp_path / "a.gif",
-    *("GIF", frames[0]),
-    save_all=True,
-    append_images=frames[1:],
-  )
-  picture = read_picture(path)
-  assert "several images; the first one is used" in picture.notes[0]
-  away = np.abs(picture.pixels.astype(int) - np.asarray(frames[0]))
-  assert away.mean() < 12
-
-
 def test_transparent_gifs_have_alpha(tmp_path):
   image = photo().quantize(16)
   path = save(tmp_path / "a.gif", "GIF", image, transparency=3)
