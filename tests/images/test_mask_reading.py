@@ -112,11 +112,6 @@ def test_floats_out_of_range(value):
     read(image, "TIFF")
 
 
-def test_wide_integers_are_refused():
-  with pytest.raises(UserError, match="32-bit values over 65535"):
-    read(Image.new("I", SIZE, 70000), "TIFF")
-
-
 @pytest.mark.parametrize(
   ("level", "words"),
   [(0, "covers nothing"), (1, "100.0%"), (0.3, "nowhere more than 30.0%")],
