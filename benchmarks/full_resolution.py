@@ -30,9 +30,9 @@ from hdnet_jax import weights
 from hdnet_jax.composites import Layers, make_composites
 from hdnet_jax.config import only
 from hdnet_jax.data.photos import EmbeddedPhotos, segment_masks
-from hdnet_jax.images.file import read_picture
 from hdnet_jax.images.mask_reading import read_mask
-from hdnet_jax.images.resize import resize_image
+from hdnet_jax.images.reading import read_picture
+from hdnet_jax.images.transforms import resize_image
 from hdnet_jax.inference import guided_filter
 from hdnet_jax.inference.harmonizer import Harmonizer
 from hdnet_jax.inference.modes import reduce

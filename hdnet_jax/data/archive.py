@@ -17,7 +17,7 @@ from PIL import Image
 from hdnet_jax.atomic_write import write_then_rename
 from hdnet_jax.data import examples
 from hdnet_jax.errors import UserError
-from hdnet_jax.images import resize
+from hdnet_jax.images import transforms
 
 SUFFIX = ".zip"
 QUALITY = 75  # of WebP
@@ -104,7 +104,7 @@ def _fill(archive, root, rows, size, on_done) -> None:
 
 def _small_photo(photo: Image.Image, size: int) -> bytes:
   data = io.BytesIO()
-  resize.resize_image(photo, size).save(data, "WEBP", quality=QUALITY)
+  transforms.resize_image(photo, size).save(data, "WEBP", quality=QUALITY)
   return data.getvalue()
 
 

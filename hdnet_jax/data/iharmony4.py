@@ -27,7 +27,7 @@ from PIL import Image
 from hdnet_jax.atomic_write import write_text
 from hdnet_jax.data.examples import Example, mask_pixels, read_image, read_mask
 from hdnet_jax.errors import UserError
-from hdnet_jax.images import resize
+from hdnet_jax.images.transforms import resize_image, resize_mask
 
 SUBSETS = ("HCOCO", "HAdobe5k", "HFlickr", "Hday2night")
 SPLITS = ("train", "test")
@@ -140,10 +140,10 @@ class PreparedIharmony4:
   def __getitem__(self, index: int) -> Example:
     record = self._records[index]
     composite, mask, real = (Image.open(io.BytesIO(record[p])) for p in PARTS)
-    mask = self._resized(mask.convert("L"), resize.resize_mask)
+    mask = self._resized(mask.convert("L"), resize_mask)
     return {
-      "composite": np.asarray(self._resized(composite, resize.resize_image)),
-      "real": np.asarray(self._resized(real, resize.resize_image)),
+      "composite": np.asarray(self._resized(composite, resize_image)),
+      "real": np.asarray(self._resized(real, resize_image)),
       "mask": mask_pixels(mask),
       "index": np.int32(index),
     }

@@ -17,7 +17,7 @@ from hdnet_jax.atomic_write import open_text
 from hdnet_jax.data.archive import is_archive, open_member
 from hdnet_jax.data.examples import Example, gray, mask_pixels, open_image
 from hdnet_jax.errors import UserError
-from hdnet_jax.images.resize import resize_image, resize_mask
+from hdnet_jax.images.transforms import resize_image, resize_mask
 
 # Shares of the photos, per thousand. A photo's split depends on its name alone,
 # so it stays the same when photos are added.

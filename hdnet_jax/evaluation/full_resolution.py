@@ -28,7 +28,7 @@ from hdnet_jax.evaluation import metrics
 from hdnet_jax.evaluation.metrics import WINDOW
 from hdnet_jax.evaluation.tables import Row
 from hdnet_jax.evaluation.visuals import Comparison
-from hdnet_jax.images.resize import resize_image, resize_mask
+from hdnet_jax.images.transforms import resize_image, resize_mask
 
 NAME = "fullres"
 # Maps a composite, uint8 [H, W, 3], and its mask, uint8 [H, W, 1], to the

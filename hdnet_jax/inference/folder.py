@@ -14,7 +14,7 @@ from hdnet_jax.images.formats import (
   suffix_of,
   written_format_of,
 )
-from hdnet_jax.images.mask_files import Masks, told_apart
+from hdnet_jax.images.mask_files import Masks, split_masks
 
 _RESULT_ENDS = ("_harmonized", "_compare")  # of the default names
 
@@ -50,7 +50,7 @@ def plan(
 
   Args:
     composites: their folder, searched in depth.
-    masks: the folder of their masks, named as `mask_names` says, in folders of
+    masks: the folder of their masks, named as `mask_files` says, in folders of
       the same names; a file, which is the mask of all; or None for masks beside
       the composites.
     output: the folder of the results, which have the composites' names. Files
@@ -78,9 +78,9 @@ def plan(
   elif masks and masks.is_file():
     itself = os.path.realpath(masks)
     images = [path for path in images if os.path.realpath(path) != itself]
-    index = Masks.of_all(masks)
+    index = Masks(masks.parent, [], single=masks)
   elif together:
-    images, index = told_apart(composites, images, mask_suffix)
+    images, index = split_masks(composites, images, mask_suffix)
   else:
     files = _images(masks, [output, composites], result)
     index = Masks(masks, files, mask_suffix)

@@ -9,13 +9,11 @@ import numpy as np
 from PIL import Image
 
 from hdnet_jax.errors import UserError
-from hdnet_jax.images import masks, orientation
-from hdnet_jax.images.decode import decode
-from hdnet_jax.images.exif import without_thumbnail
-from hdnet_jax.images.file import read_picture
-from hdnet_jax.images.mask_fit import fit
-from hdnet_jax.images.mask_reading import samples_of
+from hdnet_jax.images import masks, transforms
+from hdnet_jax.images.exif import orientation_of_image, without_thumbnail
+from hdnet_jax.images.mask_reading import fit, samples_of
 from hdnet_jax.images.opening import Source
+from hdnet_jax.images.reading import decode, read_picture
 from hdnet_jax.inference import guided_filter
 
 
@@ -144,9 +142,9 @@ def open_mask(
   name, values, own = _mask_values(mask)
   turned, undone = composite.orientation, 1
   if not composite.upright:
-    undone = turned = orientation.inverse(turned)
+    undone = turned = transforms.inverse(turned)
   if own != 1:
-    values = orientation.turn(orientation.turn(values, own), undone)
+    values = transforms.turn(transforms.turn(values, own), undone)
   size = composite.pixels.shape[1], composite.pixels.shape[0]
   own = own if undone == 1 else 1
   laid = fit(name, values.shape[::-1], size, own, turned)
@@ -195,7 +193,7 @@ def _open_image(image: Image.Image) -> Composite:
       f"composite of mode {image.mode} has no known white; convert it to RGB, "
       "or give a float array in 0 to 1"
     )
-  info, turned = _info(image), orientation.of_image(image)
+  info, turned = _info(image), orientation_of_image(image)
   deep = image.mode.startswith("I;16")
   if not deep and image.mode not in ("RGB", "RGBA", "L", "LA"):
     info = {}  # such as a profile of other colours
@@ -233,13 +231,14 @@ def _info(image: Image.Image) -> dict:
 
 def _open_file(source: Source) -> Composite:
   picture = read_picture(source)
+  metadata = picture.metadata
   info = {
-    "icc_profile": None if picture.kind == "CMYK" else picture.icc,
-    "exif": picture.exif,
-    "dpi": picture.dpi,
+    "icc_profile": None if picture.color_space == "CMYK" else metadata.icc,
+    "exif": metadata.exif,
+    "dpi": metadata.dpi,
   }
   info = {name: value for name, value in info.items() if value is not None}
-  is_gray = picture.kind == "gray"
+  is_gray = picture.color_space == "gray"
   return Composite(
     picture.pixels,
     picture.alpha,
@@ -268,12 +267,12 @@ def _mask_values(mask: Any) -> tuple[str, np.ndarray, int]:
   """Return a mask's name, its values as stored, and EXIF's orientation."""
   if isinstance(mask, Image.Image):
     values, _ = masks.values("mask", *masks.split(mask))
-    return "mask", values, orientation.of_image(mask)
+    return "mask", values, orientation_of_image(mask)
   if (array := _as_array("mask", mask)) is not None:
     return "mask", mask_of_array(array), 1
   decoded = decode(_as_source("mask", mask))
   values, _ = masks.values(decoded.name, *samples_of(decoded))
-  stored = orientation.turn(values, orientation.inverse(decoded.orientation))
+  stored = transforms.turn(values, transforms.inverse(decoded.orientation))
   return decoded.name, stored, decoded.orientation
 
 

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from PIL import Image
 
-from hdnet_jax.images.resize import resize_image, resize_mask
+from hdnet_jax.images.transforms import resize_image, resize_mask
 from hdnet_jax.inference import guided_filter
 from hdnet_jax.inference.change import ChangeOptions, feather_mask
 from hdnet_jax.inference.inputs import Scene, to_uint8

@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image
 
 from hdnet_jax.errors import UserError
-from hdnet_jax.images.file import Picture
-from hdnet_jax.images.profiles import converted
+from hdnet_jax.images.color import convert_profile
+from hdnet_jax.images.reading import Picture
 
 _MAX_SIDE = 2.0**53  # pixels; floats count no more exactly
 _MARGIN = 2  # pixels around the shown ones that interpolation looks at
@@ -119,7 +119,7 @@ def _resize(
   part = down.samples, across.samples
   # Before resizing: hidden colours must not count.
   alpha = _to_float(cutout.alpha[part])
-  pixels, notes = converted(cutout, photo, part)
+  pixels, notes = convert_profile(cutout, photo, part)
   size = across.length, down.length
   box = across.first, down.first, across.last, down.last
 

@@ -6,7 +6,7 @@ from PIL import Image
 
 from hdnet_jax.data.examples import open_image, read_image, read_mask
 from hdnet_jax.errors import UserError
-from hdnet_jax.images.orientation import inverse, turn
+from hdnet_jax.images.transforms import inverse, turn
 
 READERS = (read_image, read_mask)
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from hdnet_jax.errors import UserError
-from hdnet_jax.images.orientation import inverse, turn
+from hdnet_jax.images.transforms import inverse, turn
 from hdnet_jax.inference.harmonizer import MaskWarning
 
 SHAPE = 24, 40

@@ -6,7 +6,8 @@ import pytest
 from PIL import Image, ImageCms
 
 from hdnet_jax.errors import UserError
-from hdnet_jax.images.file import Picture
+from hdnet_jax.images.metadata import Metadata
+from hdnet_jax.images.reading import Picture
 from hdnet_jax.inference.paste import paste
 
 
@@ -131,6 +132,10 @@ def profile(swapped: bool = False) -> bytes:
   return bytes(data)
 
 
+def with_profile(picture: Picture, icc: bytes | None) -> Picture:
+  return dataclasses.replace(picture, metadata=Metadata(icc=icc))
+
+
 def test_colours_are_converted_to_the_profile_of_the_photo(photo):
   alpha = np.full((4, 6), 255)
   alpha[0, 0] = 0
@@ -140,21 +145,33 @@ def test_colours_are_converted_to_the_profile_of_the_photo(photo):
   same = paste(source, photo, (2, 2), 1.0)
   for icc, target in ((plain, None), (None, plain), (swapped, swapped)):
     pasted = paste(
-      dataclasses.replace(source, icc=icc),
-      dataclasses.replace(photo, icc=target),
+      with_profile(source, icc),
+      with_profile(photo, target),
       (2, 2),
       1.0,
     )
     np.testing.assert_array_equal(pasted.pixels, same.pixels)
     assert pasted.notes == ()
-  pasted = paste(dataclasses.replace(source, icc=swapped), photo, (2, 2), 1.0)
+  pasted = paste(
+    with_profile(source, swapped),
+    photo,
+    (2, 2),
+    1.0,
+  )
   (note,) = pasted.notes
   assert note.startswith("Colours of cutout.png are converted from its profile")
   np.testing.assert_allclose(pasted.pixels[4, 4], (40, 250, 90), atol=3)
-  back = paste(source, dataclasses.replace(photo, icc=swapped), (2, 2), 1.0)
+  back = paste(
+    source,
+    with_profile(photo, swapped),
+    (2, 2),
+    1.0,
+  )
   np.testing.assert_allclose(back.pixels[4, 4], (40, 250, 90), atol=3)
   bad = paste(
-    dataclasses.replace(source, icc=bytes(16) + b"RGB " + bytes(200)),
+    dataclasses.replace(
+      source, metadata=Metadata(icc=bytes(16) + b"RGB " + bytes(200))
+    ),
     photo,
     (2, 2),
     1.0,

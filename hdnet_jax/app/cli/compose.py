@@ -61,7 +61,7 @@ def add(commands) -> None:
 
 
 def _compose(options: argparse.Namespace) -> None:
-  from hdnet_jax.images import file, masks
+  from hdnet_jax.images import masks, reading, writing
   from hdnet_jax.inference.paste import paste
 
   if not 0 < options.scale < math.inf:
@@ -69,10 +69,10 @@ def _compose(options: argparse.Namespace) -> None:
   place = _place(options.at)
   if options.cutout == options.photo == STREAM:
     raise UserError("only one of CUTOUT and PHOTO can be stdin")
-  cutout = file.read_picture(source(options.cutout))
-  photo = file.read_picture(source(options.photo))
+  cutout = reading.read_picture(source(options.cutout))
+  photo = reading.read_picture(source(options.photo))
   with output_path(options.output, options.format) as path:
-    file.check_output(photo, path, options.quality, options.force)
+    writing.check_output(photo, path, options.quality, options.force)
     pasted = paste(cutout, photo, place, options.scale)
     notes = [*cutout.notes, *photo.notes, *pasted.notes]
     alpha = pasted.photo.alpha
@@ -80,7 +80,7 @@ def _compose(options: argparse.Namespace) -> None:
       notes.append(report)
     pixels = change(load(options), pasted.pixels, pasted.mask, alpha, options)
     # Pixels that are still the photo's are written as the photo has them.
-    notes += file.write_picture(
+    notes += writing.write_picture(
       pasted.photo, pixels, path, options.quality, force=options.force
     )
   for note in notes:

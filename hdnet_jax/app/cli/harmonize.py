@@ -208,16 +208,16 @@ def load(options: argparse.Namespace):
 
 def _do(task: _Task, network, options: argparse.Namespace) -> list[str]:
   """Harmonizes an image; returns what is to be said about it."""
-  from hdnet_jax.images import file as files
-  from hdnet_jax.images import masks
+  from hdnet_jax.images import masks, writing
   from hdnet_jax.images.mask_reading import mask_of_alpha, read_mask
+  from hdnet_jax.images.reading import read_picture
 
-  picture = files.read_picture(task.composite)
+  picture = read_picture(task.composite)
   # What cannot be written is found before anything is computed.
-  files.check_output(picture, task.output, options.quality, options.force)
+  writing.check_output(picture, task.output, options.quality, options.force)
   comparison = _comparison(task.output)
   if options.compare:
-    files.check_free(comparison, options.force)
+    writing.check_free(comparison, options.force)
   if task.mask is None:
     mask, said = mask_of_alpha(picture, options.invert_mask)
   else:
@@ -234,7 +234,7 @@ def _do(task: _Task, network, options: argparse.Namespace) -> list[str]:
     notes.append(report)
   pixels = change(network, picture.pixels, mask, alpha, options)
   changed = change_options(options).region(mask)
-  notes += files.write_picture(
+  notes += writing.write_picture(
     picture, pixels, task.output, options.quality, changed, options.force
   )
   if options.compare:
@@ -263,10 +263,10 @@ def _write_comparison(before, after, path: pathlib.Path) -> None:
   import numpy as np
   from PIL import Image
 
+  from hdnet_jax.images.color import to_uint8
+
   both = np.concatenate([before, after], axis=1)
-  if both.dtype == np.uint16:
-    both = (both // 257).astype(np.uint8)  # a picture to look at
-  write_then_rename(path, Image.fromarray(both).save)
+  write_then_rename(path, Image.fromarray(to_uint8(both)).save)
 
 
 def _harmonize_folder(options: argparse.Namespace) -> None:

@@ -16,9 +16,11 @@ from PIL import Image
 
 from hdnet_jax.errors import UserError
 from hdnet_jax.images import masks
-from hdnet_jax.images.file import Picture, read_picture, write_picture
 from hdnet_jax.images.formats import format_in, suffix_of
 from hdnet_jax.images.mask_reading import read_mask
+from hdnet_jax.images.metadata import Metadata
+from hdnet_jax.images.reading import Picture, read_picture
+from hdnet_jax.images.writing import write_picture
 from hdnet_jax.inference.change import ChangeOptions
 from hdnet_jax.inference.harmonizer import Harmonizer
 from hdnet_jax.inference.inputs import to_uint8
@@ -226,7 +228,7 @@ def _reduced(picture: Picture, side: int) -> Picture:
     alpha,
     picture.name,
     orientation=picture.orientation,
-    icc=picture.icc,
+    metadata=Metadata(icc=picture.metadata.icc),
   )
 
 

@@ -23,7 +23,7 @@ from hdnet_jax.atomic_write import write_text
 from hdnet_jax.data import examples
 from hdnet_jax.errors import UserError
 from hdnet_jax.images import masks
-from hdnet_jax.images.orientation import turned_size
+from hdnet_jax.images.transforms import turned_size
 from hdnet_jax.terminal import Table, line, print_tables
 
 UNLISTED = "file without list entry"

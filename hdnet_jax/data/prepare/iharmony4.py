@@ -24,7 +24,7 @@ from hdnet_jax.data.iharmony4 import PARTS, SPLITS, Triplet
 from hdnet_jax.data.prepare import checks
 from hdnet_jax.data.prepare.checks import Checker, Fault, Options
 from hdnet_jax.errors import UserError
-from hdnet_jax.images import resize
+from hdnet_jax.images import transforms
 from hdnet_jax.terminal import ProgressBar
 
 log = logging.getLogger(__name__)
@@ -310,11 +310,11 @@ class Encoder:
 def encode_image(image: Image.Image, size: str) -> bytes:
   if size == NATIVE:
     return _saved(image.convert("RGB"), **_WEBP)
-  return _saved(resize.resize_image(image, int(size)), **_WEBP)
+  return _saved(transforms.resize_image(image, int(size)), **_WEBP)
 
 
 def encode_mask(mask: Image.Image, size: str) -> bytes:
-  mask = mask if size == NATIVE else resize.resize_mask(mask, int(size))
+  mask = mask if size == NATIVE else transforms.resize_mask(mask, int(size))
   # One bit a pixel, at the threshold of `examples.mask_pixels`.
   mask = mask.point(lambda value: 255 * (value > 127), mode="1")
   return _saved(mask, format="PNG")

@@ -4,7 +4,7 @@
   root/masks/NAME.png, NAME_1.png, ...     its objects: white is foreground
 
 Masks may have other names that tools give them: NAME_mask.png, NAME_1_mask.png,
-NAME.jpg.png; see `mask_names`. Pairs are those of an existing manifest, whose
+NAME.jpg.png; see `mask_files`. Pairs are those of an existing manifest, whose
 further columns are kept, and other files of the folders, matched by name.
 """
 
@@ -20,7 +20,7 @@ from hdnet_jax.data.photos import read_manifest
 from hdnet_jax.data.prepare import checks
 from hdnet_jax.data.prepare.checks import Checker, Fault, Options
 from hdnet_jax.errors import UserError
-from hdnet_jax.images import mask_names
+from hdnet_jax.images import mask_files
 from hdnet_jax.images.folders import files_in, told
 from hdnet_jax.images.formats import NOT_READ, format_of
 from hdnet_jax.terminal import ProgressBar
@@ -119,12 +119,12 @@ class _Photos:
       place = path.relative_to(folder)
       for name in (place.with_suffix("").as_posix(), place.as_posix()):
         self._exact.setdefault(name, path)
-        self._alike.setdefault(mask_names.key(name), path)
+        self._alike.setdefault(mask_files.name_key(name), path)
 
   def of(self, mask: pathlib.Path) -> pathlib.Path | None:
     """Return the photo of a mask, by its path inside its folder."""
     for name in _photo_names(mask):
-      key = mask_names.key(name)
+      key = mask_files.name_key(name)
       if photo := self._exact.get(name) or self._alike.get(key):
         return photo
     return None
@@ -132,9 +132,9 @@ class _Photos:
 
 def _photo_names(mask: pathlib.Path) -> Iterator[str]:
   """Yield names of the photos that a mask may be of, the likeliest first."""
-  bare = mask_names.photo_key(mask.stem) or ""
-  single = mask_names.without_number(mask.stem) or ""
-  numbered = mask_names.without_number(bare), mask_names.photo_key(single)
+  bare = mask_files.photo_key(mask.stem) or ""
+  single = mask_files.without_number(mask.stem) or ""
+  numbered = mask_files.without_number(bare), mask_files.photo_key(single)
   for name in filter(None, (mask.stem, single, bare, *numbered)):
     yield mask.with_name(name).as_posix()
 

@@ -12,6 +12,7 @@ runtime = pytest.importorskip("onnxruntime", reason="needs the extra [onnx]")
 from hdnet_jax.app.export import onnx  # noqa: E402
 from hdnet_jax.app.export.onnx_graph import OPSET  # noqa: E402
 from hdnet_jax.config import ModelConfig  # noqa: E402
+from hdnet_jax.inference.harmonizer import Harmonizer  # noqa: E402
 
 from .conftest import in_jax, params_of  # noqa: E402
 
