@@ -163,7 +163,8 @@ def _changed(
 
   def mapped(key):
     number = jax.random.randint(key, (), 0, color_maps.shape[0])
-    return apply_map(color_maps[number], truth.object)
+    # NumPy arrays take no traced index.
+    return apply_map(jnp.asarray(color_maps)[number], truth.object)
 
   changes = {
     "nothing": lambda key: truth.object,

@@ -71,6 +71,14 @@ def test_each_change_is_of_the_object_alone(change, keys, layers, rng):
   assert (np.asarray(result.composite) != other.composite).any()
 
 
+def test_color_maps_of_a_file_are_constants_of_the_step(keys, layers, rng):
+  config, maps = only("color_map", color_maps="maps.npz"), table(rng)
+  shapes = jax.eval_shape(
+    lambda keys: make_composites(keys, layers, config, maps), keys
+  )
+  assert shapes.composite.shape == layers.background.shape
+
+
 def test_edges_are_a_mixture(keys, layers):
   hard = layers._replace(alpha=np.where(layers.alpha > 0, np.uint8(255), 0))
   config = only("expert")
