@@ -22,7 +22,7 @@ import jax.extend
 import numpy as np
 
 from hdnet_jax.config import ModelConfig
-from hdnet_jax.model import conv
+from hdnet_jax.model import conv_ops
 from hdnet_jax.model.hdnet import HDNet, blend
 from hdnet_jax.training.loss import foreground_loss
 
@@ -65,8 +65,8 @@ def count(width: int, size: int, batch: int) -> dict[str, int]:
   one = [
     jax.ShapeDtypeStruct((1, *x.shape[1:]), x.dtype) for x in (image, mask)
   ]
-  chosen = conv.by_platform
-  conv.by_platform = lambda cpu, default, *arrays: default(*arrays)
+  chosen = conv_ops.by_platform
+  conv_ops.by_platform = lambda cpu, default, *arrays: default(*arrays)
   try:
     params = jax.eval_shape(network.init, jax.random.key(0), *one)["params"]
 
@@ -83,7 +83,7 @@ def count(width: int, size: int, batch: int) -> dict[str, int]:
       "step": operations(jax.grad(loss), params, image, image, mask),
     }
   finally:
-    conv.by_platform = chosen
+    conv_ops.by_platform = chosen
 
 
 def operations(function, *args) -> int:

@@ -1,4 +1,4 @@
-"""Times the network's convolutions on the CPU, plain and in our forms.
+"""Times the network's convolutions on the CPU, in both forms.
 
     python benchmarks/convolutions.py
     python benchmarks/convolutions.py --size 128 --batch 4
@@ -16,22 +16,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hdnet_jax.model import cpu_convolution, plain_convolution
+from hdnet_jax.model import conv_ops
 
-FORMS = {"plain": plain_convolution, "ours": cpu_convolution}
+FORMS = ("plain", "cpu")
 # Layer, function, image size over the input's, channels in and out, kernel.
 LAYERS = (
-  ("x0", "same", 1, 3, 8, 3),
-  ("x1", "halve", 1, 8, 16, 4),
-  ("x2", "same", 2, 16, 32, 3),
-  ("x3", "halve", 2, 32, 64, 4),
-  ("x4", "same", 4, 64, 64, 3),
-  ("y4", "double", 8, 128, 64, 4),
-  ("y3", "same", 4, 128, 64, 3),
-  ("y2", "double", 4, 128, 32, 4),
-  ("y1", "same", 2, 64, 16, 3),
-  ("y0", "double", 2, 32, 8, 4),
-  ("out", "same", 1, 16, 3, 3),
+  ("x0", "conv3x3", 1, 3, 8, 3),
+  ("x1", "down_conv4x4", 1, 8, 16, 4),
+  ("x2", "conv3x3", 2, 16, 32, 3),
+  ("x3", "down_conv4x4", 2, 32, 64, 4),
+  ("x4", "conv3x3", 4, 64, 64, 3),
+  ("y4", "up_conv4x4", 8, 128, 64, 4),
+  ("y3", "conv3x3", 4, 128, 64, 3),
+  ("y2", "up_conv4x4", 4, 128, 32, 4),
+  ("y1", "conv3x3", 2, 64, 16, 3),
+  ("y0", "up_conv4x4", 2, 32, 8, 4),
+  ("out", "conv3x3", 1, 16, 3, 3),
 )
 PARTS = ("forward", "dx", "dkernel")
 
@@ -77,8 +77,8 @@ def measure(
   x = draw(args.batch, side, side, inputs)
   kernel = draw(size, size, inputs, outputs)
   functions = {}
-  for form, module in FORMS.items():
-    function = getattr(module, name)
+  for form in FORMS:
+    function = getattr(conv_ops, f"{form}_{name}")
     dy = draw(*jax.eval_shape(function, x, kernel).shape)
 
     def pull(x, kernel, dy, which, function=function):

@@ -29,7 +29,7 @@ from hdnet_jax import devices
 from hdnet_jax.config import Config, DataConfig, ModelConfig
 from hdnet_jax.data.examples import Example, Source, read_image, read_mask
 from hdnet_jax.data.photos import EmbeddedPhotos
-from hdnet_jax.data.pipeline import Reader, evaluation_batches, open_source
+from hdnet_jax.data.pipeline import ReadOptions, evaluation_batches, open_source
 from hdnet_jax.evaluation.evaluator import Evaluator, network
 from hdnet_jax.model.hdnet import HDNet, blend
 from hdnet_jax.model.pixels import normalize
@@ -149,12 +149,12 @@ def measure(
 
   inputs = [
     (normalize(batch["composite"]), batch["mask"].astype(jnp.float32))
-    for batch in devices.put_ahead(
+    for batch in devices.prefetch_to_device(
       evaluation_batches(
         source,
         np.arange(len(source)),
         config.eval_batch_size,
-        Reader(config.data.threads),
+        ReadOptions(config.data.threads),
       ),
       mesh,
     )

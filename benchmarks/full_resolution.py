@@ -26,16 +26,16 @@ import numpy as np
 from PIL import Image, ImageDraw
 from skimage import data
 
+from hdnet_jax import weights
 from hdnet_jax.composites import Layers, make_composites
 from hdnet_jax.config import only
 from hdnet_jax.data.photos import EmbeddedPhotos, segment_masks
-from hdnet_jax.images.file import read_picture
 from hdnet_jax.images.mask_reading import read_mask
-from hdnet_jax.images.resize import resize_image
+from hdnet_jax.images.reading import read_picture
+from hdnet_jax.images.transforms import resize_image
 from hdnet_jax.inference import guided_filter
-from hdnet_jax.inference.harmonizer import SizedNetwork
-from hdnet_jax.inference.reduction import reduced
-from hdnet_jax.trained import find
+from hdnet_jax.inference.harmonizer import Harmonizer
+from hdnet_jax.inference.modes import reduce
 
 COLUMNS = ("composite", "small", "guided", "upsampled")
 
@@ -54,10 +54,13 @@ def main():
   parser.add_argument("--json", type=pathlib.Path, help="file for the numbers")
   parser.add_argument("--figure", type=pathlib.Path, help="picture of crops")
   args = parser.parse_args()
-  params, model, trained_at = find(args.weights)
+  loaded = weights.load(args.weights)
   # What is below is about what guided does; the network alone is enough.
-  network = SizedNetwork(
-    params, model, args.image_size or trained_at, mode="direct"
+  network = Harmonizer(
+    loaded.params,
+    loaded.model,
+    args.image_size or loaded.image_size,
+    mode="direct",
   )
   if bool(args.images) != bool(args.masks):
     parser.error("give --images and --masks, or neither")
@@ -136,11 +139,11 @@ def recolor(items, seed: int) -> list[np.ndarray]:
 
 
 def measure(
-  network: SizedNetwork, composite: np.ndarray, real: np.ndarray, mask
+  network: Harmonizer, composite: np.ndarray, real: np.ndarray, mask
 ) -> tuple[dict, dict]:
   """PSNRs of the network and of a perfect one; and full-size pictures."""
   size = network.image_size
-  small, inside = reduced(composite, mask, size)
+  small, inside = reduce(composite, mask, size)
   truth = np.asarray(resize_image(Image.fromarray(real), size))
   inside = inside.reshape(size, size) > 0
   outputs = {

@@ -31,7 +31,7 @@ from PIL import Image
 
 from hdnet_jax.config import Config, DataConfig, ModelConfig
 from hdnet_jax.data.examples import Source
-from hdnet_jax.data.pipeline import Reader, open_source, training_batches
+from hdnet_jax.data.pipeline import ReadOptions, open_source, training_batches
 from hdnet_jax.errors import UserError
 
 READERS = ((1, 0), (2, 0), (4, 0), (2, 1), (1, 2))  # threads, workers
@@ -97,7 +97,7 @@ def time_reading(args: argparse.Namespace, source: Source) -> list[dict]:
   }
   for threads, workers in READERS:
     name = f"batches, {threads} threads, {workers} workers"
-    reader = Reader(threads=threads, workers=workers)
+    reader = ReadOptions(threads=threads, workers=workers)
     rows[name] = functools.partial(
       read_batches, source, args.batch, reader, count
     )
@@ -128,7 +128,7 @@ def decode(source: Source, count: int) -> float:
 
 
 def read_batches(
-  source: Source, batch: int, reader: Reader, count: int
+  source: Source, batch: int, reader: ReadOptions, count: int
 ) -> float:
   """Seconds for `count` batches after the first, when workers have started."""
   batches = training_batches(source, batch, 0, reader)
@@ -144,13 +144,13 @@ def time_training(args: argparse.Namespace, data: DataConfig) -> dict:
   import jax
   import train_step
 
-  from hdnet_jax.devices import put_ahead
+  from hdnet_jax.devices import prefetch_to_device
 
   config = Config(
     batch_size=args.batch, model=ModelConfig(args.width), data=data
   )
   trainer = train_step.Trainer(config)
-  batches = put_ahead(trainer.batches(), trainer.mesh)
+  batches = prefetch_to_device(trainer.batches(), trainer.mesh)
   trainer.step(next(batches))  # compiles
   seconds, waits = [], []
   for _ in range(args.steps):

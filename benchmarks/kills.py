@@ -30,7 +30,7 @@ import time
 import numpy as np
 import orbax.checkpoint as ocp
 
-from hdnet_jax.training.checkpoint_folder import newest_step
+from hdnet_jax.training.workdir import checkpoint_steps
 
 ROOT = pathlib.Path(__file__).parents[1]
 # Small and quick, with much of it in saving and evaluating.
@@ -38,7 +38,7 @@ CONFIG = """
 from hdnet_jax import config
 
 def get_config():
-  return config.flags_of(config.Config(
+  return config.make_config_dict(config.Config(
     name="kills", batch_size=8, eval_batch_size=64, log_every=2, save_every=3,
     eval_every=10, keep=2, epochs=0.5,
     model=config.ModelConfig(width=2),
@@ -181,7 +181,7 @@ def compare(whole: pathlib.Path, other: pathlib.Path) -> None:
 def last_state(workdir: pathlib.Path) -> dict[str, np.ndarray]:
   import jax
 
-  step = newest_step(workdir)
+  step = max(checkpoint_steps(workdir), default=0)
   with ocp.StandardCheckpointer() as checkpointer:
     tree = checkpointer.restore(workdir / "checkpoints" / f"{step}" / "state")
   leaves = jax.tree_util.tree_leaves_with_path(tree)

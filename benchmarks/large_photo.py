@@ -18,7 +18,7 @@ import numpy as np
 from common import peak_memory
 
 from hdnet_jax.config import ModelConfig
-from hdnet_jax.harmonizer import Harmonizer, MaskWarning
+from hdnet_jax.inference.harmonizer import Harmonizer, MaskWarning
 from hdnet_jax.model.hdnet import HDNet
 
 

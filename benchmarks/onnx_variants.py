@@ -27,7 +27,7 @@ import numpy as np
 import onnxruntime
 from common import cpu_name
 
-from hdnet_jax import released
+from hdnet_jax import weights
 from hdnet_jax.app.export import onnx
 from hdnet_jax.config import ModelConfig
 from hdnet_jax.data.photos import EmbeddedPhotos
@@ -65,7 +65,7 @@ def main():
   parser.add_argument("--json", type=pathlib.Path, help="file for the numbers")
   args = parser.parse_args()
   if args.weights:
-    params, model, _ = released.load(args.weights)
+    params, model, _ = weights.load(args.weights)
   else:
     model = ModelConfig(width=args.width)
     params = random_params(model)

@@ -13,7 +13,7 @@ import common
 import jax
 import numpy as np
 
-from hdnet_jax import compilation
+from hdnet_jax import devices
 from hdnet_jax.config import ModelConfig
 from hdnet_jax.model.hdnet import HDNet, blend
 
@@ -69,7 +69,8 @@ def _jax(params, model: ModelConfig, composite, mask) -> Program:
   arguments = jax.device_put((params, composite, mask), jax.devices()[0])
   start = time.perf_counter()
   compiled = jax.jit(
-    harmonize, compiler_options=compilation.options(jax.devices()[0].platform)
+    harmonize,
+    compiler_options=devices.compiler_options(jax.devices()[0].platform),
   )
   compiled = compiled.lower(*arguments).compile()
   seconds = time.perf_counter() - start

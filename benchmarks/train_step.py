@@ -26,7 +26,7 @@ import jax
 import numpy as np
 
 from hdnet_jax.config import Config, DataConfig, ModelConfig
-from hdnet_jax.data.pipeline import Reader, open_source, training_batches
+from hdnet_jax.data.pipeline import ReadOptions, open_source, training_batches
 from hdnet_jax.devices import check_divides, make_mesh, put
 from hdnet_jax.model.pixels import normalize
 from hdnet_jax.training.state import make_optimizer, make_start
@@ -62,7 +62,7 @@ class Trainer:
       open_source(data, "train"),
       self.config.batch_size,
       0,
-      Reader(data.threads),
+      ReadOptions(data.threads),
       composites=data.composites if data.makes_composites else None,
     )
 

@@ -25,7 +25,7 @@ def get_config(row="hdnet"):
   if row not in ROWS:
     # A KeyError reaches the user as one line; a ValueError as a traceback.
     raise KeyError(f"row {row!r}; the rows are {', '.join(ROWS)}")
-  return config.flags_of(
+  return config.make_config_dict(
     config.Config(
       name=f"ablation_photos_{row}",
       model=config.ModelConfig(width=8, **ROWS[row]),

@@ -10,7 +10,7 @@ from hdnet_jax import config
 
 
 def get_config():
-  return config.flags_of(
+  return config.make_config_dict(
     config.Config(
       name="hdnet",
       data=config.DataConfig(

@@ -11,7 +11,7 @@ from hdnet_jax import config
 
 
 def get_config():
-  return config.flags_of(
+  return config.make_config_dict(
     config.Config(
       name="hdnet_2048",
       batch_size=4,

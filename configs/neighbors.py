@@ -20,7 +20,7 @@ def get_config(row="1"):
   if row not in ROWS:
     # A KeyError reaches the user as one line; a ValueError as a traceback.
     raise KeyError(f"row {row!r}; the rows are {', '.join(ROWS)}")
-  return config.flags_of(
+  return config.make_config_dict(
     config.Config(
       name=f"neighbors_{row}",
       model=config.ModelConfig(**ROWS[row]),

@@ -4,7 +4,7 @@ from hdnet_jax import config
 
 
 def get_config():
-  return config.flags_of(
+  return config.make_config_dict(
     config.Config(
       name="quickstart",
       epochs=31,

@@ -16,7 +16,7 @@ from hdnet_jax import config
 
 
 def get_config():
-  return config.flags_of(
+  return config.make_config_dict(
     config.Config(
       name="release",
       model=config.ModelConfig(dtype="bfloat16"),

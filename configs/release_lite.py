@@ -13,7 +13,7 @@ from hdnet_jax import config
 
 
 def get_config():
-  return config.flags_of(
+  return config.make_config_dict(
     config.Config(
       name="release_lite",
       model=config.ModelConfig(width=8),

@@ -10,7 +10,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
   "Config": "hdnet_jax.config",
   "HDNet": "hdnet_jax.model.hdnet",
-  "Harmonizer": "hdnet_jax.harmonizer",
+  "Harmonizer": "hdnet_jax.inference.harmonizer",
   "ModelConfig": "hdnet_jax.config",
   "blend": "hdnet_jax.model.hdnet",
   "train_and_evaluate": "hdnet_jax.training.loop",

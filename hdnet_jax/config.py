@@ -1,17 +1,32 @@
-"""What a run is made of, as frozen dataclasses; standard library only.
+"""Every setting of a run, as frozen dataclasses; standard library only.
 
-A config file (`configs/*.py`) returns `flags_of(Config(...))`: a ConfigDict
-that takes overrides from the command line (`--config.batch_size=4`), which
-`Config.from_dict` turns back, refusing unknown names and wrong types.
+A config file (`configs/*.py`) returns `make_config_dict(Config(...))`, which
+takes overrides from the command line (`--config.batch_size=4`).
+`Config.from_dict` turns it back, and refuses unknown names and wrong types.
 """
 
 import dataclasses
 import math
+import types
+import typing
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from hdnet_jax import settings
-from hdnet_jax.errors import UserError
+from hdnet_jax.errors import UserError, nearest_name
+
+
+def _check_positive(path: str, group: Any, *names: str) -> None:
+  for name in names:
+    value = getattr(group, name)
+    if not 0 < value < math.inf:  # false for NaN, too
+      raise UserError(f"{path}.{name} must be above 0, not {value}")
+
+
+def _check_not_negative(path: str, group: Any, *names: str) -> None:
+  for name in names:
+    value = getattr(group, name)
+    if not 0 <= value < math.inf:
+      raise UserError(f"{path}.{name} must be 0 or more, not {value}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,13 +44,21 @@ class ModelConfig:
   # Stages computed again in the backward pass: slower, less memory.
   remat: bool = False
 
+  def __post_init__(self):
+    _check_positive("config.model", self, "width", "neighbors")
+    if self.local_dynamics == "official" and self.neighbors != 1:
+      raise UserError(
+        "config.model.local_dynamics='official' has config.model.neighbors=1 "
+        f"only, not {self.neighbors}"
+      )
+
 
 @dataclasses.dataclass(frozen=True)
 class CompositesConfig:
   """How composites are made of photos; see `hdnet_jax.composites`.
 
-  Values are shares of the examples; of the truths, and of the changes, they
-  need not add up to 1.
+  Values are shares of the examples. Those of truths and those of changes need
+  not add up to 1.
   """
 
   # The object's place and its edge.
@@ -63,6 +86,27 @@ class CompositesConfig:
   strength: float = 1.0  # of expert, dulled and light, times their amount
   color_maps: str = ""  # an .npz file of 3D look-up tables
 
+  def check(self, path: str) -> None:
+    """Raise UserError for shares or amounts out of range.
+
+    Args:
+      path: what the message calls these settings, which are in two places.
+    """
+    names = [field.name for field in dataclasses.fields(self)]
+    names.remove("color_maps")
+    _check_not_negative(path, self, *names)
+    for name in ("moved", "hard", "jpeg", "least_amount"):
+      if getattr(self, name) > 1:
+        raise UserError(f"{path}.{name} is a share, not {getattr(self, name)}")
+    for names in (TRUTHS, CHANGES):
+      if not any(getattr(self, name) for name in names):
+        raise UserError(f"{path}: one of {', '.join(names)} must be above 0")
+    if self.color_map and not self.color_maps:
+      raise UserError(
+        f"{path}.color_map={self.color_map} needs {path}.color_maps, an .npz "
+        "file of look-up tables"
+      )
+
 
 TRUTHS = ("as_it_is", "dull", "developed")
 CHANGES = (
@@ -72,7 +116,7 @@ CHANGES = (
 
 
 def only(change: str, **others: Any) -> CompositesConfig:
-  """Composites of photos as they are, all by one of CHANGES."""
+  """Return composites of photos as they are, all by one of CHANGES."""
   shares = dict.fromkeys((*TRUTHS, *CHANGES), 0.0)
   return CompositesConfig(
     **{**shares, "as_it_is": 1.0, change: 1.0, "edge": 1, **others}
@@ -117,10 +161,20 @@ class DataConfig:
   crop: float = 1.0
   threads: int = 4  # that read and decode ahead, in each worker
   workers: int = 0  # processes that read ahead; 0 is the training process
-  # "device" reads all training examples once, into the devices' memory: of each
-  # so many variants, which are augmented and placed apart.
+  # "device" reads all training examples once into the devices' memory, with
+  # `cache_variants` of each, which differ in augmentation and place.
   cache: Literal["none", "device"] = "none"
   cache_variants: int = 1
+
+  def __post_init__(self):
+    _check_positive("config.data", self, "threads", "crop", "cache_variants")
+    _check_not_negative("config.data", self, "workers")
+    if self.crop > 1:
+      raise UserError(
+        f"config.data.crop is a share of the area, not {self.crop}"
+      )
+    self.composites.check("config.data.composites")
+    self.evaluation_composites.check("config.data.evaluation_composites")
 
   @property
   def makes_composites(self) -> bool:
@@ -138,6 +192,9 @@ class OptimizerConfig:
   boundaries: tuple[float, ...] = (100.0, 110.0)  # in epochs
   decay: float = 0.1  # the rate is multiplied by this at each boundary
 
+  def __post_init__(self):
+    _check_positive("config.optimizer", self, "learning_rate")
+
 
 @dataclasses.dataclass(frozen=True)
 class TrainingConfig:
@@ -154,6 +211,14 @@ class TrainingConfig:
   # Eq. 1 as in the authors' code, or its root: see training.loss.
   loss: Literal["squared", "root"] = "squared"
 
+  def __post_init__(self):
+    _check_not_negative("config.training", self, "half_size_epochs")
+    if not 0 <= self.ema_decay < 1:
+      raise UserError(
+        "config.training.ema_decay must be 0 or more and below 1, not "
+        f"{self.ema_decay}"
+      )
+
 
 @dataclasses.dataclass(frozen=True)
 class MeshConfig:
@@ -161,6 +226,10 @@ class MeshConfig:
 
   data: int = 0  # devices that a batch is split over; 0 is all there are
   spatial: int = 1  # devices that an image's height is split over
+
+  def __post_init__(self):
+    _check_positive("config.mesh", self, "spatial")
+    _check_not_negative("config.mesh", self, "data")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,6 +243,9 @@ class HostsConfig:
   count: int = 0  # of processes
   rank: int = -1  # of this process, from 0
   timeout: int = 100  # seconds without a sign of life, then the run stops
+
+  def __post_init__(self):
+    _check_positive("config.hosts", self, "timeout")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -190,6 +262,7 @@ class Config:
   eval_every: int = 1000  # steps between evaluations on validation_split
   save_every: int = 1000  # steps between checkpoints
   keep: int = 2  # last checkpoints kept, besides the best
+  profile_steps: int = 0  # steps traced into WORKDIR/profile; 0 is off
   model: ModelConfig = ModelConfig()
   data: DataConfig = DataConfig()
   optimizer: OptimizerConfig = OptimizerConfig()
@@ -199,53 +272,13 @@ class Config:
   hosts: HostsConfig = HostsConfig()
 
   def __post_init__(self):
-    positive = {
-      "batch_size": self.batch_size,
-      "epochs": self.epochs,
-      "eval_batch_size": self.eval_batch_size,
-      "log_every": self.log_every,
-      "eval_every": self.eval_every,
-      "save_every": self.save_every,
-      "keep": self.keep,
-      "data.threads": self.data.threads,
-      "data.crop": self.data.crop,
-      "data.cache_variants": self.data.cache_variants,
-      "mesh.spatial": self.mesh.spatial,
-      "hosts.timeout": self.hosts.timeout,
-      "model.width": self.model.width,
-      "model.neighbors": self.model.neighbors,
-      "min_area": self.min_area,
-      "optimizer.learning_rate": self.optimizer.learning_rate,
-    }
-    for name, value in positive.items():
-      if not 0 < value < math.inf:  # false for NaN, too
-        raise UserError(f"config.{name} must be above 0, not {value}")
-    not_negative = {
-      "training.half_size_epochs": self.training.half_size_epochs,
-      "data.workers": self.data.workers,
-      "mesh.data": self.mesh.data,
-    }
-    for name, value in not_negative.items():
-      if not 0 <= value < math.inf:
-        raise UserError(f"config.{name} must be 0 or more, not {value}")
-    _check_composites("data.composites", self.data.composites)
-    _check_composites(
-      "data.evaluation_composites", self.data.evaluation_composites
+    _check_positive(
+      "config",
+      self,
+      *("batch_size", "epochs", "min_area", "eval_batch_size", "log_every"),
+      *("eval_every", "save_every", "keep"),
     )
-    if self.data.crop > 1:
-      raise UserError(
-        f"config.data.crop is a share of the area, not {self.data.crop}"
-      )
-    if not 0 <= self.training.ema_decay < 1:
-      raise UserError(
-        "config.training.ema_decay must be 0 or more and below 1, not "
-        f"{self.training.ema_decay}"
-      )
-    if self.model.local_dynamics == "official" and self.model.neighbors != 1:
-      raise UserError(
-        "config.model.local_dynamics='official' has config.model.neighbors=1 "
-        f"only, not {self.model.neighbors}"
-      )
+    _check_not_negative("config", self, "profile_steps")
     # The network halves its input three times; half-size epochs, once before.
     step = 16 if self.training.half_size_epochs else 8
     if self.data.image_size < step or self.data.image_size % step:
@@ -262,80 +295,97 @@ class Config:
 
   @classmethod
   def from_dict(cls, values: Mapping[str, Any]) -> "Config":
-    """The config of nested `values`; the inverse of `to_dict`.
+    """Return the config of nested `values`; the inverse of `to_dict`.
 
     Raises:
-      UserError: for an unknown name (with the nearest valid one) or a value
-        of the wrong type.
+      UserError: for an unknown name (with the nearest valid one), or a value
+        of the wrong type or out of range.
     """
-    return settings.build(cls, values, "config")
+    return _build(cls, values, "config")
 
   def to_dict(self) -> dict[str, Any]:
     return dataclasses.asdict(self)
 
   def to_flat(self) -> dict[str, Any]:
-    """Dotted names to values, as on the command line."""
-    return settings.flatten(self.to_dict())
+    """Return dotted names to values, as on the command line."""
+    return _flatten(self.to_dict())
 
 
-def _check_composites(path: str, config: CompositesConfig) -> None:
-  """Raise UserError where shares or amounts are none."""
-  for name, value in dataclasses.asdict(config).items():
-    if not isinstance(value, str) and not 0 <= value < math.inf:
-      raise UserError(f"config.{path}.{name} must be 0 or more, not {value}")
-  for name in ("moved", "hard", "jpeg", "least_amount"):
-    if getattr(config, name) > 1:
-      raise UserError(
-        f"config.{path}.{name} is a share, not {getattr(config, name)}"
-      )
-  for names in (TRUTHS, CHANGES):
-    if not any(getattr(config, name) for name in names):
-      raise UserError(
-        f"config.{path}: one of {', '.join(names)} must be above 0"
-      )
-  if config.color_map and not config.color_maps:
-    raise UserError(
-      f"config.{path}.color_map={config.color_map} needs "
-      f"config.{path}.color_maps, an .npz file of look-up tables"
-    )
-
-
-# Names that may differ between a run and its continuation: where it runs, and
-# what it tells. None changes a number that the run produces, but for the order
-# of summation on another number of devices.
-FREE_TO_CHANGE = (
-  "name",
-  "data.root",
-  "data.composites.color_maps",
-  "data.evaluation_composites.color_maps",
-  "data.threads",
-  "data.workers",
-  "log_every",
-  "keep",
-  "mesh.data",
-  "mesh.spatial",
-  "distributed",
-  "hosts.coordinator",
-  "hosts.count",
-  "hosts.rank",
-  "hosts.timeout",
+# Settings that a continued run may change: where it runs, and what it logs.
+# They change no result, but for the order of summation on other devices.
+CHANGEABLE_ON_RESUME = (
+  *("name", "data.root", "data.threads", "data.workers", "log_every", "keep"),
+  *("data.composites.color_maps", "data.evaluation_composites.color_maps"),
+  *("profile_steps", "mesh.data", "mesh.spatial", "distributed"),
+  *("hosts.coordinator", "hosts.count", "hosts.rank", "hosts.timeout"),
 )
 
 
 def differences(old: Config, new: Config) -> list[str]:
-  """Lines `name: old -> new` for what forbids continuing `old` as `new`."""
+  """Return lines `name: old -> new` for what forbids continuing `old` so."""
   before, after = old.to_flat(), new.to_flat()
   return [
     f"{name}: {before[name]} -> {after[name]}"
     for name in before
-    if before[name] != after[name] and name not in FREE_TO_CHANGE
+    if before[name] != after[name] and name not in CHANGEABLE_ON_RESUME
   ]
 
 
-def flags_of(config: Config):
-  """The ConfigDict that config files return to ml_collections."""
+def make_config_dict(config: Config):
+  """Return the ConfigDict that config files give to ml_collections."""
   import ml_collections  # a training library: config itself needs none
 
-  # By way of from_dict, so that an int written for a float takes overrides of
-  # either kind.
+  # Through from_dict: an int written for a float takes overrides of both types.
   return ml_collections.ConfigDict(Config.from_dict(config.to_dict()).to_dict())
+
+
+flags_of = make_config_dict  # the name in users' config files of version 0.1
+
+
+def _build(cls: type, values: Any, path: str) -> Any:
+  """Return the dataclass `cls` of nested values; errors call it `path`."""
+  if not isinstance(values, Mapping):
+    raise UserError(f"{path} is a group of settings, not {values!r}")
+  fields = typing.get_type_hints(cls)
+  for name in values:
+    if name not in fields:
+      raise UserError(
+        f"{path}.{name} does not exist; {nearest_name(name, list(fields))}"
+      )
+  return cls(
+    **{
+      name: _convert(value, fields[name], f"{path}.{name}")
+      for name, value in values.items()
+    }
+  )
+
+
+def _convert(value: Any, kind: Any, path: str) -> Any:
+  if dataclasses.is_dataclass(kind):
+    return _build(kind, value, path)
+  if isinstance(kind, types.GenericAlias):
+    (item_kind, _) = typing.get_args(kind)
+    if not isinstance(value, (tuple, list)):
+      what = "numbers" if item_kind in (int, float) else "names"
+      raise UserError(f"{path} is a list of {what}, not {value!r}")
+    return tuple(_convert(item, item_kind, path) for item in value)
+  if typing.get_origin(kind) is Literal:
+    choices = typing.get_args(kind)
+    if value not in choices:
+      raise UserError(f"{path} is one of {', '.join(choices)}, not {value!r}")
+    return value
+  if kind is float and type(value) is int:
+    return float(value)
+  if type(value) is not kind:
+    raise UserError(f"{path} is of type {kind.__name__}, not {value!r}")
+  return value
+
+
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+  flat = {}
+  for name, value in values.items():
+    if isinstance(value, Mapping):
+      flat |= _flatten(value, f"{prefix}{name}.")
+    else:
+      flat[prefix + name] = value
+  return flat

@@ -1,14 +1,13 @@
-"""Where arrays live: the mesh of devices, and what is split over it.
+"""The mesh of devices, the shardings on it, and the compiler's options.
 
-The mesh has two axes. Batches are split over `data`, and the height of their
-images over `spatial`; parameters are on every device. The same code runs on
-one CPU and on a pod: XLA puts in what must be exchanged, which are the
-gradients' sum, the norms' and pools' sums, the rows at the seams of
-convolutions, and the features that LD searches.
+Batches are split over the mesh's axis `data`, and the height of their images
+over `spatial`. Parameters are on every device. XLA inserts the communication,
+so the same code runs on one CPU and on a pod.
 """
 
 import collections
-from collections.abc import Iterable, Iterator, Sequence
+import functools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import jax
 import numpy as np
@@ -16,39 +15,44 @@ from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from hdnet_jax.config import MeshConfig
-from hdnet_jax.data.examples import Example
 from hdnet_jax.errors import UserError
+
+HostBatch = Mapping[str, np.ndarray]
+Batch = dict[str, jax.Array]
+
+# XLA's CPU convolutions of the YNN library use one thread; those of Eigen,
+# which it has without them, use all.
+_CPU_OPTION = "xla_cpu_experimental_ynn_fusion_type"
 
 
 def make_mesh(
   config: MeshConfig, devices: Sequence[jax.Device] | None = None
 ) -> Mesh:
-  """The mesh that `config` asks for, of `devices` (all by default).
+  """Return the mesh that `config` asks for, of `devices` (all by default).
 
   Raises:
     UserError: where the devices are too few, or do not divide.
   """
   devices = jax.devices() if devices is None else list(devices)
   data = config.data or len(devices) // config.spatial
-  wanted = data * config.spatial
-  if not data or wanted > len(devices):
+  count = data * config.spatial
+  if not data or count > len(devices):
     raise UserError(
       f"config.mesh.data={config.data} and config.mesh.spatial="
-      f"{config.spatial} need {max(wanted, config.spatial)} devices; there "
+      f"{config.spatial} need {max(count, config.spatial)} devices; there "
       f"{'is' if len(devices) == 1 else 'are'} {len(devices)}"
     )
   if jax.process_count() > 1 and (
-    wanted != len(devices) or jax.local_device_count() % config.spatial
+    count != len(devices) or jax.local_device_count() % config.spatial
   ):
     raise UserError(
       f"config.mesh must use all {len(devices)} devices, and mesh.spatial must "
       f"divide the {jax.local_device_count()} of a process, not "
       f"data={config.data}, spatial={config.spatial}; set mesh.data=0"
     )
-  # Process by process, and every image within one: a process reads its own rows
-  # of a batch, p * b to (p + 1) * b, and rows that are gathered come in order.
-  # `jax.make_mesh` lays out a pod by its wires, on which rows would be mixed.
-  chosen = sorted(devices[:wanted], key=lambda device: device.process_index)
+  # Ordered by process: process p reads rows p * b to (p + 1) * b of a batch.
+  # `jax.make_mesh` orders a pod by its links, and would mix those rows.
+  chosen = sorted(devices[:count], key=lambda device: device.process_index)
   return Mesh(
     np.array(chosen).reshape(data, config.spatial),
     ("data", "spatial"),
@@ -61,43 +65,40 @@ def replicated(mesh: Mesh) -> NamedSharding:
 
 
 def split(mesh: Mesh, dimensions: int) -> NamedSharding:
-  """The leading axis over `data`; of images, [B, H, W, C], also the height."""
+  """Split axis 0 over `data`; of [B, H, W, C] also axis 1 over `spatial`."""
   axes = ("data", "spatial") if dimensions == 4 else ("data",)
   return NamedSharding(mesh, PartitionSpec(*axes))
 
 
-def put(batch: Example, mesh: Mesh) -> dict[str, jax.Array]:
-  """This process's rows of a batch, as global arrays on the devices."""
+def put(batch: HostBatch, mesh: Mesh) -> Batch:
+  """Place this process's rows of a batch, as global arrays on the mesh."""
   return {
     name: jax.make_array_from_process_local_data(split(mesh, array.ndim), array)
     for name, array in batch.items()
   }
 
 
-def put_ahead(
-  batches: Iterable[Example], mesh: Mesh, ahead: int = 1
-) -> Iterator[dict[str, jax.Array]]:
-  """`put` of every batch, started `ahead` batches before it is asked for.
-
-  Copies to the devices run while they compute.
-  """
+def prefetch_to_device(
+  batches: Iterable[HostBatch], mesh: Mesh, size: int = 1
+) -> Iterator[Batch]:
+  """Yield every batch on the mesh, and start copying the next `size`."""
   waiting: collections.deque = collections.deque()
   for batch in batches:
     waiting.append(put(batch, mesh))
-    if len(waiting) > ahead:
+    if len(waiting) > size:
       yield waiting.popleft()
   yield from waiting
 
 
 def gather(array: jax.Array) -> np.ndarray:
-  """The whole array on the host; every process must call this."""
+  """Return the whole array on the host; every process must call this."""
   if array.is_fully_addressable or array.is_fully_replicated:
     return np.asarray(array)
   return multihost_utils.process_allgather(array, tiled=True)
 
 
 def check_divides(name: str, batch_size: int, mesh: Mesh) -> None:
-  """Raises UserError where a batch does not spread evenly over the devices."""
+  """Raise UserError where a batch does not divide over the devices."""
   devices = mesh.shape["data"]
   if batch_size % devices:
     nearest = max(round(batch_size / devices), 1) * devices
@@ -105,3 +106,24 @@ def check_divides(name: str, batch_size: int, mesh: Mesh) -> None:
       f"config.{name}={batch_size} does not divide over {devices} devices; "
       f"the nearest that does is {nearest}"
     )
+
+
+@functools.cache
+def compiler_options(
+  platform: str, cpu_option: str = _CPU_OPTION
+) -> dict[str, str]:
+  """Return `compiler_options` of `jax.jit` for a platform, such as "cpu".
+
+  Args:
+    platform: of the devices, which need not be the default backend's.
+    cpu_option: left out where jaxlib does not know it.
+  """
+  if platform != "cpu":
+    return {}
+  options = {cpu_option: "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT"}
+  try:
+    with jax.default_device(jax.local_devices(backend="cpu")[0]):
+      jax.jit(lambda x: x, compiler_options=options).lower(0).compile()
+  except jax.errors.JaxRuntimeError:
+    return {}
+  return options

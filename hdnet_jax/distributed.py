@@ -21,17 +21,17 @@ from hdnet_jax.config import Config, HostsConfig
 from hdnet_jax.errors import UserError
 
 _peers: peers.Peers | None = None  # of a distributed run
-_telling = threading.Lock()  # taken by the first thread that tells of a loss
+_loss_told = threading.Lock()  # taken by the first thread that tells of a loss
 
 
 @contextlib.contextmanager
-def joined(config: Config) -> Iterator[None]:
-  """This process as one of the run's, where `config.distributed` is set.
+def initialize(config: Config) -> Iterator[None]:
+  """Join the run's other processes, where `config.distributed` is set.
 
-  On a TPU pod and under Slurm, JAX finds out the coordinator, the number of
+  On a TPU pod and under Slurm, JAX finds the coordinator, the number of
   processes and this one's rank; elsewhere `config.hosts` gives all three. Enter
-  this before anything that asks for devices. Inside it, a process that ends
-  before its time ends all, each with a line that says so.
+  this before anything that asks for devices. Inside it, a process that is lost
+  ends all others, each with a line that says so.
 
   Raises:
     UserError: where only some of the three are given, or the others cannot be
@@ -46,19 +46,18 @@ def joined(config: Config) -> Iterator[None]:
   try:
     yield
   except BaseException as error:
-    if is_loss(error):
+    if is_lost_process(error):
       _end(f"lost another one ({_first_line(error)[:200]})")
     _peers.break_off()
     raise
   _peers.leave()
 
 
-def together(function: Callable) -> Callable:
-  """A jitted `function` that all processes begin at once.
+def compile_before_start(function: Callable) -> Callable:
+  """Wrap a jitted function so that processes wait until all have compiled it.
 
-  At shapes that are new they compile it, wait for each other, and call it. On
-  CPUs the processes must meet within 30 seconds at each new computation, a
-  limit of JAX's, and may need longer than that to compile it.
+  On CPUs the processes must start each new computation within 30 seconds of
+  each other, which is JAX's limit, and compiling may take longer.
   """
   if _peers is None:
     return function
@@ -75,19 +74,19 @@ def together(function: Callable) -> Callable:
 
 
 def is_main() -> bool:
-  """Whether this process writes what people read."""
+  """Return whether this process writes what people read."""
   return jax.process_index() == 0
 
 
-def agree(values: Any) -> Any:
-  """The first process's arrays, bit by bit, in all; each must call this.
+def broadcast(values: Any) -> Any:
+  """Send the arrays of process 0 to all, bit by bit; each must call this.
 
   Args:
     values: an array or a tree of them, of the same shapes in all processes.
   """
   if jax.process_count() == 1:
     return jax.tree.map(np.asarray, values)
-  # As bytes: the others add zeros, which would change the sign of -0.0.
+  # As bytes, because the broadcast is a sum, which loses the sign of -0.0.
   raw = jax.tree.map(
     lambda x: np.frombuffer(np.asarray(x).tobytes(), np.uint8), values
   )
@@ -100,11 +99,11 @@ def agree(values: Any) -> Any:
   )
 
 
-def of_main(function: Callable[[], Any]) -> Any:
-  """What `function` returns in the first process, in all; each must call this.
+def run_on_main(function: Callable[[], Any]) -> Any:
+  """Call `function` in process 0, return its result in all; each must call.
 
-  Only the first one calls it: what is read from a disk once is the same for
-  all, also where another one cannot read it, or reads an older state.
+  What process 0 alone reads from a disk is the same for all, also where another
+  one cannot read it, or reads an older state.
 
   Args:
     function: returns what JSON can hold.
@@ -121,25 +120,25 @@ def of_main(function: Callable[[], Any]) -> Any:
     except UserError as error:
       answer = {"error": str(error)}
   text = json.dumps(answer).encode()
-  length = int(agree(np.int64(len(text))))
+  length = int(broadcast(np.int64(len(text))))
   sent = np.frombuffer(text.ljust(length)[:length], np.uint8)
-  answer = json.loads(agree(sent).tobytes())
+  answer = json.loads(broadcast(sent).tobytes())
   if "error" in answer:
     raise UserError(answer["error"])
   return answer["value"]
 
 
-def is_loss(error: BaseException | None) -> bool:
-  """Whether an error is what a lost process looks like to the others.
+def is_lost_process(error: BaseException | None) -> bool:
+  """Return whether an error comes of the loss of another process.
 
-  Connections break in whatever was under way: a sum, a barrier, a save. That a
-  device has no memory left is this process's own trouble.
+  A connection breaks in whatever was running: a sum, a barrier, a save. A full
+  memory is this process's own error.
   """
   if jax.process_count() == 1:
     return False
   if isinstance(error, jax.errors.JaxRuntimeError):
     return "RESOURCE_EXHAUSTED" not in str(error)
-  # As JAX tells it where the broken sum's result is first asked for.
+  # JAX's error where the result of a broken sum is first asked for.
   return isinstance(error, ValueError) and "Gloo" in str(error)
 
 
@@ -159,18 +158,10 @@ def _initialize(hosts: HostsConfig) -> None:
     raise UserError(
       f"config.hosts.rank={hosts.rank} is not one of 0 to {hosts.count - 1}"
     )
-  arguments = (
-    {
-      "coordinator_address": hosts.coordinator,
-      "num_processes": hosts.count,
-      "process_id": hosts.rank,
-    }
-    if all(given.values())
-    else {}
-  )
+  address = (hosts.coordinator, hosts.count, hosts.rank)
   try:
     jax.distributed.initialize(
-      **arguments,
+      *(address if all(given.values()) else ()),
       initialization_timeout=max(hosts.timeout, 30),
       heartbeat_timeout_seconds=hosts.timeout,
       shutdown_timeout_seconds=hosts.timeout,
@@ -181,77 +172,75 @@ def _initialize(hosts: HostsConfig) -> None:
       "start as many as --config.hosts.count says, with one coordinator and "
       "ranks from 0, or use a TPU pod or Slurm"
     ) from error
-  # Where JAX's runtime is the first to see a loss, it ends this process from
-  # within; Python's stacks are not to bury what was said.
+  # JAX's runtime aborts the process where it sees a loss first. Python's stacks
+  # would hide the message.
   faulthandler.disable()
 
 
-_NAME_BYTES = 255  # of a host name, at most
+_NAMES_BYTES = 1024  # three host names of at most 255 bytes
 
 
 def _find_peers(hosts: HostsConfig) -> peers.Peers:
-  """Connects this process and that of rank 0, which tells its address."""
+  """Connect this process with that of rank 0, which sends its address."""
   count, rank = jax.process_count(), jax.process_index()
   names, port, token = [], 0, bytes(peers.TOKEN_BYTES)
   if rank == 0:
     server = peers.listen()
     names, port = _own_names(hosts), server.getsockname()[1]
     token = secrets.token_bytes(peers.TOKEN_BYTES)
-  card = np.zeros((3, _NAME_BYTES), np.uint8)
-  for row, name in zip(card, names, strict=False):
-    row[: len(name)] = np.frombuffer(name.encode(), np.uint8)
-  card, port, token = multihost_utils.broadcast_one_to_all(
-    (card, np.int32(port), np.frombuffer(token, np.uint8))
+  text = json.dumps(names).encode().ljust(_NAMES_BYTES)
+  text, port, token = broadcast(
+    (
+      np.frombuffer(text, np.uint8),
+      np.int32(port),
+      np.frombuffer(token, np.uint8),
+    )
   )
-  token = np.asarray(token, np.uint8).tobytes()
-  names = [
-    np.asarray(row, np.uint8).tobytes().rstrip(b"\0").decode() for row in card
-  ]
-  names = [name for name in names if name]
+  names, token = json.loads(text.tobytes()), token.tobytes()
   timeout = max(hosts.timeout, 30)
   try:
     if rank == 0:
-      found = peers.accept(server, token, count, timeout)
+      connections = peers.accept(server, token, count, timeout)
     else:
-      found = {0: peers.connect(names, int(port), token, rank, timeout)}
+      connections = {0: peers.connect(names, int(port), token, rank, timeout)}
   except OSError as error:
     raise UserError(
       f"process {rank} of {count} cannot connect with process 0 at "
       f"{' or '.join(names)}, port {port} ({error}); let the run's machines "
       "reach each other on all ports"
     ) from error
-  return peers.Peers(found, _on_loss)
+  return peers.Peers(connections, _on_loss)
 
 
 def _own_names(hosts: HostsConfig) -> list[str]:
-  """Names under which the other processes may know this machine."""
+  """List the names under which other processes may reach this machine."""
   names = []
   if hosts.coordinator:
     names.append(hosts.coordinator.rsplit(":", 1)[0].strip("[]"))
-  # The interface that leads outside; nothing is sent. TEST-NET-1 of RFC 5737.
+  # The address of the outward interface. Nothing is sent (RFC 5737).
   with (
     socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe,
     contextlib.suppress(OSError),  # there is none
   ):
     probe.connect(("192.0.2.1", 9))
     names.append(probe.getsockname()[0])
-  return [*names, socket.gethostname()]
+  return [name for name in (*names, socket.gethostname()) if name]
 
 
 def _on_loss(rank: int) -> None:
   _tell(f"lost process {rank}")
-  time.sleep(1)  # for an error of this process's own to be told as well
+  time.sleep(1)  # for this process's own error to be printed, too
   os._exit(1)
 
 
 def _end(why: str) -> NoReturn:
-  """Ends this process at once: the usual exit waits for the lost one."""
+  """End this process at once; the usual exit waits for the lost one."""
   _tell(why)
   os._exit(1)
 
 
 def _tell(why: str) -> None:
-  if _telling.acquire(blocking=False):
+  if _loss_told.acquire(blocking=False):
     print(
       f"error: process {jax.process_index()} of {jax.process_count()} {why}, "
       "and stops; start all of them again with the same command: they continue "

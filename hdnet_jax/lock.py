@@ -1,8 +1,7 @@
-"""A folder for one process at a time, as long as it lives.
+"""Locks of folders: one process at a time.
 
-The lock is the kernel's (flock), and ends with the process that holds it,
-however that ends: nothing is to be cleaned up after SIGKILL. Over NFS it is
-kept by the server, and ends when the server learns of a machine's end.
+The lock is the kernel's (flock) and ends with its process, also by SIGKILL.
+Over NFS the server keeps it until it notices the end of the machine.
 """
 
 import contextlib
@@ -30,12 +29,12 @@ _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 
 @contextlib.contextmanager
 def locked(folder: pathlib.Path) -> Iterator[None]:
-  """While entered, `folder`, which is made, is this process's.
+  """Create `folder` and hold its lock.
 
-  Where the file system knows no locks, a line of the log says so.
+  Where the file system has no locks, log a warning and go on.
 
   Raises:
-    UserError: where another one has it, with its machine and process.
+    UserError: where another process holds it, with its machine and number.
   """
   folder.mkdir(parents=True, exist_ok=True)
   path = folder / NAME
@@ -51,7 +50,7 @@ def locked(folder: pathlib.Path) -> Iterator[None]:
 
 
 def _open(path: pathlib.Path) -> IO[str]:
-  """The lock's file, locked."""
+  """Open the lock's file and lock it."""
   while True:
     file = path.open("a+", encoding="utf-8")
     try:
@@ -64,7 +63,7 @@ def _open(path: pathlib.Path) -> IO[str]:
 
 
 def _lock(file: IO[str], path: pathlib.Path) -> bool:
-  """Whether there are locks here; then the file is locked."""
+  """Lock the file; return False where the file system has no locks."""
   try:
     if fcntl is None:
       raise OSError(errno.ENOSYS, "this system has no flock")

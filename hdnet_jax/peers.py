@@ -1,9 +1,9 @@
 """Connections between a run's processes: who is there, and who was lost.
 
-Every process holds a connection to the one of rank 0. A connection that closes
-without a farewell is a lost process, and is known at once, where JAX's runtime
-waits for heartbeats that do not come. Messages are lines: `met`, `bye`, and
-`lost RANK`, which rank 0 sends to those who are left.
+Every process holds a connection to that of rank 0. A connection that closes
+without `bye` is a lost process. JAX's own heartbeat notices it later, and ends
+this process with a stack trace before Python can print a message. Messages are
+lines: `met`, `bye`, and `lost RANK`, which rank 0 sends to those that are left.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ _HELLO = TOKEN_BYTES + 4  # token, rank
 
 
 def listen() -> socket.socket:
-  """A socket on a free port of every interface."""
+  """Listen on a free port of every interface."""
   if socket.has_dualstack_ipv6():
     return socket.create_server(
       ("", 0), family=socket.AF_INET6, dualstack_ipv6=True
@@ -29,34 +29,34 @@ def listen() -> socket.socket:
 def accept(
   server: socket.socket, token: bytes, count: int, timeout: float
 ) -> dict[int, socket.socket]:
-  """The connections of ranks 1 to `count` - 1, by rank; closes `server`.
+  """Accept ranks 1 to `count` - 1, return them by rank, close `server`.
 
   Raises:
     TimeoutError: where one of them does not come in time.
   """
-  found: dict[int, socket.socket] = {}
+  connections: dict[int, socket.socket] = {}
   deadline = time.monotonic() + timeout
   with server, contextlib.ExitStack() as unfinished:
-    while len(found) < count - 1:
+    while len(connections) < count - 1:
       server.settimeout(max(deadline - time.monotonic(), 1e-3))
       connection = unfinished.enter_context(server.accept()[0])
       connection.settimeout(5)
       hello = b""
-      with contextlib.suppress(OSError):  # nobody of ours: a port scan, say
+      with contextlib.suppress(OSError):  # a port scan, say
         hello = _read_exactly(connection, _HELLO)
       rank = int.from_bytes(hello[TOKEN_BYTES:], "big")
       if hmac.compare_digest(hello[:TOKEN_BYTES], token) and 0 < rank < count:
-        found[rank] = connection
+        connections[rank] = connection
       else:
         connection.close()
     unfinished.pop_all()
-  return found
+  return connections
 
 
 def connect(
   hosts: Sequence[str], port: int, token: bytes, rank: int, timeout: float
 ) -> socket.socket:
-  """A connection to rank 0, at the first of its names that answers.
+  """Connect with rank 0, at the first of its names that answers.
 
   Raises:
     OSError: where none does.
@@ -89,9 +89,9 @@ class Peers:
     self._connections = connections
     self._on_loss = on_loss
     self._changed = threading.Condition()
-    self._met = dict.fromkeys(connections, 0)  # how often each has come
+    self._met = dict.fromkeys(connections, 0)  # how often it has come
     self._meetings = 0
-    self._over = False  # a loss, or the end: what closes now is no news
+    self._over = False  # by a loss, or the end
     for rank, connection in connections.items():
       connection.settimeout(None)
       connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -103,7 +103,7 @@ class Peers:
       ).start()
 
   def meet(self) -> None:
-    """Returns when every process has called this as often."""
+    """Wait until every process has called this as often."""
     self._meetings += 1
     main = 0 not in self._connections
     if not main:
@@ -116,12 +116,12 @@ class Peers:
       self._send("met")
 
   def leave(self) -> None:
-    """Says farewell: that this process ends is no loss."""
+    """Say goodbye, so that the end of this process is no loss."""
     self._over = True
     self._send("bye")
 
   def break_off(self) -> None:
-    """Closes without a farewell: the others stop, too."""
+    """Close without goodbye, so that the other processes stop, too."""
     self._over = True
     for connection in self._connections.values():
       with contextlib.suppress(OSError):  # closed by the other end
@@ -143,7 +143,7 @@ class Peers:
         with self._changed:
           self._met[rank] += 1
           self._changed.notify_all()
-    # The first loss counts: those who hear of it close their connections, too.
+    # Only the first loss counts, because the others then close theirs.
     with self._changed:
       first, self._over = not self._over, True
     if first:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hdnet_jax.model import plain_convolution
+from hdnet_jax.model import conv_ops
 from hdnet_jax.model.hdnet import HDNet
 
 FOLDER = pathlib.Path(__file__).parents[1] / "benchmarks"
@@ -201,13 +201,16 @@ def test_operations_by_hand(load):
   def kernel(size):
     return jax.ShapeDtypeStruct((size, size, 3, 5), "float32")
 
-  same, halve, double = (
-    getattr(plain_convolution, name) for name in ("same", "halve", "double")
+  assert count(conv_ops.plain_conv3x3, image, kernel(3)) == 2 * (4 * 6 * 5) * (
+    9 * 3
   )
-  assert count(same, image, kernel(3)) == 2 * (4 * 6 * 5) * (9 * 3)
-  assert count(halve, image, kernel(4)) == 2 * (2 * 3 * 5) * (16 * 3)
+  assert count(conv_ops.plain_down_conv4x4, image, kernel(4)) == 2 * (
+    2 * 3 * 5
+  ) * (16 * 3)
   # Every input is multiplied by the whole kernel, whichever way one sums.
-  assert count(double, image, kernel(4)) == 2 * (4 * 6 * 3) * (16 * 5)
+  assert count(conv_ops.plain_up_conv4x4, image, kernel(4)) == 2 * (
+    4 * 6 * 3
+  ) * (16 * 5)
 
   def three(x):
     return jax.lax.scan(lambda x, _: (x @ x, None), x, length=3)[0]

@@ -33,8 +33,8 @@ def three():
     for rank, found in enumerate([accepted, *connections])
   ]
   yield everyone, losses
-  for one in everyone:
-    one.break_off()
+  for process in everyone:
+    process.break_off()
   for thread in threading.enumerate():
     if thread.name.startswith("watches process"):
       thread.join(SOON)
@@ -50,7 +50,7 @@ def in_threads(calls) -> list[threading.Thread]:
 def test_all_meet_and_nobody_before_the_last(three):
   everyone, _ = three
   for _ in range(3):
-    threads = in_threads([one.meet for one in everyone[:2]])
+    threads = in_threads([process.meet for process in everyone[:2]])
     for thread in threads:
       thread.join(0.05)
       assert thread.is_alive()
@@ -93,12 +93,12 @@ def test_strangers_are_not_counted():
     socket.create_connection(("127.0.0.1", port)),
   ]
   strangers[2].close()
-  ours = peers.connect(["127.0.0.1"], port, TOKEN, 1, SOON)
+  member = peers.connect(["127.0.0.1"], port, TOKEN, 1, SOON)
   found = peers.accept(server, TOKEN, 2, SOON)
   assert list(found) == [1]
-  assert found[1].getpeername()[1] == ours.getsockname()[1]
-  for one in (*strangers, ours, found[1]):
-    one.close()
+  assert found[1].getpeername()[1] == member.getsockname()[1]
+  for connection in (*strangers, member, found[1]):
+    connection.close()
 
 
 def test_nobody_comes():

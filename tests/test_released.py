@@ -7,7 +7,7 @@ import pathlib
 import jax
 import numpy as np
 
-from hdnet_jax import trained
+from hdnet_jax import weights
 from hdnet_jax.config import UNSEEN, Config, only
 from hdnet_jax.training.evaluate import evaluate_weights
 
@@ -29,7 +29,7 @@ def test_they_mend_what_they_were_not_trained_on(tmp_path):
     evaluation_composites=only("distribution", moved=0.0),
   )
   config = dataclasses.replace(config, data=data)
-  params, model, _ = trained.find("hdnet-lite")
+  params, model, _ = weights.load("hdnet-lite")
   rows = evaluate_weights(
     config, params, model, "lite", tmp_path, devices=jax.devices()[:1]
   )

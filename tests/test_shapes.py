@@ -1,7 +1,7 @@
-"""The shapes in the signatures are those of a real step and evaluation.
+"""A training step and an evaluation have the shapes of the signatures.
 
-Signatures are jaxtyping's; here they are enforced while both are traced, in a
-process of its own, since the check is put in at import.
+beartype checks jaxtyping's signatures while both are traced. A process of its
+own does it, since the checks are added at import.
 """
 
 import subprocess
@@ -15,14 +15,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import TypeCheckError, install_import_hook
 
-names = ["model", "losses", "metrics", "images", "recolor",
+names = ["model", "composites", "training.loss", "evaluation.metrics",
          "evaluation.protocols"]
 modules = ["hdnet_jax." + name for name in names]
 with install_import_hook(modules, "beartype.beartype"):
-  from hdnet_jax import losses, sharding
+  from hdnet_jax import devices
   from hdnet_jax.config import (
     CompositesConfig, Config, DataConfig, ModelConfig)
   from hdnet_jax.evaluation.evaluator import make_eval_step, network
+  from hdnet_jax.training.loss import foreground_loss
   from hdnet_jax.training.state import (
     abstract_state, initial_state, make_model, make_optimizer)
   from hdnet_jax.training.step import make_train_step
@@ -36,7 +37,7 @@ model = ModelConfig(
 config = Config(
   batch_size=2, model=model,
   data=DataConfig(composites=CompositesConfig(jpeg=0.5)))
-mesh = sharding.make_mesh(config.mesh, jax.devices()[:1])
+mesh = devices.make_mesh(config.mesh, jax.devices()[:1])
 optimizer = make_optimizer(config.optimizer, 1.0)
 state = abstract_state(lambda: initial_state(config, optimizer), mesh)
 batch = {{
@@ -54,7 +55,7 @@ assert outputs["pictures"]["harmonized"].shape == (2, 16, 24, 3)
 
 image, mask = jnp.zeros((2, 8, 8, 3)), jnp.zeros((2, 8, 8, 3))
 try:
-  losses.foreground_loss(image, image, mask)
+  foreground_loss(image, image, mask)
 except TypeCheckError:
   print("checked")
 """

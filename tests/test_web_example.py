@@ -17,7 +17,7 @@ from skimage import data
 
 from hdnet_jax import weights
 from hdnet_jax.app.cli import main
-from hdnet_jax.inference.harmonizer import SizedNetwork
+from hdnet_jax.inference.harmonizer import Harmonizer
 
 EXAMPLE = pathlib.Path(__file__).parents[1] / "examples" / "web"
 INSTALLED = EXAMPLE / "node_modules"
@@ -61,9 +61,9 @@ def folder(tmp_path_factory, gentle) -> pathlib.Path:
 
 
 @pytest.fixture(scope="module")
-def in_python(gentle) -> SizedNetwork:
+def in_python(gentle) -> Harmonizer:
   params, model, _ = weights.load(gentle)
-  return SizedNetwork(params, model)
+  return Harmonizer(params, model)
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):

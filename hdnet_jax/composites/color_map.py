@@ -37,10 +37,10 @@ def apply_map(table: Map, photo: Float[Array, "*s 3"]) -> Float[Array, "*s 3"]:
 
 
 def load_maps(path: str | os.PathLike) -> UInt8[np.ndarray, "m n n n 3"]:
-  """The `maps` of an .npz file, uint8 [M, N, N, N, 3].
+  """Load the `maps` of an .npz file, uint8 [M, N, N, N, 3].
 
   Raises:
-    UserError: where the file cannot be read, or holds something else.
+    UserError: if the file cannot be read, or holds something else.
   """
   try:
     with np.load(path) as file:

@@ -1,6 +1,5 @@
 """Composites of layers: a truth, and an object that does not fit into it."""
 
-import functools
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -8,13 +7,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, UInt8
 
-from hdnet_jax.composites import development
+from hdnet_jax.composites import development, transfer
 from hdnet_jax.composites.color_map import apply_map
-from hdnet_jax.composites.development import Settings
-from hdnet_jax.composites.distribution import distribution
+from hdnet_jax.composites.development import Mask, Photo, Settings
 from hdnet_jax.composites.jpeg import save_as_jpeg
-from hdnet_jax.composites.pixels import Mask, Photo
-from hdnet_jax.composites.transfer import covariance, reinhard_lab
 from hdnet_jax.config import CompositesConfig
 
 
@@ -38,7 +34,7 @@ def with_composites(
   config: CompositesConfig,
   color_maps: Array | None = None,
 ) -> dict[str, Array]:
-  """Give a batch `composite`, `real` and `mask`, unless it brings them along.
+  """Add `composite`, `real` and `mask` to a batch that lacks them.
 
   Args:
     batch: Examples, or their layers; `donor_object` and `donor_alpha` are the
@@ -51,8 +47,8 @@ def with_composites(
   donors = None
   if "donor_object" in batch:
     donors = batch["donor_object"], batch["donor_alpha"]
-  made = make_composites(keys, layers, config, color_maps, donors)
-  return {**batch, **made._asdict()}
+  composites = make_composites(keys, layers, config, color_maps, donors)
+  return {**batch, **composites._asdict()}
 
 
 def make_composites(
@@ -72,6 +68,7 @@ def make_composites(
       those of the next example. A batch of one takes the colours of its own
       background.
   """
+  # Three keys are used; a split in three would draw other composites.
   keys = jax.vmap(lambda key: jax.random.split(key, 4))(keys)
   layers = Layers(*(layer.astype(jnp.float32) / 255 for layer in layers))
   truth, settings = jax.vmap(lambda *of_example: _truth(*of_example, config))(
@@ -105,11 +102,10 @@ def make_composites(
 
 
 def _one_by_one(function: Callable, *examples):
-  """`vmap`, but on CPUs example by example.
+  """Map over examples, on CPUs one after the other.
 
-  Under vmap a switch computes every branch for every example. One by one it
-  computes the chosen one: on a CPU that is faster, and an accelerator is
-  faster with the whole batch at once.
+  Under vmap a switch computes every branch for every example, one by one only
+  the chosen branch: that is faster on a CPU, and slower on an accelerator.
   """
   return jax.lax.platform_dependent(
     *examples,
@@ -121,7 +117,7 @@ def _one_by_one(function: Callable, *examples):
 def _truth(
   key: Array, layers: Layers, config: CompositesConfig
 ) -> tuple[Layers, Settings]:
-  """The layers as the truth has them, and the settings that made them."""
+  """Develop the layers for the truth; return its settings, too."""
   truths = {
     "as_it_is": lambda key: development.AS_IT_IS,
     "dull": development.draw_dull,
@@ -144,10 +140,10 @@ def _changed(
   config: CompositesConfig,
   color_maps: Array | None,
 ) -> Photo:
-  """The object's layer in other colours.
+  """Change the colours of the object's layer.
 
-  Developments are of the photo as it is, at the truth's settings and more; all
-  other changes are of the truth.
+  Developments add to the truth's settings, and are of the photo as it is; other
+  changes are of the truth.
   """
   key_change, key_amount = jax.random.split(key)
   low = config.least_amount
@@ -161,22 +157,24 @@ def _changed(
   def blended(change):
     return lambda key: truth.object + amount * (change(key) - truth.object)
 
-  def transferred(transfer):
-    return blended(lambda key: transfer(key, truth.object, truth.alpha, *donor))
+  def transferred(method):
+    own = transfer.Object(truth.object, truth.alpha)
+    return blended(lambda key: method(key, own, transfer.Object(*donor)))
 
   def mapped(key):
     number = jax.random.randint(key, (), 0, color_maps.shape[0])
-    return apply_map(color_maps[number], truth.object)
+    # NumPy arrays take no traced index.
+    return apply_map(jnp.asarray(color_maps)[number], truth.object)
 
   changes = {
     "nothing": lambda key: truth.object,
     "expert": redeveloped(development.draw_expert),
     "dulled": redeveloped(development.draw_dull),
     "light": redeveloped(development.draw_light),
-    "covariance": transferred(covariance),
-    "reinhard": transferred(reinhard_lab),
+    "covariance": transferred(transfer.covariance),
+    "reinhard": transferred(transfer.reinhard_lab),
     "color_map": blended(mapped),
-    "distribution": transferred(distribution),
+    "distribution": transferred(transfer.distribution),
   }
   return _one_of(key_change, changes, config)
 
@@ -184,7 +182,7 @@ def _changed(
 def _one_of(
   key: Array, makers: Mapping[str, Callable], config: CompositesConfig
 ):
-  """What one of the makers makes of a key, chosen by its share in `config`."""
+  """Call one of the makers with a key, chosen by its share in `config`."""
   shares = {name: getattr(config, name) for name in makers}
   used = {name: share for name, share in shares.items() if share}
   bounds = jnp.cumsum(jnp.array(list(used.values()), jnp.float32))
@@ -192,18 +190,17 @@ def _one_of(
   place = jnp.searchsorted(
     bounds, jax.random.uniform(key) * bounds[-1], side="right"
   )
-  # A key each, for under vmap all of them are made; as numbers, since vmap
+
+  def branch(maker: Callable, number: Array) -> Callable:
+    return lambda: maker(jax.random.wrap_key_data(number))
+
+  # Under vmap all branches run, so each has a key; as numbers, since vmap
   # copies what goes into a switch, which JAX takes for another use of a key.
-  numbers = [jax.random.key_data(key) for key in keys]
   branches = [
-    functools.partial(_make, makers[name], number)
-    for name, number in zip(used, numbers, strict=True)
+    branch(makers[name], jax.random.key_data(key))
+    for name, key in zip(used, keys, strict=True)
   ]
   return jax.lax.switch(place, branches)
-
-
-def _make(maker: Callable, number: Array):
-  return maker(jax.random.wrap_key_data(number))
 
 
 def _over(photo: Photo, layers: Layers) -> Photo:

@@ -1,10 +1,7 @@
-"""Developments: what a raw converter's settings make of one photo.
+"""Developments: a photo as a raw converter renders it with other settings.
 
-A photo is one of many that its raw file could have become. Settings are
-numbers that add: `A + d` is a development that differs from `A` by `d`, and 0
-everywhere is the photo as it is. `develop` applies them.
-
-Photos are float32 [..., 3] in [0, 1], sRGB.
+Settings add, and are 0 for the photo as it is. Photos are float32 [..., 3] in
+[0, 1], sRGB.
 """
 
 from typing import NamedTuple
@@ -14,7 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from hdnet_jax.composites.pixels import DISPLAY_GAMMA, LUMA, mix
+Photo = Float[Array, "h w 3"]
+Mask = Float[Array, "h w 1"]
+
+# A factor f on linear light is f ** (1 / 2.2) on pixels.
+DISPLAY_GAMMA = 2.2
+# NumPy, so that importing this module does not start JAX's devices.
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # Rec. 601
 
 
 class Settings(NamedTuple):
@@ -32,8 +35,7 @@ class Settings(NamedTuple):
 AS_IT_IS = Settings(
   *(np.zeros(shape, np.float32) for shape in ((), 3, (), (), (), 3, 3))
 )
-# Where highlights begin to bend, as film and raw converters bend them, so that
-# more light never cuts a face's detail off at white.
+# Where highlights begin to bend, so that more light cuts off no detail.
 SHOULDER = 0.8
 
 # Experts' changes of 26 originals of MIT-Adobe FiveK (Bychkovsky et al. 2011),
@@ -70,8 +72,15 @@ _LIGHT = {
 }
 
 
+def mix(
+  x: Float[Array, "*s 3"], matrix: Float[Array | np.ndarray, "o 3"]
+) -> Float[Array, "*s o"]:
+  """Multiply every pixel by `matrix`; a 3x3 dot is ten times slower."""
+  return sum(x[..., i : i + 1] * matrix[:, i] for i in range(3))
+
+
 def add(a: Settings, b: Settings, amount: float | Array = 1.0) -> Settings:
-  """`a`, and `amount` of `b`."""
+  """Add `amount` of `b` to `a`."""
   return jax.tree.map(lambda x, y: x + amount * y, a, b)
 
 

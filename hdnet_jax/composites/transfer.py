@@ -1,23 +1,41 @@
-"""Colour transfer by means and deviations: the object takes a donor's.
+"""Colour transfers: the object takes a donor's means, spread or distribution.
 
 iHarmony4's composites of COCO and Flickr photos were made so (Cong et al.
 2020). Deviations change by a factor of at most 2.5 either way; results are in
-[0, 1]. Where either object is smaller than 16 pixels the photo is returned.
+[0, 1]. If either object is smaller than 16 pixels the photo is returned.
+
+`distribution` estimates quantiles from equally many random pixels of the
+objects, so that shapes are fixed, and maps colours by a short table, since a
+sort of all pixels is slow. Tables are smooth, and rise by 0.25 to 2.5 times
+their input: steeper ones show bands.
 """
+
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from hdnet_jax.composites.pixels import (
-  MAX_RATIO,
-  Mask,
-  Photo,
-  mean_and_deviation,
-  mix,
-  where_large,
-)
+from hdnet_jax.composites.development import Mask, Photo, mix
+
+MIN_PIXELS = 16  # of an object whose statistics mean anything
+MAX_RATIO = 2.5  # of deviations, either way
+SAMPLES = 2048  # pixels of an object
+ENTRIES = 256  # of a table
+ROTATIONS = 8
+MIN_SLOPE = 0.25
+_SMOOTH = 4  # entries either way
+
+Colors = Float[Array, "n 3"]
+
+
+class Object(NamedTuple):
+  """A photo and the mask of an object in it."""
+
+  photo: Photo
+  mask: Mask
+
 
 # Reinhard et al. 2001: RGB to the cones' LMS, whose logarithms Ruderman's
 # l-alpha-beta decorrelates.
@@ -36,49 +54,59 @@ _LMS_TO_LAB = (
 _LAB_TO_LMS = np.linalg.inv(_LMS_TO_LAB)
 
 
-def reinhard_lab(
-  key: Array, photo: Photo, mask: Mask, donor_photo: Photo, donor_mask: Mask
-) -> Photo:
-  """The donor's mean and deviation in l-alpha-beta (Reinhard et al. 2001)."""
+def reinhard_lab(key: Array, own: Object, donor: Object) -> Photo:
+  """Give the donor's mean and deviation in l-alpha-beta (Reinhard 2001)."""
   del key
-  lab, donor = _to_lab(photo), _to_lab(donor_photo)
-  changed = _from_lab(_rescaled(lab, mask, donor, donor_mask))
-  return where_large(changed, photo, mask, donor_mask)
+  lab = _to_lab(own.photo)
+  mean, deviation = _mean_and_deviation(lab, own.mask)
+  donor_mean, donor_deviation = _mean_and_deviation(
+    _to_lab(donor.photo), donor.mask
+  )
+  ratio = jnp.clip(donor_deviation / deviation, 1 / MAX_RATIO, MAX_RATIO)
+  changed = _from_lab((lab - mean) * ratio + donor_mean)
+  return _if_large(changed, own, donor)
 
 
-def covariance(
-  key: Array, photo: Photo, mask: Mask, donor_photo: Photo, donor_mask: Mask
-) -> Photo:
-  """The donor's mean and covariance of RGB (Xiao and Ma 2006).
+def covariance(key: Array, own: Object, donor: Object) -> Photo:
+  """Give the donor's mean and covariance of RGB (Xiao and Ma 2006).
 
-  Their matrix is one of many that give the covariance, and may swap colours;
-  this is the one that moves colours least (Pitie and Kokaram 2007). Where its
-  scales are beyond 2.5 they are cut.
+  Of the matrices that give the covariance this moves colours least (Pitie and
+  Kokaram 2007).
   """
   del key
-  mean, ours = _mean_and_covariance(photo, mask)
-  donor_mean, theirs = _mean_and_covariance(donor_photo, donor_mask)
-  root, inverse_root = _root(ours), _root(ours, -0.5)
-  middle = _root(_product(root, theirs, root))
+  mean, spread = _mean_and_covariance(*own)
+  donor_mean, donor_spread = _mean_and_covariance(*donor)
+  root, inverse_root = _power(spread, 0.5), _power(spread, -0.5)
+  middle = _power(_product(root, donor_spread, root), 0.5)
   matrix = _product(inverse_root, middle, inverse_root)
   scales, axes = jnp.linalg.eigh(matrix)
   scales = jnp.clip(scales, 1 / MAX_RATIO, MAX_RATIO)
   matrix = _product(axes, jnp.diag(scales), axes.T)
-  changed = mix(photo - mean, matrix) + donor_mean
-  return where_large(changed, photo, mask, donor_mask)
+  changed = mix(own.photo - mean, matrix) + donor_mean
+  return _if_large(changed, own, donor)
 
 
-def _rescaled(x: Photo, mask: Mask, donor: Photo, donor_mask: Mask) -> Photo:
-  mean, deviation = mean_and_deviation(x, mask)
-  donor_mean, donor_deviation = mean_and_deviation(donor, donor_mask)
-  ratio = jnp.clip(donor_deviation / deviation, 1 / MAX_RATIO, MAX_RATIO)
-  return (x - mean) * ratio + donor_mean
+def _if_large(changed: Photo, own: Object, donor: Object) -> Photo:
+  """Return `changed`, clipped; the photo if either object is too small."""
+  sizes = jnp.minimum(jnp.sum(own.mask), jnp.sum(donor.mask))
+  return jnp.where(sizes >= MIN_PIXELS, jnp.clip(changed, 0, 1), own.photo)
+
+
+def _mean_and_count(x: Photo, mask: Mask) -> tuple[Array, Array]:
+  count = jnp.maximum(jnp.sum(mask), 1)
+  return jnp.sum(x * mask, axis=(0, 1)) / count, count
+
+
+def _mean_and_deviation(x: Photo, mask: Mask) -> tuple[Array, Array]:
+  """Return both of each channel inside the mask; finite for no pixels."""
+  mean, count = _mean_and_count(x, mask)
+  variance = jnp.sum(jnp.square(x - mean) * mask, axis=(0, 1)) / count
+  return mean, jnp.sqrt(variance + 1e-6)
 
 
 def _mean_and_covariance(x: Photo, mask: Mask) -> tuple[Array, Array]:
-  """Of RGB inside the mask; the covariance is above 0 for a flat object."""
-  count = jnp.maximum(jnp.sum(mask), 1)
-  mean = jnp.sum(x * mask, axis=(0, 1)) / count
+  """Return both inside the mask; a flat object's covariance is above 0."""
+  mean, count = _mean_and_count(x, mask)
   centered = (x - mean) * mask
   rows = [
     jnp.sum(centered * centered[..., i : i + 1], axis=(0, 1)) for i in range(3)
@@ -86,10 +114,10 @@ def _mean_and_covariance(x: Photo, mask: Mask) -> tuple[Array, Array]:
   return mean, jnp.stack(rows) / count + 1e-6 * jnp.eye(3)
 
 
-def _root(matrix: Float[Array, "3 3"], power: float = 0.5) -> Array:
-  """A power of a symmetric matrix."""
+def _power(matrix: Float[Array, "3 3"], power: float) -> Array:
+  """Raise a symmetric matrix to a power."""
   values, axes = jnp.linalg.eigh(matrix)
-  # Rounding may leave the least one below 0.
+  # Rounding may leave the least value below 0.
   return _product(axes, jnp.diag(jnp.maximum(values, 1e-8) ** power), axes.T)
 
 
@@ -105,3 +133,97 @@ def _to_lab(x: Photo) -> Photo:
 
 def _from_lab(lab: Photo) -> Photo:
   return mix(jnp.exp(mix(lab, _LAB_TO_LMS)), _LMS_TO_RGB)
+
+
+def distribution(key: Array, own: Object, donor: Object) -> Photo:
+  """Give the donor's distribution of colours (Pitie et al. 2007).
+
+  It matches histograms along the axes of one random rotation after another.
+  """
+  key_samples, key_rotations = jax.random.split(key)
+  key_own, key_donor = jax.random.split(key_samples)
+  donor_samples = _sample(key_donor, *donor)
+
+  def match(_, carry):
+    key, changed, samples = carry
+    key, key_now = jax.random.split(key)
+    rotation = _rotation(key_now)
+    samples = mix(samples, rotation)
+    tables = _tables(samples, mix(donor_samples, rotation))
+    changed = mix(_apply(tables, mix(changed, rotation)), rotation.T)
+    return key, changed, mix(_apply(tables, samples), rotation.T)
+
+  carry = (key_rotations, own.photo, _sample(key_own, *own))
+  _, changed, _ = jax.lax.fori_loop(0, ROTATIONS, match, carry)
+  return _if_large(changed, own, donor)
+
+
+def _sample(key: Array, photo: Photo, mask: Mask) -> Colors:
+  """Draw colours of pixels inside the mask; of any pixels if it is empty."""
+  places = jnp.cumsum(mask.ravel())
+  # Spread over the object: the n-th is in its n-th part.
+  parts = jnp.arange(SAMPLES) + jax.random.uniform(key, (SAMPLES,))
+  ranks = parts / SAMPLES * places[-1]
+  indices = jnp.searchsorted(places, ranks, side="right")
+  indices = jnp.minimum(indices, places.size - 1)
+  return photo.reshape(-1, 3)[indices]
+
+
+def _rotation(key: Array) -> Float[Array, "3 3"]:
+  """Draw a rotation by a random unit quaternion."""
+  q = jax.random.normal(key, (4,))
+  w, x, y, z = q / jnp.maximum(jnp.linalg.norm(q), 1e-6)
+  return jnp.array(
+    [
+      [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+      [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+      [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+    ]
+  )
+
+
+def _tables(samples: Colors, donor: Colors) -> tuple[Array, Array, Array]:
+  """Return each channel's table: its lowest value, step and changes."""
+  samples, donor = jnp.sort(samples, axis=0), jnp.sort(donor, axis=0)
+  low, high = samples[0], samples[-1]
+  step = jnp.maximum(high - low, 1e-3) / (ENTRIES - 1)
+  values = low + step * jnp.arange(ENTRIES)[:, None]
+  by_channel = jax.vmap(_matched, in_axes=1, out_axes=1)
+  slopes = jnp.diff(by_channel(samples, donor, values), axis=0) / step
+  slopes = jnp.clip(slopes, MIN_SLOPE, MAX_RATIO)
+  padded = jnp.pad(slopes, ((_SMOOTH, _SMOOTH), (0, 0)), "edge")
+  window = 2 * _SMOOTH + 1
+  slopes = sum(padded[i : i + ENTRIES - 1] for i in range(window)) / window
+  change = jnp.pad(jnp.cumsum((slopes - 1) * step, axis=0), ((1, 0), (0, 0)))
+  # Bounded slopes have moved the mean: move it to the donor's.
+  mean = jnp.mean(_apply((low, step, change), samples), axis=0)
+  return low, step, change + jnp.mean(donor, axis=0) - mean
+
+
+def _matched(
+  samples: Float[Array, "n"],
+  donor: Float[Array, "n"],
+  values: Float[Array, "e"],
+) -> Float[Array, "e"]:
+  """Return the donor's values of the same quantiles, of sorted samples."""
+  # The middle of equal values is their quantile.
+  ranks = sum(
+    jnp.searchsorted(samples, values, side=side) for side in ("left", "right")
+  )
+  place = jnp.clip(ranks / 2 - 0.5, 0, SAMPLES - 1)
+  whole = jnp.minimum(place.astype(jnp.int32), SAMPLES - 2)
+  return donor[whole] + (place - whole) * (donor[whole + 1] - donor[whole])
+
+
+def _apply(tables: tuple[Array, Array, Array], x: Array) -> Array:
+  """Change each channel of `x`, [..., 3], by its table."""
+  low, step, entries = tables
+  place = jnp.clip((x - low) / step, 0, ENTRIES - 1)
+  whole = jnp.minimum(place.astype(jnp.int32), ENTRIES - 2)
+
+  def at(index):
+    # Without the checks of bounds, which `whole` has passed.
+    return entries.at[index, jnp.arange(3)].get(mode="promise_in_bounds")
+
+  before, after = at(whole), at(whole + 1)
+  return x + before + (place - whole) * (after - before)

@@ -1,7 +1,7 @@
-"""A photo folder in one compact zip file: small to carry, quick to read.
+"""A photo folder in one compact zip file.
 
-Photos are squares of the size that a network is trained at, as WebP, and masks
-1-bit PNG. Their names, and so their splits, are those of the folder.
+Photos are squares of the training's size in WebP, masks 1-bit PNG. Names, and
+so splits, are those of the folder.
 """
 
 import csv
@@ -17,7 +17,7 @@ from PIL import Image
 from hdnet_jax.atomic_write import write_then_rename
 from hdnet_jax.data import examples
 from hdnet_jax.errors import UserError
-from hdnet_jax.images import resize
+from hdnet_jax.images import transforms
 
 SUFFIX = ".zip"
 QUALITY = 75  # of WebP
@@ -28,10 +28,10 @@ def is_archive(root: str | os.PathLike) -> bool:
 
 
 def open_member(root: pathlib.Path, name: str) -> pathlib.Path | io.BytesIO:
-  """What a photo folder's file is read from, where the folder is a zip, too.
+  """Return what a file of a photo folder or zip file is read from.
 
   Raises:
-    UserError: where the zip file cannot be read, or has no such file.
+    UserError: if the zip file cannot be read, or has no such file.
   """
   if not is_archive(root):
     return root / name
@@ -47,7 +47,7 @@ def open_member(root: pathlib.Path, name: str) -> pathlib.Path | io.BytesIO:
 
 @functools.lru_cache(maxsize=8)
 def _opened(path: str, process: int) -> zipfile.ZipFile:
-  """Open a zip file, once in each process: forks share a file's place."""
+  """Open a zip file once in each process: forks share a file's position."""
   del process
   return zipfile.ZipFile(path)
 
@@ -59,16 +59,15 @@ def pack(
   size: int,
   on_done: Callable[[int], None] = lambda count: None,
 ) -> None:
-  """Write the photos and masks of a folder's `rows` as one zip file.
+  """Write photos and masks of a folder as one zip file.
 
   Args:
-    root: the folder.
-    rows: of its manifest; `image` and `mask` are paths in it.
-    size: pixels of the squares.
+    rows: of the folder's manifest.
+    size: of the squares, in pixels.
     on_done: called with 1 after each row.
 
   Raises:
-    UserError: for a file that cannot be read, and two photos of one stem.
+    UserError: for a file that cannot be read, or two photos of one stem.
   """
 
   def write(temporary: pathlib.Path) -> None:
@@ -88,8 +87,8 @@ def _fill(archive, root, rows, size, on_done) -> None:
     image = f"images/{pathlib.Path(row['image']).stem}.webp"
     mask = f"masks/{pathlib.Path(row['mask']).stem}.png"
     for name, path, small in (
-      (image, row["image"], small_photo),
-      (mask, row["mask"], small_mask),
+      (image, row["image"], _small_photo),
+      (mask, row["mask"], _small_mask),
     ):
       if packed.setdefault(name, path) != path:
         raise UserError(
@@ -103,13 +102,13 @@ def _fill(archive, root, rows, size, on_done) -> None:
   archive.writestr("manifest.csv", text.getvalue())
 
 
-def small_photo(photo: Image.Image, size: int) -> bytes:
+def _small_photo(photo: Image.Image, size: int) -> bytes:
   data = io.BytesIO()
-  resize.resize_image(photo, size).save(data, "WEBP", quality=QUALITY)
+  transforms.resize_image(photo, size).save(data, "WEBP", quality=QUALITY)
   return data.getvalue()
 
 
-def small_mask(mask: Image.Image, size: int) -> bytes:
+def _small_mask(mask: Image.Image, size: int) -> bytes:
   data = io.BytesIO()
   square = examples.gray(mask).resize((size, size), Image.Resampling.BILINEAR)
   square.point([0] * 128 + [255] * 128).convert("1").save(data, "PNG")

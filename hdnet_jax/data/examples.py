@@ -11,18 +11,20 @@ An Example is a dict of NumPy arrays:
 Names and subsets stay on the host: `source.name(index)`.
 """
 
-import io
-import os
 import pathlib
 from typing import Protocol
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from hdnet_jax.errors import UserError
-from hdnet_jax.images import formats, masks, orientation, png
-from hdnet_jax.images.pillow import is_of_pillow
-from hdnet_jax.images.resize import resize_image, resize_mask
+from hdnet_jax.images import masks, opening
+from hdnet_jax.images.exif import orientation_of_image
+from hdnet_jax.images.opening import MISSING as MISSING
+from hdnet_jax.images.opening import TOO_LARGE as TOO_LARGE
+from hdnet_jax.images.opening import TRUNCATED as TRUNCATED
+from hdnet_jax.images.opening import UNREADABLE as UNREADABLE
+from hdnet_jax.images.transforms import resize_image, resize_mask, turn_image
 
 Example = dict[str, np.ndarray]
 
@@ -35,24 +37,18 @@ class Source(Protocol):
   def __getitem__(self, index: int) -> Example: ...
 
   def name(self, index: int) -> str:
-    """What a person calls this example: its file's name, say."""
+    """Return the example's name, such as its file's."""
 
   def subset(self, index: int) -> str:
-    """The part of the data set that it belongs to."""
+    """Return the part of the data set that the example belongs to."""
 
-
-# Kinds of bad files, as tables name them.
-MISSING = "missing file"
-UNREADABLE = "unreadable file"
-TRUNCATED = "truncated file"
-TOO_LARGE = "too many pixels"
 
 # Where Pillow itself begins to warn of images that fill the memory.
 MAX_PIXELS = 89_000_000
 
 
 class BadImage(UserError):
-  """A file that cannot be read as an image; `kind` is one of those above."""
+  """A file that cannot be read as an image; `kind` is one of `opening`'s."""
 
   def __init__(self, path: pathlib.Path, kind: str, detail: str):
     self.path, self.kind, self.detail = path, kind, detail
@@ -64,23 +60,23 @@ class BadImage(UserError):
 
 
 def read_image(path: pathlib.Path, size: int) -> np.ndarray:
-  """The RGB image at `path`, resized to `size` x `size`, antialiased."""
+  """Read an RGB image, resized to `size` x `size`, antialiased."""
   return np.asarray(resize_image(open_image(path), size))
 
 
 def read_mask(path: pathlib.Path, size: int) -> np.ndarray:
-  """The mask at `path` as uint8 0/1 [size, size, 1]; over half is white."""
+  """Read a mask as uint8 0/1, [size, size, 1]; over half is white."""
   return mask_pixels(resize_mask(gray(open_image(path)), size))
 
 
 def gray(mask: Image.Image) -> Image.Image:
-  """A mask of any mode as 8-bit gray ("L"), whose white is 255.
+  """Convert a mask of any mode to 8-bit gray ("L"), whose white is 255.
 
   Raises:
     masks.BadMask: as `masks.values` does.
   """
   if (channel := masks.plain(mask)) is not None:
-    # As most are; the same in a fraction of the time.
+    # The same for most masks, in a fraction of the time.
     _, most = channel.getextrema()
     return channel if most > 1 else channel.point(lambda level: 255 * level)
   name = mask.info.get("name", "the mask")
@@ -89,7 +85,7 @@ def gray(mask: Image.Image) -> Image.Image:
 
 
 def mask_pixels(mask: Image.Image) -> np.ndarray:
-  """A gray mask as uint8 0/1 [H, W, 1]; over half is white."""
+  """Convert a gray mask to uint8 0/1, [H, W, 1]; over half is white."""
   return (np.asarray(mask) > 127).astype(np.uint8)[..., None]
 
 
@@ -103,76 +99,16 @@ def open_image(path: pathlib.Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
     BadImage: for what is missing, no image, cut off, or of more than
       `max_pixels` pixels, which is found before they are decoded.
   """
-  formats.readable()  # registers readers that Pillow has not itself
-  data, chunks, _ = png.split(_read(path))
+  # Pillow's own limit holds, too.
+  limit = min(max_pixels, 2 * (Image.MAX_IMAGE_PIXELS or max_pixels))
   try:
-    # From memory: Pillow does not turn TIFF files that it maps.
-    with Image.open(io.BytesIO(data)) as image:
-      image.info.update(png.info_of(chunks)[0])
-      if image.width * image.height > max_pixels:
-        raise BadImage(
-          path,
-          TOO_LARGE,
-          f"{image.width}x{image.height} is over the limit of {max_pixels} "
-          "pixels",
-        )
-      image.load()
-      return _upright(image, path)
-  except (
-    Image.DecompressionBombError,
-    Image.DecompressionBombWarning,
-  ) as error:
-    raise BadImage(path, TOO_LARGE, _words(error, path)) from None
-  except Exception as error:
-    if not is_of_pillow(error):
-      raise  # our own, or a defect of ours
-    words = _words(error, path)
-    cut = "truncated" in words.lower() or _is_cut_off(path)
-    raise BadImage(path, TRUNCATED if cut else UNREADABLE, words) from None
-
-
-def _read(path: pathlib.Path | io.BytesIO) -> bytes:
-  """A file's bytes; or those of one in memory, as benchmarks have them."""
-  if isinstance(path, io.BytesIO):
-    return path.read()
-  try:
-    return path.read_bytes()
-  except FileNotFoundError:
-    raise BadImage(path, MISSING, "no such file") from None
-  except OSError as error:
-    raise BadImage(path, UNREADABLE, _words(error, path)) from None
-
-
-def _upright(image: Image.Image, path: pathlib.Path) -> Image.Image:
-  found = orientation.of_image(image)
-  turned = orientation.upright(image)
-  turned.info["name"] = str(path)
-  if found != 1:
-    turned.info["orientation"] = found
-  return turned
-
-
-# Formats by their first bytes, and what stands near the end of a whole file.
-_ENDS = {b"\xff\xd8": b"\xff\xd9", b"\x89PNG": b"IEND"}
-
-
-def _is_cut_off(path: pathlib.Path) -> bool:
-  """Whether a file is empty, or began as an image and lacks the end of one."""
-  if not path.is_file() or not os.access(path, os.R_OK):
-    return False
-  with path.open("rb") as file:
-    start = file.read(4)
-    file.seek(max(path.stat().st_size - 32, 0))
-    end = file.read()
-  if not start:
-    return True
-  marks = [mark for first, mark in _ENDS.items() if start.startswith(first)]
-  return bool(marks) and marks[0] not in end
-
-
-def _words(error: Exception, path: pathlib.Path) -> str:
-  """The error in a line, without the path that stands beside it."""
-  if isinstance(error, UnidentifiedImageError):
-    return formats.remedy(formats.format_in(path)) or "not an image"
-  words = " ".join(str(error).replace(str(path), "it").split())
-  return words or type(error).__name__
+    with opening.open_image(path, limit, any_format=True) as file:
+      file.image.load()
+      turned = orientation_of_image(file.image)
+      image = turn_image(file.image, turned)
+  except opening.ImageError as error:
+    raise BadImage(path, error.kind, error.detail) from None
+  image.info["name"] = str(path)
+  if turned != 1:
+    image.info["orientation"] = turned
+  return image

@@ -1,4 +1,6 @@
-"""iHarmony4 (Cong et al. 2020) as it is published: a tree of JPEG and PNG.
+"""iHarmony4 (Cong et al. 2020), as it is published and as it is prepared.
+
+Published, it is a tree of JPEG and PNG files:
 
   root/IHD_train.txt, root/IHD_test.txt       lists over all four subsets
   root/HCOCO/HCOCO_train.txt, ...             the same for each of them
@@ -7,21 +9,31 @@
   root/HCOCO/real_images/c10.jpg              the photo
 
 A list's line is a composite's path, with or without the `composite_images`
-folder in it; in a subset's own list the subset may be missing, too.
+folder; in a subset's own list the subset may be missing, too.
+
+`hdnet prepare iharmony4` makes a TFDS data set of it, with the same examples in
+the same order.
 """
 
 import dataclasses
+import io
+import json
 import pathlib
 from collections.abc import Sequence
 
 import numpy as np
+from PIL import Image
 
-from hdnet_jax.data.examples import Example, read_image, read_mask
+from hdnet_jax.atomic_write import write_text
+from hdnet_jax.data.examples import Example, mask_pixels, read_image, read_mask
 from hdnet_jax.errors import UserError
+from hdnet_jax.images.transforms import resize_image, resize_mask
 
 SUBSETS = ("HCOCO", "HAdobe5k", "HFlickr", "Hday2night")
 SPLITS = ("train", "test")
+PARTS = ("composite", "mask", "real")
 LAYOUT = "SUBSET/composite_images/PHOTO_OBJECT_VERSION.jpg"
+NAME, VERSION = "iharmony4", "1.0.0"  # of the prepared data set
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -38,12 +50,8 @@ class Triplet:
     return pathlib.PurePosixPath(self.composite).stem
 
 
-class BadLine(UserError):
-  """A line of a list that names no composite."""
-
-
 class Iharmony4Folder:
-  """One split (train or test) of the data set, resized as it is read."""
+  """One split (train or test) of the published data set, resized as read."""
 
   def __init__(
     self,
@@ -63,19 +71,19 @@ class Iharmony4Folder:
         "now, without data of your own: python train.py "
         "--config=configs/quickstart.py"
       )
-    wanted = check_subsets(subsets)
+    subsets = check_subsets(subsets)
     self._triplets = [
       triplet
       for path in lists
       for triplet in _read_whole_list(path)
-      if triplet.subset in wanted
+      if triplet.subset in subsets
     ]
-    # Subset by subset, as the prepared data set has them: the same runs.
+    # Subset by subset, as the prepared data set has them.
     self._triplets.sort(key=lambda triplet: SUBSETS.index(triplet.subset))
     if not self._triplets:
       names = " and ".join(str(path) for path in lists)
       raise UserError(
-        f"{names} lists no image of {', '.join(wanted)}; download it again"
+        f"{names} lists no image of {', '.join(subsets)}; download it again"
       )
 
   def __len__(self) -> int:
@@ -97,8 +105,64 @@ class Iharmony4Folder:
     return self._triplets[index].subset
 
 
+class PreparedIharmony4:
+  """One split (train or test) of the prepared data set, in the lists' order.
+
+  Images of another size than `image_size` are resized as they are read.
+  """
+
+  def __init__(
+    self,
+    root: str | pathlib.Path,
+    split: str,
+    image_size: int,
+    subsets: Sequence[str] = (),
+  ):
+    import tensorflow_datasets as tfds  # takes a second to load
+
+    self._size = image_size
+    folder = find_prepared(pathlib.Path(root), image_size, subsets)
+    builder = tfds.builder_from_directory(folder)
+    names = split_names(folder, set(builder.info.splits), split, subsets)
+    self._records = builder.as_data_source(
+      split="+".join(names),
+      # Pillow decodes them, as everywhere.
+      decoders={name: tfds.decode.SkipDecoding() for name in PARTS},
+    )
+    self._subsets = [name.split("_")[0] for name in names]
+    counts = [builder.info.splits[name].num_examples for name in names]
+    self._ends = np.cumsum(counts)
+    self._names = _read_names(folder, names, len(self._records))
+
+  def __len__(self) -> int:
+    return len(self._records)
+
+  def __getitem__(self, index: int) -> Example:
+    record = self._records[index]
+    composite, mask, real = (Image.open(io.BytesIO(record[p])) for p in PARTS)
+    mask = self._resized(mask.convert("L"), resize_mask)
+    return {
+      "composite": np.asarray(self._resized(composite, resize_image)),
+      "real": np.asarray(self._resized(real, resize_image)),
+      "mask": mask_pixels(mask),
+      "index": np.int32(index),
+    }
+
+  def name(self, index: int) -> str:
+    if self._names is None:
+      return self._records[index]["name"].decode()
+    return self._names[index]
+
+  def subset(self, index: int) -> str:
+    return self._subsets[int(np.searchsorted(self._ends, index, side="right"))]
+
+  def _resized(self, image: Image.Image, resize) -> Image.Image:
+    size = (self._size, self._size)
+    return image if image.size == size else resize(image, self._size)
+
+
 def check_subsets(subsets: Sequence[str]) -> tuple[str, ...]:
-  """The subsets of that name, in the data set's order; all for none."""
+  """Return the subsets in the data set's order; all of them for none."""
   unknown = set(subsets) - set(SUBSETS)
   if unknown:
     raise UserError(
@@ -109,7 +173,7 @@ def check_subsets(subsets: Sequence[str]) -> tuple[str, ...]:
 
 
 def find_lists(root: pathlib.Path, split: str) -> list[pathlib.Path]:
-  """The IHD list of a split, or those of its subsets where there is none."""
+  """Find the IHD list of a split, or else the lists of its subsets."""
   whole = root / f"IHD_{split}.txt"
   return [whole] if whole.is_file() else find_own_lists(root, split, SUBSETS)
 
@@ -122,25 +186,25 @@ def find_own_lists(
 
 
 def list_subset(path: pathlib.Path) -> str:
-  """The subset whose own list `path` is; "" for the IHD lists."""
+  """Return the subset whose own list `path` is; "" for the IHD lists."""
   subset = path.stem.rsplit("_", 1)[0]
   return subset if subset in SUBSETS else ""
 
 
 def read_list(path: pathlib.Path) -> tuple[list[Triplet], dict[int, str]]:
-  """What a list names, in its order; lines that name nothing, by number.
+  """Read what a list names, in its order, and its bad lines by number.
 
-  Blank lines and a byte order mark count for nothing.
+  Blank lines and a byte order mark are skipped.
   """
   triplets: list[Triplet] = []
   bad: dict[int, str] = {}
-  # What is not UTF-8 is no name of the data set's; it is reported as missing.
+  # Names that are not UTF-8 are reported as missing files.
   text = path.read_text(encoding="utf-8-sig", errors="replace")
   for number, line in enumerate(text.splitlines(), 1):
     try:
       if line.strip():
         triplets.append(parse_line(line, list_subset(path)))
-    except BadLine:
+    except UserError:
       bad[number] = line.strip()
   return triplets, bad
 
@@ -148,7 +212,7 @@ def read_list(path: pathlib.Path) -> tuple[list[Triplet], dict[int, str]]:
 def _read_whole_list(path: pathlib.Path) -> list[Triplet]:
   triplets, bad = read_list(path)
   for number, line in bad.items():
-    raise BadLine(
+    raise UserError(
       f"{path}, line {number}: {line!r} is not {LAYOUT}; remove it, or "
       "download the list again"
     )
@@ -156,22 +220,21 @@ def _read_whole_list(path: pathlib.Path) -> list[Triplet]:
 
 
 def parse_line(line: str, subset: str = "") -> Triplet:
-  """The files that a list's line stands for.
-
-  `<photo>_<object>_<version>.jpg`: the photo's own name may hold underscores.
+  """Return the files that a list's line stands for.
 
   Args:
+    line: ends in PHOTO_OBJECT_VERSION.jpg; PHOTO may hold underscores.
     subset: of a subset's own list, whose lines may leave it out.
 
   Raises:
-    BadLine: where the line names no composite.
+    UserError: if the line names no composite.
   """
   path = pathlib.PurePosixPath(line.strip().replace("\\", "/"))
   parts = path.stem.rsplit("_", 2)
   if len(path.parts) > 1 and path.parts[0] != "composite_images":
     subset = path.parts[0]
   if len(parts) != 3 or not all(parts) or not subset:
-    raise BadLine(f"{line.strip()!r} in an iHarmony4 list is not {LAYOUT}")
+    raise UserError(f"{line.strip()!r} in an iHarmony4 list is not {LAYOUT}")
   photo, number, _ = parts
   return Triplet(
     subset=subset,
@@ -179,3 +242,70 @@ def parse_line(line: str, subset: str = "") -> Triplet:
     mask=f"{subset}/masks/{photo}_{number}.png",
     real=f"{subset}/real_images/{photo}{path.suffix}",
   )
+
+
+def write_names(folder: pathlib.Path, split: str, names: list[str]) -> None:
+  """Write the names of a prepared split, so that no record is read for them."""
+  write_text(folder / f"{split}_names.json", json.dumps(names))
+
+
+def _read_names(
+  folder: pathlib.Path, splits: Sequence[str], count: int
+) -> list[str] | None:
+  """Read the names of splits; None for older data sets, which have no files."""
+  paths = [folder / f"{split}_names.json" for split in splits]
+  if not all(path.is_file() for path in paths):
+    return None
+  names: list[str] = []
+  for path in paths:
+    names += json.loads(path.read_text(encoding="utf-8"))
+  if len(names) != count:
+    raise UserError(
+      f"{folder} has {count} examples and {len(names)} names; remove it and "
+      "prepare it again"
+    )
+  return names
+
+
+def find_prepared(
+  root: pathlib.Path, image_size: int, subsets: Sequence[str] = ()
+) -> pathlib.Path:
+  """Find the folder of the data set prepared at a size, or at native sizes.
+
+  Raises:
+    UserError: if there is none, with the command that makes it.
+  """
+  for size in (str(image_size), "native"):
+    folder = root / NAME / size / VERSION
+    if folder.is_dir():
+      return folder
+  size = image_size if image_size in (256, 1024, 2048) else "native"
+  subset = f" --subset {' '.join(subsets)}" if subsets else ""
+  command = f"hdnet prepare iharmony4 --root DIR --image-size {size}{subset}"
+  if find_lists(root, "train"):
+    raise UserError(
+      f"{root.absolute()} holds iHarmony4 as it is published, not prepared for "
+      f"{image_size}x{image_size}: run {command.replace('DIR', str(root))}, or "
+      "read it as it is with --config.data.source=folder"
+    )
+  raise UserError(
+    f"iHarmony4 is not at {root.absolute()}: download it, unpack it into one "
+    f"folder DIR, run {command}, and set --config.data.root=DIR; or train now, "
+    "without data of your own: python train.py --config=configs/quickstart.py"
+  )
+
+
+def split_names(
+  folder: pathlib.Path, prepared: set[str], split: str, subsets: Sequence[str]
+) -> list[str]:
+  """Return `SUBSET_SPLIT` of every subset; for none, of all that exist."""
+  wanted = [f"{subset}_{split}" for subset in check_subsets(subsets)]
+  names = [name for name in wanted if name in prepared]
+  missing = [name for name in wanted if subsets and name not in prepared]
+  if missing or not names:
+    raise UserError(
+      f"{folder} has {', '.join(sorted(prepared))}, not "
+      f"{', '.join(missing or wanted)}; remove it and prepare it again with "
+      "these subsets"
+    )
+  return names

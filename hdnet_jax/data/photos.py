@@ -1,10 +1,4 @@
-"""Photos with object masks: composites are made of them on the device.
-
-`PhotoFolder` reads a folder, or a zip file of `data.archive`, with `images/`,
-`masks/` and `manifest.csv` (columns `image` and `mask`, paths inside the
-folder; `source` names a subset; others are ignored). `EmbeddedPhotos` needs no
-files of the user's.
-"""
+"""Photos with object masks, of which the device makes composites."""
 
 import csv
 import functools
@@ -14,21 +8,16 @@ import os
 import pathlib
 import re
 import unicodedata
-from typing import IO, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from PIL import Image
 
 from hdnet_jax.atomic_write import open_text
 from hdnet_jax.data.archive import is_archive, open_member
-from hdnet_jax.data.examples import (
-  Example,
-  gray,
-  mask_pixels,
-  open_image,
-)
+from hdnet_jax.data.examples import Example, gray, mask_pixels, open_image
 from hdnet_jax.errors import UserError
-from hdnet_jax.images.resize import resize_image, resize_mask
+from hdnet_jax.images.transforms import resize_image, resize_mask
 
 # Shares of the photos, per thousand. A photo's split depends on its name alone,
 # so it stays the same when photos are added.
@@ -37,7 +26,12 @@ _TIME_STAMP = re.compile(r"-\d{8}-\d{6}$")
 
 
 class PhotoFolder:
-  """One split of a photo folder; an example is a (photo, mask) pair."""
+  """One split of a photo folder, or of a zip file of `data.archive`.
+
+  It has `images/`, `masks/` and `manifest.csv`, whose columns `image` and
+  `mask` are paths inside the folder; `source` names a subset. An example is a
+  row.
+  """
 
   def __init__(self, root: str | pathlib.Path, split: str, image_size: int):
     self._root = pathlib.Path(root)
@@ -80,7 +74,7 @@ class PhotoFolder:
 
 
 def read_manifest(root: pathlib.Path) -> list[dict[str, str]]:
-  """The rows of `root/manifest.csv`, in its order."""
+  """Read the rows of `root/manifest.csv`."""
   path = root / "manifest.csv"
   if not (root if is_archive(root) else path).is_file():
     raise UserError(
@@ -88,37 +82,33 @@ def read_manifest(root: pathlib.Path) -> list[dict[str, str]]:
       "images/, masks/ and manifest.csv (columns: image, mask), or to a zip "
       "file of one"
     )
-  with _open_manifest(root) as file:
+  with (
+    io.TextIOWrapper(open_member(root, path.name), newline="")
+    if is_archive(root)
+    else open_text(path)
+  ) as file:
     # Spreadsheets begin their files with a byte order mark.
     text = file.read().removeprefix("\ufeff")
-    reader = csv.DictReader(io.StringIO(text, newline=""))
-    missing = {"image", "mask"} - set(reader.fieldnames or ())
-    if missing:
+  reader = csv.DictReader(io.StringIO(text, newline=""))
+  if missing := {"image", "mask"} - set(reader.fieldnames or ()):
+    raise UserError(
+      f"{path} has no column {' and '.join(sorted(missing))} in its first line"
+    )
+  rows = []
+  for row in reader:
+    if not (row["image"] and row["mask"]):
       raise UserError(
-        f"{path} has no column {' and '.join(sorted(missing))} in its first "
-        "line"
+        f"{path}, line {reader.line_num}: give both an image and a mask, or "
+        "remove the line"
       )
-    rows = []
-    for row in reader:
-      if not (row["image"] and row["mask"]):
-        raise UserError(
-          f"{path}, line {reader.line_num}: give both an image and a mask, or "
-          "remove the line"
-        )
-      rows.append(row)
+    rows.append(row)
   return rows
 
 
-def _open_manifest(root: pathlib.Path) -> IO[str]:
-  if is_archive(root):
-    return io.TextIOWrapper(open_member(root, "manifest.csv"), newline="")
-  return open_text(root / "manifest.csv")
-
-
 def split_of(image: str) -> str:
-  """train, validation or test, by a hash of the photo's name.
+  """Return train, validation or test, by a hash of the photo's name.
 
-  Photos of one fixed camera, told apart by a time stamp, count as one photo.
+  Photos of a fixed camera, which differ in a time stamp, are in one split.
   """
   scene = _TIME_STAMP.sub("", pathlib.Path(image).stem)
   # Accents are composed on some systems and not on others.
@@ -133,9 +123,8 @@ def split_of(image: str) -> str:
 class EmbeddedPhotos:
   """The photos inside scikit-image's wheel, with masks computed from them.
 
-  Views (square crops at three scales) of a few photos; the masks are segments
-  of each view, so they follow edges as objects do. No download, deterministic.
-  No scene is in two splits; of the stereo pair the left photo is taken.
+  Examples are square crops at three scales; masks are segments of them, which
+  follow edges as objects do. No scene is in two splits.
   """
 
   PHOTOS: ClassVar = {
@@ -172,21 +161,21 @@ class EmbeddedPhotos:
 
 @functools.cache
 def _views(photo: str, size: int) -> list[tuple[np.ndarray, np.ndarray]]:
-  """Every (view, mask) of a photo."""
-  from skimage import data  # loaded only by those who use the sample
+  """Return every (view, mask) of a photo."""
+  from skimage import data  # takes a second to load
 
   with Image.open(pathlib.Path(data.__file__).parent / photo) as file:
     image = file.convert("RGB")
   pairs = []
-  for box in _squares(*image.size):
-    view = image.resize((size, size), Image.Resampling.BILINEAR, box)
-    view = np.asarray(view)
+  for box in squares(*image.size):
+    square = image.resize((size, size), Image.Resampling.BILINEAR, box)
+    view = np.asarray(square)
     pairs += [(view, mask) for mask in segment_masks(view)]
   return pairs
 
 
-def _squares(width: int, height: int):
-  """Boxes (left, top, right, bottom) of overlapping squares at three scales."""
+def squares(width: int, height: int):
+  """Yield left, top, right, bottom of overlapping squares at three scales."""
   for share in (1.0, 0.7, 0.5):
     side = round(share * min(width, height))
     for top in _offsets(height - side, side):
@@ -195,7 +184,7 @@ def _squares(width: int, height: int):
 
 
 def _offsets(room: int, side: int) -> list[int]:
-  """Starts of squares, half a side or less apart, that cover the room."""
+  """Return starts of squares that overlap by half a side and fill the room."""
   count = -(-2 * room // side) + 1
   return [round(i * room / max(count - 1, 1)) for i in range(count)]
 
@@ -203,10 +192,7 @@ def _offsets(room: int, side: int) -> list[int]:
 def segment_masks(
   view: np.ndarray, smallest: float = 0.03, largest: float = 0.45
 ) -> list[np.ndarray]:
-  """Object-like masks of a view: superpixels, and segments of even colour.
-
-  Superpixels follow edges where there are any and cross surfaces where there
-  are none; segments are whole surfaces. Objects are something of both.
+  """Compute object-like masks: superpixels, and segments of even colour.
 
   Args:
     view: uint8 [H, W, 3].

@@ -1,30 +1,38 @@
-"""From a source to host batches of uint8, by Grain.
+"""From a source to augmented host batches of uint8, by Grain.
 
 Batches are Examples with a leading batch axis. The training stream is endless
-and random access: batch number i depends on the seed and on i alone, not on
-who reads it, so that the step is the place in the data. A process reads its
-rows of every batch: rows p * b to (p + 1) * b of process p.
+and random access: batch number i depends on the seed and on i alone. Process p
+reads rows p * b to (p + 1) * b of every batch.
 """
 
 import dataclasses
+import math
 from collections.abc import Iterator, Sequence
 
 import grain
 import numpy as np
+from PIL import Image
 
 from hdnet_jax.config import CompositesConfig, DataConfig
-from hdnet_jax.data.augment import augment
 from hdnet_jax.data.examples import Example, Source
-from hdnet_jax.data.iharmony4 import Iharmony4Folder
+from hdnet_jax.data.iharmony4 import Iharmony4Folder, PreparedIharmony4
 from hdnet_jax.data.photos import EmbeddedPhotos, PhotoFolder
 from hdnet_jax.data.placement import make_layers
-from hdnet_jax.data.prepared import PreparedIharmony4
 from hdnet_jax.errors import UserError
+
+_TRIES = 10  # crops drawn before the whole image is taken
+_ASPECT = 4 / 3  # of a crop, at most, either way
+_KEPT = 0.25  # of the object's pixels that a crop must hold
+_RESAMPLING = {
+  "composite": Image.Resampling.BILINEAR,
+  "real": Image.Resampling.BILINEAR,
+  "mask": Image.Resampling.NEAREST,
+}
 
 
 @dataclasses.dataclass(frozen=True)
-class Reader:
-  """Who reads: this process's part of every batch, and with how many hands."""
+class ReadOptions:
+  """This process's part of every batch, and the threads that read it."""
 
   threads: int = 1  # in each worker
   workers: int = 0  # processes; 0 is this one
@@ -33,10 +41,10 @@ class Reader:
 
 
 def open_source(config: DataConfig, split: str) -> Source:
-  """The split of the data that `config` names.
+  """Open a split of the data that `config` names.
 
   Raises:
-    UserError: where the data is not there, with what to do about it.
+    UserError: if the data is not there, with what to do about it.
   """
   size = config.image_size
   if config.source == "embedded":
@@ -57,23 +65,23 @@ def training_batches(
   source: Source,
   batch_size: int,
   seed: int,
-  reader: Reader,
+  options: ReadOptions,
   start: int = 0,
   flip: bool = False,
   crop: float = 1.0,
   composites: CompositesConfig | None = None,
 ) -> Iterator[Example]:
-  """An endless iterator over this process's rows of every batch.
+  """Iterate without end over this process's rows of every batch.
 
-  Each pass visits every example once, in an order drawn from the seed; a batch
-  may hold the end of one pass and the start of the next.
+  Each pass visits every example once, in an order drawn from the seed. A batch
+  may hold the end of a pass and the start of the next.
 
   Args:
     batch_size: of the whole batch, over all processes.
     start: number of the first batch.
     flip, crop: see `augment`.
-    composites: of a source of photos, how layers are made of them; they are
-      half as large. None gives examples as they are.
+    composites: how photos become layers, which are half as large; None keeps
+      examples as they are.
   """
   dataset = grain.MapDataset.source(source).seed(seed).shuffle().repeat()
   if flip or crop < 1:
@@ -84,26 +92,25 @@ def training_batches(
     dataset = dataset.random_map(
       lambda example, rng: make_layers(example, rng, composites)
     )
-  return _read(dataset, batch_size, reader, start)
+  return _read(dataset, batch_size, options, start)
 
 
 def evaluation_batches(
   source: Source,
   indices: Sequence[int],
   batch_size: int,
-  reader: Reader,
+  options: ReadOptions,
   composites: CompositesConfig | None = None,
 ) -> Iterator[Example]:
-  """The examples at `indices`, in order, in batches of one shape.
+  """Iterate over the examples at `indices`, in batches of one shape.
 
-  The last batch is filled up with its last example. Photos become layers, and
-  their batches have two more entries, `donor_object` and `donor_alpha`: another
-  example, whose object lends its colours. Layers and donor depend on the
-  example alone, not on its batch.
+  The last batch is padded with its last example. Photos become layers with a
+  `donor_object` and a `donor_alpha`: another example, whose object lends its
+  colours. Both depend on the example alone, not on its batch.
 
   Args:
-    composites: as in `training_batches`; examples that have composites are
-      left alone.
+    composites: as in `training_batches`; examples with a composite are kept as
+      they are.
   """
   count, half = len(indices), len(source) // 2
   padded = -(-count // batch_size) * batch_size
@@ -125,28 +132,78 @@ def evaluation_batches(
 
   if not count:
     return iter(())
-  return _read(grain.MapDataset.range(padded).map(read), batch_size, reader)
+  return _read(grain.MapDataset.range(padded).map(read), batch_size, options)
+
+
+def augment(
+  example: Example, rng: np.random.Generator, flip: bool, crop: float
+) -> Example:
+  """Flip and crop composite, mask and real of an example together at random.
+
+  Args:
+    flip: whether half of the examples are mirrored left to right.
+    crop: the least share of the area that a crop keeps; 1 is no crop. A crop
+      holds a quarter of the object, and is resized to the example's size.
+  """
+  images = {name: example[name] for name in example.keys() & _RESAMPLING}
+  if flip and rng.random() < 0.5:
+    images = {name: image[:, ::-1] for name, image in images.items()}
+  box = _draw_box(images["mask"], rng, crop) if crop < 1 else None
+  if box is not None:
+    images = {name: _crop(name, images[name], box) for name in images}
+  return {
+    name: np.ascontiguousarray(images[name]) if name in images else value
+    for name, value in example.items()
+  }
+
+
+def _draw_box(
+  mask: np.ndarray, rng: np.random.Generator, crop: float
+) -> tuple[int, int, int, int] | None:
+  """Draw left, top, right and bottom; None if no crop holds enough object."""
+  height, width = mask.shape[:2]
+  for _ in range(_TRIES):
+    area = rng.uniform(crop, 1) * height * width
+    aspect = math.exp(rng.uniform(-math.log(_ASPECT), math.log(_ASPECT)))
+    w = min(max(round(math.sqrt(area * aspect)), 1), width)
+    h = min(max(round(math.sqrt(area / aspect)), 1), height)
+    top = int(rng.integers(height - h + 1))
+    left = int(rng.integers(width - w + 1))
+    inside = mask[top : top + h, left : left + w].sum()
+    if inside and inside >= _KEPT * mask.sum():
+      return left, top, left + w, top + h
+  return None
+
+
+def _crop(name: str, image: np.ndarray, box: tuple) -> np.ndarray:
+  height, width, channels = image.shape
+  picture = Image.fromarray(image[..., 0] if channels == 1 else image)
+  picture = picture.resize((width, height), _RESAMPLING[name], box)
+  return np.asarray(picture).reshape(image.shape)
 
 
 def _read(
-  examples: grain.MapDataset, batch_size: int, reader: Reader, start: int = 0
+  examples: grain.MapDataset,
+  batch_size: int,
+  options: ReadOptions,
+  start: int = 0,
 ) -> Iterator[Example]:
-  """This process's rows of batch `start` and those after it, read ahead."""
-  rows = batch_size // reader.processes
+  """Read this process's rows of batch `start` and those after it, ahead."""
+  rows = batch_size // options.processes
   batches = examples.batch(rows, drop_remainder=True)
   batches = batches[
-    start * reader.processes + reader.process :: reader.processes
+    start * options.processes + options.process :: options.processes
   ]
   dataset = batches.to_iter_dataset(
     grain.ReadOptions(
-      num_threads=reader.threads, prefetch_buffer_size=2 * reader.threads
+      num_threads=options.threads, prefetch_buffer_size=2 * options.threads
     )
   )
-  if reader.workers:
+  if options.workers:
     # Worker w reads batches w, w + n, ...; they come back in order.
     dataset = dataset.mp_prefetch(
       grain.MultiprocessingOptions(
-        num_workers=reader.workers, per_worker_buffer_size=2
+        num_workers=options.workers, per_worker_buffer_size=2
       )
     )
   return iter(dataset)

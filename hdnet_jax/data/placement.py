@@ -1,15 +1,15 @@
 """Placement: a photo's object in its place, or moved within its photo.
 
-From a photo and a mask at twice the network's size to three uint8 layers at
-the network's size:
+A photo and a mask at twice the network's size become three uint8 layers at the
+network's size:
 
   background [H, W, 3]  the photo; where the object has moved, its old place is
                         filled from what surrounds it
   object     [H, W, 3]  the photo, moved so that the object is in its new place
   alpha      [H, W, 1]  how much of each pixel the object covers, 0 to 255
 
-Colours are changed later, on the device. The reduction makes edges as soft as
-those of a picture that was composed at full size and then made smaller.
+Colours are changed later, on the device. Edges are as soft as those of a
+picture that was composed at full size and then made smaller.
 """
 
 import numpy as np
@@ -18,8 +18,7 @@ from PIL import Image, ImageFilter
 from hdnet_jax.config import CompositesConfig
 from hdnet_jax.data.examples import Example
 
-# Pixels off the edge of a moved object, so that its old surroundings do not
-# come along.
+# Pixels cut off a moved object, with its old surroundings.
 _ERODED = (1, 4)
 _HOLE = 5  # pixels more than the object that are filled
 _SCALE = (0.8, 1.25)
@@ -30,11 +29,9 @@ _INSIDE = 0.7  # of a moved object's pixels that stay in the picture
 def make_layers(
   example: Example, rng: np.random.Generator, config: CompositesConfig
 ) -> Example:
-  """Make an example's layers.
+  """Replace `real` and `mask` of an example by layers of half the size.
 
   Args:
-    example: `real` and `mask`, of twice the size of the layers, which they
-      replace; other entries are kept.
     config: its `moved`, `edge` and `hard` say how.
   """
   photo = Image.fromarray(example["real"])
@@ -48,7 +45,7 @@ def make_layers(
   else:
     background, layer, alpha = moved
   alpha = np.asarray(alpha.reduce(2))[..., None]
-  # In its place an object of hard edges would give its change away.
+  # Hard edges would show that an object in its place has changed.
   if moved is not None and rng.random() < config.hard:
     alpha = np.where(alpha > 127, np.uint8(255), np.uint8(0))
   rest = example.keys() - {"real", "mask"}
@@ -61,7 +58,7 @@ def make_layers(
 
 
 def _grown(mask: Image.Image, pixels: int) -> Image.Image:
-  """The mask, larger by `pixels` on every side; smaller where negative."""
+  """Grow the mask by `pixels` on every side; shrink it if negative."""
   if not pixels:
     return mask
   # Means of squares: above 0 where one pixel is white, 255 where all are.
@@ -74,16 +71,16 @@ def _grown(mask: Image.Image, pixels: int) -> Image.Image:
 def _moved(
   photo: Image.Image, mask: Image.Image, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, Image.Image] | None:
-  """Background and object, reduced, and the large alpha of a moved object.
+  """Move the object to a random place.
 
   Returns:
-    None where the object is left in its place: it is a part of the scene, or
-    no place was found.
+    Background and object, reduced, and the large alpha. None if no place was
+    found, or if the object is a part of the scene.
   """
   size = photo.width
   cut = _grown(mask, -int(rng.integers(_ERODED[0], _ERODED[1] + 1)))
   left, top, right, bottom = cut.getbbox() or (0, 0, size, size)
-  # What the picture cuts off on two sides or more is ground, say, or sky.
+  # An object that the picture cuts off on two sides is ground or sky.
   if (left, top).count(0) + (right, bottom).count(size) > 1:
     return None
   count = np.count_nonzero(cut)
@@ -113,9 +110,9 @@ def _moved(
 
 
 def fill(photo: np.ndarray, hole: np.ndarray) -> np.ndarray:
-  """The photo with its hole filled smoothly from what surrounds it.
+  """Fill the photo's hole smoothly from what surrounds it.
 
-  By a pyramid of means of what is known (pull and push, Gortler et al. 1996).
+  It uses a pyramid of means (pull and push, Gortler et al. 1996).
 
   Args:
     photo: uint8 [H, W, 3].
@@ -143,7 +140,7 @@ def _fill(values: np.ndarray, known: np.ndarray) -> np.ndarray:
 
 
 def _doubled(x: np.ndarray) -> np.ndarray:
-  """Twice as large, by bilinear interpolation."""
+  """Double the size by bilinear interpolation."""
   for axis in (0, 1):
     first, last = np.take(x, [0], axis), np.take(x, [-1], axis)
     before = np.concatenate([first, np.delete(x, -1, axis)], axis)

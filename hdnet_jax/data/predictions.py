@@ -1,4 +1,4 @@
-"""Harmonized images that were made elsewhere, beside their examples."""
+"""Harmonized images of another method, beside their examples."""
 
 import pathlib
 
@@ -13,22 +13,21 @@ _SHOWN = 3  # names in an error
 class Predicted:
   """A source whose examples have a `prediction`, uint8 [H, W, 3], too.
 
-  An image belongs to the example whose name it has, whatever its extension, in
-  `folder` or in a folder of the example's subset there. It is resized to the
-  evaluation's size as the photos are.
+  An image has its example's name, with any extension, and lies in `folder` or
+  in the folder of its subset there. It is resized as photos are.
 
   Raises:
-    UserError: where some examples have no image, or one has several.
+    UserError: if an example has no image, or several.
   """
 
   def __init__(self, source: Source, folder: pathlib.Path, image_size: int):
     self._source, self._size = source, image_size
-    found = _images(folder)
+    images = _images(folder)
     self._paths, missing = [], []
     for index in range(len(source)):
       name, subset = source.name(index), source.subset(index)
       # Names are unique within a subset only.
-      paths = found.get((subset, name)) or found.get(("", name)) or []
+      paths = images.get((subset, name)) or images.get(("", name)) or []
       if len(paths) > 1:
         raise UserError(
           f"{paths[0]} and {paths[1].name} are both for {name}; keep one"
@@ -59,13 +58,13 @@ class Predicted:
 
 
 def _images(folder: pathlib.Path) -> dict[tuple[str, str], list[pathlib.Path]]:
-  """Image files by subset ("" for the folder itself) and stem."""
+  """List image files by subset ("" for the folder itself) and stem."""
   if not folder.is_dir():
     raise UserError(f"--predictions {folder} is not a folder")
   suffixes = Image.registered_extensions()
-  found: dict[tuple[str, str], list[pathlib.Path]] = {}
+  images: dict[tuple[str, str], list[pathlib.Path]] = {}
   for path in sorted([*folder.glob("*"), *folder.glob("*/*")]):
     if path.suffix.lower() in suffixes:
       subset = "" if path.parent == folder else path.parent.name
-      found.setdefault((subset, path.stem), []).append(path)
-  return found
+      images.setdefault((subset, path.stem), []).append(path)
+  return images

@@ -1,49 +1,58 @@
-"""How sure a mean is: percentile bootstrap intervals over images.
+"""Percentile bootstrap intervals of means over images.
 
-They tell how much a mean depends on which images were evaluated; not how much
-another training run, with another seed, would differ.
+They say how much a mean depends on the choice of images, not on the seed of the
+training.
 """
+
+from collections.abc import Iterable
 
 import numpy as np
 
 RESAMPLES = 1000
 LEVEL = 0.95
 _SEED = 0
-_CHUNK = 4_000_000  # images drawn at a time: memory does not grow
+CHUNK = 4_000_000  # images drawn at a time, which bounds the memory
 
 
 def interval(values: np.ndarray) -> tuple[float, float]:
-  """The 95 % interval of the mean of `values`, float [N], N of 1 or more."""
+  """Return the 95 % interval of the mean of `values`, float [N], N >= 1."""
   ((low, high),) = intervals(values[:, None])
   return float(low), float(high)
 
 
-def intervals(columns: np.ndarray) -> np.ndarray:
-  """The 95 % intervals of the means of columns, float [N, M] to [M, 2].
+def rounded(bounds: Iterable[float]) -> list[float]:
+  """Round to ten digits: those behind them depend on the summation's order."""
+  return [float(f"{bound:.10g}") for bound in bounds]
 
-  NaN stands for what an image has not; means leave it out, and a column of
-  nothing else has NaN for an interval. The same values give the same intervals:
+
+def intervals(columns: np.ndarray, chunk: int = CHUNK) -> np.ndarray:
+  """Return the 95 % intervals of columns' means, float [N, M] to [M, 2].
+
+  Means leave out NaN; a column of nothing else has NaN as its interval. The
   resamples are drawn from a fixed seed.
+
+  Args:
+    chunk: images to draw at a time.
   """
   count = len(columns)
   rng = np.random.default_rng(_SEED)
   present = ~np.isnan(columns)
   filled = np.where(present, columns, 0.0)
   means = []
-  step = max(_CHUNK // count, 1)
+  step = max(chunk // count, 1)
   for first in range(0, RESAMPLES, step):
     size = min(step, RESAMPLES - first)
-    # How often each resample holds each image; then a mean is a product.
+    # How often a resample holds an image: a mean is then a product.
     drawn = rng.integers(0, count, (size, count))
     drawn += count * np.arange(size)[:, None]
     times = np.bincount(drawn.ravel(), minlength=size * count)
     times = times.reshape(size, count).astype(np.float64)
-    with np.errstate(invalid="ignore"):  # NaN where a resample has none at all
+    with np.errstate(invalid="ignore"):  # NaN where a resample has no value
       means.append(times @ filled / (times @ present))
   tail = (1 - LEVEL) / 2
   bounds = np.full((2, columns.shape[1]), np.nan)
-  some = present.any(axis=0)
-  bounds[:, some] = np.nanquantile(
-    np.concatenate(means)[:, some], [tail, 1 - tail], axis=0
+  has_values = present.any(axis=0)
+  bounds[:, has_values] = np.nanquantile(
+    np.concatenate(means)[:, has_values], [tail, 1 - tail], axis=0
   )
   return bounds.T

@@ -1,10 +1,11 @@
-"""Evaluations side by side: images in pairs, the first run against each other.
+"""Compare evaluations by pairs of images: the first run against each other.
 
-Pairs tell more than two means do: how hard an image is falls out of a
-difference, and with it most of the interval's width.
+Differences of pairs do not vary with how hard an image is, so their intervals
+are narrower than those of two means.
 """
 
 import dataclasses
+import json
 import math
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -12,20 +13,19 @@ from typing import Any
 
 import numpy as np
 
+from hdnet_jax.atomic_write import write_text
 from hdnet_jax.errors import UserError, nearest_name
-from hdnet_jax.evaluation import journal
-from hdnet_jax.evaluation.bootstrap import interval
-from hdnet_jax.evaluation.tables import Row, group
+from hdnet_jax.evaluation import bootstrap, journal
+from hdnet_jax.evaluation.metrics import METRICS
+from hdnet_jax.evaluation.tables import KINDS, Row, group
+from hdnet_jax.terminal import Table, print_tables
 
 Key = tuple[str, str]  # subset and name of an image
-# Title, whether more is better, and the digits of means and of differences.
-METRICS = {
-  "psnr": ("PSNR ↑", True, 2, 3),
-  "mse": ("MSE ↓", False, 2, 2),
-  "fmse": ("fMSE ↓", False, 2, 2),
-  "ssim": ("SSIM ↑", True, 4, 5),
-}
-_SAME = 1e-3  # relative: what devices may differ by in the same composite
+_TOLERANCE = 1e-3  # relative, of the same composite on two devices
+_CAPTION = (
+  "[low, high]: 95 % bootstrap interval over images; it does not tell how much "
+  "another training seed would differ"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,60 +37,13 @@ class Run:
   rows: Mapping[Key, Row]
 
 
-def find(path: pathlib.Path) -> pathlib.Path:
-  """The per_image.csv that `path` is, holds, or has in evaluation/.
-
-  Raises:
-    UserError: where there is none.
-  """
-  if path.is_file():
-    return path
-  for folder in (path, path / "evaluation"):
-    if (folder / journal.NAME).is_file():
-      return folder / journal.NAME
-  what = "holds no" if path.is_dir() else "does not exist: no"
-  raise UserError(
-    f"{path} {what} {journal.NAME} or evaluation/{journal.NAME}; evaluate "
-    "first: eval.py"
-  )
-
-
-def labels_of(files: Sequence[pathlib.Path]) -> list[str]:
-  """What tables call each file: its run's folder, by as much as tells it apart.
-
-  Raises:
-    UserError: for a file that is given twice.
-  """
-  files = [path.resolve() for path in files]
-  for path in files:
-    if files.count(path) > 1:
-      raise UserError(f"{path} is given twice; compare it with another run")
-  homes = [
-    path.parents[1] if path.parent.name == "evaluation" else path.parent
-    for path in files
-  ]
-  # A folder with several such files tells none of them apart.
-  homes = [
-    path if homes.count(home) > 1 else home
-    for path, home in zip(files, homes, strict=True)
-  ]
-
-  def label(home: pathlib.Path) -> str:
-    for length in range(1, len(home.parts)):
-      end = home.parts[-length:]
-      if sum(other.parts[-length:] == end for other in homes) == 1:
-        return "/".join(end)
-    return str(home)
-
-  return [label(home) for home in homes]
-
-
 def read_runs(
   paths: Sequence[pathlib.Path], protocol: str | None = None
 ) -> tuple[str, list[Run]]:
-  """The protocol, and what the runs at `paths` have of it.
+  """Return the protocol, and the runs at `paths` under it.
 
   Args:
+    paths: as `journal.find` takes them.
     protocol: by default "standard", or else the only one that all runs have.
 
   Raises:
@@ -98,42 +51,40 @@ def read_runs(
   """
   if len(paths) < 2:
     raise UserError("one run has nothing to compare it with; name two or more")
-  files = [find(path) for path in paths]
-  labels = labels_of(files)
-  parts = [
-    group(journal.read(path), lambda row: row["protocol"]) for path in files
-  ]
-  protocol = _choose(protocol, files, parts)
+  files = [journal.find(path) for path in paths]
+  labels = journal.labels_of(files)
+  by_protocol = {path: group(journal.read(path), "protocol") for path in files}
+  protocol = _choose_protocol(protocol, by_protocol)
   return protocol, [
-    Run(label, path, _by_image(part[protocol], path))
-    for label, path, part in zip(labels, files, parts, strict=True)
+    Run(label, path, _by_image(rows[protocol], path))
+    for label, (path, rows) in zip(labels, by_protocol.items(), strict=True)
   ]
 
 
-def _choose(
-  wanted: str | None,
-  files: Sequence[pathlib.Path],
-  parts: Sequence[Mapping[str, list[Row]]],
+def _choose_protocol(
+  name: str | None, by_protocol: Mapping[pathlib.Path, Mapping[str, list[Row]]]
 ) -> str:
-  for path, part in zip(files, parts, strict=True):
-    if not part:
+  for path, rows in by_protocol.items():
+    if not rows:
       raise UserError(f"{path} has no rows; evaluate again with eval.py")
-    if wanted is not None and wanted not in part:
+    if name is not None and name not in rows:
       raise UserError(
-        f"{path} has no protocol {wanted!r}; {nearest_name(wanted, [*part])}"
+        f"{path} has no protocol {name!r}; {nearest_name(name, [*rows])}"
       )
-  common = sorted(set.intersection(*(set(part) for part in parts)))
-  if wanted is not None:
-    return wanted
-  if "standard" in common or len(common) == 1:
-    return "standard" if "standard" in common else common[0]
+  if name is not None:
+    return name
+  common = sorted(set.intersection(*map(set, by_protocol.values())))
+  if "standard" in common:
+    return "standard"
+  if len(common) == 1:
+    return common[0]
   if common:
     raise UserError(
       f"the runs have protocols {', '.join(common)}; choose one by --protocol"
     )
   have = "; ".join(
-    f"{path} has {', '.join(sorted(part))}"
-    for path, part in zip(files, parts, strict=True)
+    f"{path} has {', '.join(sorted(rows))}"
+    for path, rows in by_protocol.items()
   )
   raise UserError(
     f"no protocol is common to all runs: {have}; evaluate again with eval.py"
@@ -146,18 +97,17 @@ def _by_image(rows: Sequence[Row], path: pathlib.Path) -> dict[Key, Row]:
     key = row["subset"], row["name"]
     if key in images:
       raise UserError(
-        f"{path} has two images {title_of(key)}; give each a name of its own, "
+        f"{path} has two images {_title_of(key)}; give each a name of its own, "
         "then evaluate again with eval.py"
       )
-    for kind in ("composite", "harmonized"):
+    for kind in KINDS:
       for name in METRICS:
         value = row[f"{kind}_{name}"]
-        # An image equal to its truth; nothing else is infinite.
-        perfect = name == "psnr" and value == math.inf
-        if not (math.isfinite(value) or perfect):
+        # Only the PSNR may be infinite: of an image equal to its truth.
+        if not (math.isfinite(value) or (name, value) == ("psnr", math.inf)):
           raise UserError(
-            f"{path}: {kind}_{name} of {title_of(key)} is {value}, which is no "
-            "measurement; evaluate again with eval.py"
+            f"{path}: {kind}_{name} of {_title_of(key)} is {value}, which is "
+            "no measurement; evaluate again with eval.py"
           )
     images[key] = row
   return images
@@ -166,15 +116,15 @@ def _by_image(rows: Sequence[Row], path: pathlib.Path) -> dict[Key, Row]:
 def compare(
   paths: Sequence[pathlib.Path], protocol: str | None = None, most: int = 10
 ) -> dict[str, Any]:
-  """What compare.json holds: the first run against each of the others.
+  """Return what compare.json holds: the first run against each of the others.
 
   Args:
-    paths: runs, as `find` takes them.
+    paths: runs, as `journal.find` takes them.
     most: images to list, of those that differ most in fMSE.
 
   Raises:
-    UserError: for what `read_runs` refuses, and for runs without a common
-      image or of different composites.
+    UserError: as `read_runs` does, and for runs without a common image or of
+      different composites.
   """
   protocol, runs = read_runs(paths, protocol)
   every = set().union(*(run.rows for run in runs))
@@ -192,56 +142,52 @@ def compare(
     "runs": [run.label for run in runs],
     "images": len(keys),
     "left_out": len(every) - len(keys),
-    "comparisons": [_against(first, run, keys, most) for run in others],
+    "comparisons": [_compare_pair(first, run, keys, most) for run in others],
   }
 
 
 def _check_composites(first: Run, run: Run, keys: Sequence[Key]) -> None:
   for key in keys:
     for name in (f"composite_{name}" for name in METRICS):
-      ours, theirs = first.rows[key][name], run.rows[key][name]
-      if not math.isclose(ours, theirs, rel_tol=_SAME):
+      a, b = first.rows[key][name], run.rows[key][name]
+      if not math.isclose(a, b, rel_tol=_TOLERANCE):
         raise UserError(
           f"{first.path} and {run.path} are not of the same composites: "
-          f"{name} of {title_of(key)} is {ours:.6g} and {theirs:.6g}; evaluate "
+          f"{name} of {_title_of(key)} is {a:.6g} and {b:.6g}; evaluate "
           "both on the same data, at the same size"
         )
 
 
-def _against(
+def _compare_pair(
   first: Run, run: Run, keys: Sequence[Key], most: int
 ) -> dict[str, Any]:
-  subsets: dict[str, list[Key]] = {}
-  for key in keys:
-    subsets.setdefault(key[0], []).append(key)
+  subsets = group(keys, lambda key: key[0])
   if len(subsets) < 2:
     subsets = {}
-  parts = {name: _changes(first, run, part) for name, part in subsets.items()}
   return {
     "baseline": first.label,
     "run": run.label,
     "all": _changes(first, run, keys),
-    "by_subset": parts,
+    "by_subset": {
+      name: _changes(first, run, part) for name, part in subsets.items()
+    },
     "most_different": _most_different(first, run, keys, most),
   }
 
 
 def _changes(first: Run, run: Run, keys: Sequence[Key]) -> dict[str, Any]:
-  """By metric, how `run` differs from `first` over these images."""
   changes: dict[str, Any] = {"images": len(keys)}
-  for name in METRICS:
+  for name, metric in METRICS.items():
+    column = f"harmonized_{name}"
     pairs = np.array(
-      [
-        [each.rows[key][f"harmonized_{name}"] for each in (first, run)]
-        for key in keys
-      ]
+      [[r.rows[key][column] for r in (first, run)] for key in keys]
     )
-    changes[name] = change(pairs, METRICS[name][1])
+    changes[name] = change(pairs, metric.more_is_better)
   return changes
 
 
 def change(pairs: np.ndarray, more_is_better: bool) -> dict[str, Any]:
-  """Means, mean difference and wins of a metric's `pairs`, float [N, 2].
+  """Return means, mean difference and wins of a metric's `pairs`, float [N, 2].
 
   Pairs with an infinite value are left out, and counted in `infinite`; where
   none is left, means and interval are None.
@@ -249,20 +195,19 @@ def change(pairs: np.ndarray, more_is_better: bool) -> dict[str, Any]:
   finite = pairs[np.isfinite(pairs).all(axis=1)]
   differences = finite[:, 1] - finite[:, 0]
   gains = differences if more_is_better else -differences
-  values = dict.fromkeys(("baseline", "run", "difference", "interval"))
+  summary = dict.fromkeys(("baseline", "run", "difference", "interval"))
   verdict = "unclear"
   if len(finite):
-    values["baseline"] = _mean(finite[:, 0])
-    values["run"] = _mean(finite[:, 1])
-    values["difference"] = _mean(differences)
-    # Ten digits: what is behind them is the order of summation.
-    low, high = (float(f"{bound:.10g}") for bound in interval(differences))
-    values["interval"] = [low, high]
-    # Other images may be unlike a single one, whose interval has no width.
+    columns = (finite[:, 0], finite[:, 1], differences)
+    for name, column in zip(summary, columns, strict=False):
+      summary[name] = math.fsum(column) / len(column)
+    low, high = bootstrap.rounded(bootstrap.interval(differences))
+    summary["interval"] = [low, high]
+    # The interval of a single image has no width, and proves nothing.
     if len(finite) > 1 and (low > 0 or high < 0):
       verdict = "better" if (low > 0) == more_is_better else "worse"
   return {
-    **values,
+    **summary,
     "verdict": verdict,
     "wins": int((gains > 0).sum()),
     "ties": int((gains == 0).sum()),
@@ -271,34 +216,25 @@ def change(pairs: np.ndarray, more_is_better: bool) -> dict[str, Any]:
   }
 
 
-def _mean(values: np.ndarray) -> float:
-  return math.fsum(values) / len(values)
-
-
 def _most_different(
   first: Run, run: Run, keys: Sequence[Key], most: int
 ) -> dict[str, list[dict[str, Any]]]:
-  """The images whose fMSE differs most, those better and those worse in `run`.
+  """List the images whose fMSE differs most, by whether `run` is better.
 
-  Half of them each, or more of one kind where the other has fewer: of a run
-  that is better all over, what became worse is still to be seen.
+  Each kind gets half of `most`, or more where the other kind has fewer.
   """
   images: dict[str, list[dict[str, Any]]] = {"better": [], "worse": []}
   for key in keys:
-    ours, theirs = (each.rows[key]["harmonized_fmse"] for each in (first, run))
-    if ours != theirs:
-      images["better" if theirs < ours else "worse"].append(
-        {
-          **dict(zip(("subset", "name"), key, strict=True)),
-          "baseline": ours,
-          "run": theirs,
-          "difference": theirs - ours,
-        }
+    a, b = (r.rows[key]["harmonized_fmse"] for r in (first, run))
+    if a != b:
+      numbers = {"baseline": a, "run": b, "difference": b - a}
+      images["better" if b < a else "worse"].append(
+        {"subset": key[0], "name": key[1], **numbers}
       )
   for part in images.values():
-    # Of equal differences, in the order of subset and name.
+    # Stable: equal differences stay in the order of subset and name.
     part.sort(key=lambda image: -abs(image["difference"]))
-  # Of an odd number, the kind with the largest difference has one more.
+  # Of an odd number, the kind with the largest difference gets one more.
   less, more = sorted(
     images.values(),
     key=lambda part: abs(part[0]["difference"]) if part else 0,
@@ -308,5 +244,101 @@ def _most_different(
   return images
 
 
-def title_of(key: Key) -> str:
+def _title_of(key: Key) -> str:
   return "/".join(part for part in key if part)
+
+
+def tables_of(report: Mapping[str, Any]) -> list[Table]:
+  """Return each comparison's tables: of the metrics, and of single images."""
+  tables = []
+  for comparison in report["comparisons"]:
+    tables.append(_metrics_table(comparison))
+    if any(comparison["most_different"].values()):
+      tables.append(_images_table(comparison))
+  return tables
+
+
+def _metrics_table(comparison: Mapping[str, Any]) -> Table:
+  baseline, run = comparison["baseline"], comparison["run"]
+  parts = {**comparison["by_subset"], "all": comparison["all"]}
+  rows = []
+  for title, changes in parts.items():
+    head = (title, f"{changes['images']:,}")
+    for name, metric in METRICS.items():
+      rows.append((*head, metric.title, *_cells(changes[name], name)))
+      head = ("", "")
+  note = _CAPTION
+  infinite = comparison["all"]["psnr"]["infinite"]
+  if infinite:
+    note += f"; PSNR without {infinite:,} images equal to the truth in a run"
+  return Table(
+    title=f"{run} against {baseline}",
+    header=(
+      *("images of", "count", "metric", baseline, run),
+      *("difference", "wins / ties / losses", "verdict"),
+    ),
+    rows=tuple(rows),
+    notes=(note,),
+  )
+
+
+def _cells(change: Mapping[str, Any], name: str) -> tuple[str, ...]:
+  """Return means, difference with interval, counts and verdict as text."""
+  counts = " / ".join(f"{change[n]:,}" for n in ("wins", "ties", "losses"))
+  if change["interval"] is None:
+    return "", "", "", counts, change["verdict"]
+  metric = METRICS[name]
+  difference, low, high = (
+    f"{value:+z.{metric.difference_digits}f}"
+    for value in (change["difference"], *change["interval"])
+  )
+  means = (f"{change[n]:.{metric.digits}f}" for n in ("baseline", "run"))
+  return *means, f"{difference} [{low}, {high}]", counts, change["verdict"]
+
+
+def _images_table(comparison: Mapping[str, Any]) -> Table:
+  baseline, run = comparison["baseline"], comparison["run"]
+  rows = []
+  for head, images in comparison["most_different"].items():
+    for place, image in enumerate(images):
+      cells = (
+        head if place == 0 else "",
+        f"{image['difference']:+z.2f}",
+        _title_of((image["subset"], image["name"])),
+        *(f"{image[name]:.2f}" for name in ("baseline", "run")),
+      )
+      rows.append(cells)
+  return Table(
+    title=f"{run} against {baseline}: images that differ most in fMSE",
+    header=(f"{run} is", "difference", "image", baseline, run),
+    rows=tuple(rows),
+  )
+
+
+def _summary_of(report: Mapping[str, Any]) -> str:
+  text = (
+    f"protocol {report['protocol']!r}, {report['images']:,} images compared"
+  )
+  if report["left_out"]:
+    text += f"; {report['left_out']:,} not in all runs are left out"
+  return text
+
+
+def write(
+  report: Mapping[str, Any], folder: pathlib.Path
+) -> list[pathlib.Path]:
+  """Write compare.md and compare.json into `folder`; return their paths."""
+  tables = [table.markdown() for table in tables_of(report)]
+  texts = {
+    "compare.md": "\n\n".join(["# Comparison", _summary_of(report), *tables]),
+    "compare.json": json.dumps(report, indent=2, allow_nan=False),
+  }
+  for name, text in texts.items():
+    write_text(folder / name, text + "\n")
+  return [folder / name for name in texts]
+
+
+def show(report: Mapping[str, Any]) -> None:
+  """Print the tables."""
+  print(_summary_of(report))
+  print_tables(tables_of(report))

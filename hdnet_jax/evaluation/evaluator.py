@@ -1,5 +1,6 @@
-"""Runs a way to harmonize over a split: its numbers, image by image."""
+"""Evaluate a way to harmonize on a split, image by image."""
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -9,13 +10,18 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from hdnet_jax import compilation
 from hdnet_jax.composites import with_composites
 from hdnet_jax.config import CompositesConfig, Config
 from hdnet_jax.data.examples import Source
-from hdnet_jax.data.pipeline import Reader, evaluation_batches
-from hdnet_jax.devices import gather, put_ahead, replicated, split
-from hdnet_jax.distributed import together
+from hdnet_jax.data.pipeline import ReadOptions, evaluation_batches
+from hdnet_jax.devices import (
+  compiler_options,
+  gather,
+  prefetch_to_device,
+  replicated,
+  split,
+)
+from hdnet_jax.distributed import compile_before_start
 from hdnet_jax.evaluation import metrics, tables, visuals
 from hdnet_jax.evaluation.protocols import PROTOCOLS, Harmonize
 from hdnet_jax.model.hdnet import HDNet, blend
@@ -23,13 +29,13 @@ from hdnet_jax.model.hdnet import HDNet, blend
 PICTURES = 6  # rows of a grid
 
 Batch = dict[str, jax.Array]
-# Of parameters and a batch, what harmonizes it.
+# Maps parameters and a batch to what harmonizes it.
 Method = Callable[[Any, Batch], Harmonize]
 EvalStep = Callable[[Any, Batch], dict[str, Any]]
 
 
 def network(model: HDNet) -> Method:
-  """HDNet with given parameters."""
+  """Harmonize by HDNet."""
 
   def method(params, batch):
     del batch
@@ -41,7 +47,7 @@ def network(model: HDNet) -> Method:
 
 
 def predictions(params: Any, batch: Batch) -> Harmonize:
-  """Images that were made elsewhere: the batch brings them along."""
+  """Take the harmonized images of another program from the batch."""
   del params
   # A quarter of a level up: both rounding and truncation give it back.
   image = (batch["prediction"].astype(jnp.float32) + 0.25) / 127.5 - 1
@@ -54,14 +60,14 @@ def make_eval_step(
   mesh: Mesh,
   protocols: Sequence[str] = ("standard",),
 ) -> EvalStep:
-  """The jitted `(params, batch) -> sums and images`, one compilation.
+  """Return the jitted `(params, batch) -> outputs`.
 
-  Returns a dict of `area`, the foreground's pixels, [B]; `sums`, by protocol
-  the metrics.Sums of `composite` and `harmonized`; and `pictures`, the images
-  of the first protocol.
+  The outputs are `area`, the foreground's pixels, [B]; `sums`, by protocol the
+  metrics.Sums of `composite` and `harmonized`; and `pictures`, the images of
+  the first protocol.
 
-  Photos get the same composite whatever the batch they are in: its random key
-  is folded from the config's seed and the example's index.
+  The random key of a photo's composite comes from the config's seed and the
+  example's index, not from the batch.
   """
 
   def eval_step(params, batch):
@@ -76,7 +82,7 @@ def make_eval_step(
     }
     sums = {
       name: {
-        kind: metrics.measure(getattr(compared, kind), compared.real, mask)
+        kind: metrics.pixel_sums(getattr(compared, kind), compared.real, mask)
         for kind in tables.KINDS
       }
       for name, compared in images.items()
@@ -91,7 +97,7 @@ def make_eval_step(
     in_shardings=(place, None),  # batches are as `put` split them
     # Every process reads all sums; pictures stay where they are.
     out_shardings={"area": place, "sums": place, "pictures": split(mesh, 4)},
-    compiler_options=compilation.options(mesh.devices.flat[0].platform),
+    compiler_options=compiler_options(mesh.devices.flat[0].platform),
   )
 
 
@@ -122,7 +128,9 @@ class Evaluator:
     self.protocols = tuple(protocols)
     self.image_size = config.data.image_size
     self._config, self._mesh = config, mesh
-    self._step = together(make_eval_step(config, method, mesh, self.protocols))
+    self._step = compile_before_start(
+      make_eval_step(config, method, mesh, self.protocols)
+    )
 
   def rows(
     self,
@@ -131,66 +139,66 @@ class Evaluator:
     first: int = 0,
     on_rows: Callable[[list[tables.Row]], None] = lambda rows: None,
   ) -> list[tables.Row]:
-    """A row an image and protocol, from example `first` on, in order.
+    """Return a row for each image and protocol, from example `first` on.
 
-    The next batch is computed while the last one's sums are read.
+    The next batch is computed while the sums of the last one are read.
 
     Args:
       on_rows: called with the rows of each batch as they come.
     """
     indices = np.arange(first, len(source))
+    size = self._config.eval_batch_size
+    # The last batch is padded: it has fewer indices than images.
+    parts = [indices[i : i + size] for i in range(0, len(indices), size)]
     rows: list[tables.Row] = []
-    done = 0
 
-    def read(outputs) -> None:
-      """The next batch's rows, without the padding of the last one."""
-      nonlocal done
-      found = jax.device_get({name: outputs[name] for name in ("area", "sums")})
-      of_batch = indices[done : done + self._config.eval_batch_size]
-      made = self._rows(source, of_batch, found)
-      done += len(of_batch)
-      rows.extend(made)
-      on_rows(made)
+    def read(part: np.ndarray, outputs: Mapping[str, Any]) -> None:
+      numbers = jax.device_get((outputs["area"], outputs["sums"]))
+      batch_rows = self._rows(source, part, *numbers)
+      rows.extend(batch_rows)
+      on_rows(batch_rows)
 
-    pending = None
-    for outputs in self._outputs(params, source, indices):
-      if pending is not None:
-        read(pending)
-      pending = outputs
-    if pending is not None:
-      read(pending)
+    outputs = self._outputs(params, source, indices)
+    batches = zip(parts, outputs, strict=True)
+    # A batch is read after the next one was dispatched.
+    for batch, _ in itertools.pairwise(itertools.chain(batches, [None])):
+      read(*batch)
     return rows
 
   def comparisons(
     self, params: Any, source: Source, titles: Mapping[int, str]
   ) -> list[visuals.Comparison]:
-    """The images of some examples, to look at; by the first protocol.
+    """Return the images of examples, under the first protocol.
 
     Args:
-      titles: by the example's index, what the picture says of it.
+      titles: what to write below the picture, by the example's index.
     """
     indices = np.array(list(titles), int)
-    found: list[visuals.Comparison] = []
+    comparisons: list[visuals.Comparison] = []
     for outputs in self._outputs(params, source, indices):
       pictures = jax.tree.map(gather, outputs["pictures"])
-      of_batch = indices[len(found) :][: len(pictures["real"])]
+      of_batch = indices[len(comparisons) :][: len(pictures["real"])]
       for place, index in enumerate(of_batch):
         images = {name: image[place] for name, image in pictures.items()}
         title = f"{titles[int(index)]} {source.name(index)}".strip()
-        found.append(visuals.Comparison(title, **images))
-    return found
+        comparisons.append(visuals.Comparison(title, **images))
+    return comparisons
 
   def _rows(
-    self, source: Source, indices: np.ndarray, found: Mapping[str, Any]
+    self,
+    source: Source,
+    indices: np.ndarray,
+    area: np.ndarray,
+    sums: Mapping[str, Mapping[str, metrics.Sums]],
   ) -> list[tables.Row]:
-    area = np.asarray(found["area"], np.float64)
+    area = np.asarray(area, np.float64)
     width = self._config.data.image_size
     columns = {
       protocol: {
         f"{kind}_{name}": column
         for kind in tables.KINDS
-        for name, column in metrics.values(
-          found["sums"][protocol][kind], area, width
+        for name, column in metrics.from_sums(
+          sums[protocol][kind], area, width
         ).items()
       }
       for protocol in self.protocols
@@ -208,7 +216,7 @@ class Evaluator:
     self, params: Any, source: Source, indices: np.ndarray
   ) -> Iterator[dict[str, Any]]:
     config = self._config
-    reader = Reader(
+    reader = ReadOptions(
       config.data.threads,
       config.data.workers,
       jax.process_index(),
@@ -221,18 +229,18 @@ class Evaluator:
       reader,
       config.data.evaluation_composites,
     )
-    for batch in put_ahead(batches, self._mesh):
+    for batch in prefetch_to_device(batches, self._mesh):
       yield self._step(params, batch)
 
 
 def spread(count: int) -> dict[int, str]:
-  """A few of `count` examples, evenly spread: the same ones every time."""
+  """Choose a few of `count` examples, evenly spread, with empty titles."""
   chosen = np.linspace(0, count - 1, min(count, PICTURES)).astype(int)
   return {int(index): "" for index in chosen}
 
 
 def summary_of(rows: Sequence[tables.Row]) -> dict[str, float]:
-  """The harmonized images' means by metric name.
+  """Return the harmonized images' means by metric name.
 
   The PSNR is infinite only where every image equals its truth.
   """

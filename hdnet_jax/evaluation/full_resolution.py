@@ -1,9 +1,8 @@
 """The protocol `fullres`: images at their own size, as a user gets them.
 
-What harmonizes is called as the inference API is, with an image of any size and
-its mask. The metrics are those of the protocol `standard`, at that size. They
-are computed on the host: compiled code would have to be compiled for every size
-anew. For the same reason images are taken one by one, not in batches.
+The metrics are those of the protocol `standard`, at that size. They are
+computed on the host, image by image, for compiled code would be compiled anew
+for every size.
 """
 
 import os
@@ -26,16 +25,16 @@ from hdnet_jax.data.examples import (
 from hdnet_jax.data.iharmony4 import Iharmony4Folder
 from hdnet_jax.errors import UserError
 from hdnet_jax.evaluation import metrics
+from hdnet_jax.evaluation.metrics import WINDOW
 from hdnet_jax.evaluation.tables import Row
 from hdnet_jax.evaluation.visuals import Comparison
-from hdnet_jax.images.resize import resize_image, resize_mask
+from hdnet_jax.images.transforms import resize_image, resize_mask
 
 NAME = "fullres"
-# Of a composite, uint8 [H, W, 3], and its mask, uint8 [H, W, 1], the
+# Maps a composite, uint8 [H, W, 3], and its mask, uint8 [H, W, 1], to the
 # harmonized image, uint8 [H, W, 3].
 Harmonize = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
-_WINDOW = 7  # pixels of SSIM's window, squared
 _BAND = 200_000  # pixels at a time: SSIM takes some 400 bytes for each
 _MOST_THREADS = 8
 
@@ -44,8 +43,8 @@ class FullSize(Iharmony4Folder):
   """A split of the published folder, at the images' own sizes.
 
   Raises:
-    UserError: as its parent does; when an example is read, too, where its
-      three images differ in size, or are too small for SSIM.
+    UserError: as its parent does; and for an example whose images differ in
+      size or are too small for SSIM.
   """
 
   def __init__(
@@ -65,9 +64,9 @@ class FullSize(Iharmony4Folder):
           f"{path} is {size}, but {paths[0]} is {sizes[0]}; replace one of "
           "them, or take the composite off its list"
         )
-    if min(images[0].size) < _WINDOW:
+    if min(images[0].size) < WINDOW:
       raise UserError(
-        f"{paths[0]} is {sizes[0]}, and SSIM needs {_WINDOW} pixels a side; "
+        f"{paths[0]} is {sizes[0]}, and SSIM needs {WINDOW} pixels a side; "
         "take it off its list"
       )
     composite, real, mask = images
@@ -80,15 +79,15 @@ class FullSize(Iharmony4Folder):
 
 
 class FullSizeEvaluator:
-  """Evaluates parameters at the images' own sizes; as `run.Evaluator` does.
+  """Evaluates parameters at the images' own sizes, as `Evaluator` does.
 
   Args:
-    make: of parameters, what harmonizes: an inference.harmonizer.SizedNetwork.
-    shown: side of the squares that pictures are shown as.
+    make: maps parameters to what harmonizes.
+    shown: side of the square pictures.
   """
 
   protocols = (NAME,)
-  image_size = None  # there is not one
+  image_size = None  # each image has its own
 
   def __init__(self, make: Callable[[Any], Harmonize], shown: int = 256):
     self._make, self._shown = make, shown
@@ -100,14 +99,14 @@ class FullSizeEvaluator:
     first: int = 0,
     on_rows: Callable[[list[Row]], None] = lambda rows: None,
   ) -> list[Row]:
-    """A row an image, from example `first` on, in order.
+    """Return a row for each image, from example `first` on.
 
     Args:
       source: examples of any size with a `composite`, such as FullSize.
       on_rows: called with each image's row, in a list.
     """
     harmonize = self._make(params)
-    made: list[Row] = []
+    rows: list[Row] = []
     for index in range(first, len(source)):
       example = source[index]
       harmonized = harmonize(example["composite"], example["mask"])
@@ -116,19 +115,19 @@ class FullSizeEvaluator:
         "subset": source.subset(index),
         "protocol": NAME,
         "ratio": float(example["mask"].mean()),
-        **_values("composite", example["composite"], example),
-        **_values("harmonized", harmonized, example),
+        **_metrics_of("composite", example["composite"], example),
+        **_metrics_of("harmonized", harmonized, example),
       }
-      made.append(row)
+      rows.append(row)
       on_rows([row])
-    return made
+    return rows
 
   def comparisons(
     self, params: Any, source: Source, titles: Mapping[int, str]
   ) -> list[Comparison]:
-    """Some examples to look at, resized to squares: a grid has one size."""
+    """Return the images of examples, resized to the squares of a grid."""
     harmonize = self._make(params)
-    found = []
+    comparisons = []
     for index, title in titles.items():
       example = source[index]
       images = {name: example[name] for name in ("composite", "real")}
@@ -140,59 +139,61 @@ class FullSizeEvaluator:
       mask = resize_mask(Image.fromarray(example["mask"][..., 0]), self._shown)
       small["mask"] = np.asarray(mask)[..., None]
       name = f"{title} {source.name(index)}".strip()
-      found.append(Comparison(name, **small))
-    return found
+      comparisons.append(Comparison(name, **small))
+    return comparisons
 
 
-def _values(kind: str, image: np.ndarray, example: Example) -> dict[str, float]:
+def _metrics_of(
+  kind: str, image: np.ndarray, example: Example
+) -> dict[str, float]:
   mask = example["mask"]
-  sums = measure(image, example["real"], mask)
+  sums = pixel_sums(image, example["real"], mask)
   area = np.array([np.count_nonzero(mask)])
-  found = metrics.values(sums, area, width=image.shape[1])
-  return {f"{kind}_{name}": float(value) for name, (value,) in found.items()}
+  columns = metrics.from_sums(sums, area, width=image.shape[1])
+  return {f"{kind}_{name}": float(value) for name, (value,) in columns.items()}
 
 
-def measure(
-  image: np.ndarray, truth: np.ndarray, mask: np.ndarray
+def pixel_sums(
+  image: np.ndarray, truth: np.ndarray, mask: np.ndarray, band: int = _BAND
 ) -> metrics.Sums:
-  """What `metrics.measure` gives for one image, as a batch of one.
-
-  In bands of rows, so that memory does not grow with the image.
+  """Return what `metrics.pixel_sums` does, of a batch of one image.
 
   Args:
     image, truth: uint8 [H, W, 3], 7 pixels a side or more.
     mask: uint8 [H, W, 1], 0/1.
+    band: pixels at a time, which bounds the memory.
   """
   height, width, _ = image.shape
 
-  def differences(band: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    difference = image[band].astype(np.int32) - truth[band]
+  def differences(rows: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    difference = image[rows].astype(np.int32) - truth[rows]
     square = np.square(difference)
     return (
       np.sum(square, (1, 2), dtype=np.int64),
-      np.sum(square * mask[band], (1, 2), dtype=np.int64),
-      np.sum(difference * mask[band], 1, dtype=np.int64),
+      np.sum(square * mask[rows], (1, 2), dtype=np.int64),
+      np.sum(difference * mask[rows], 1, dtype=np.int64),
     )
 
-  def similarity(band: slice) -> np.ndarray:
-    """Of the rows of windows that begin in the band."""
-    windows = slice(band.start, band.stop + _WINDOW - 1)
+  def similarity(rows: slice) -> np.ndarray:
+    windows = slice(rows.start, rows.stop + WINDOW - 1)  # that begin in `rows`
     _, local = structural_similarity(
       image[windows],
       truth[windows],
-      win_size=_WINDOW,
+      win_size=WINDOW,
       data_range=metrics.PEAK,
       channel_axis=-1,
       full=True,
     )
-    whole = slice(_WINDOW // 2, -(_WINDOW // 2))  # windows inside the image
+    whole = slice(WINDOW // 2, -(WINDOW // 2))  # windows inside the image
     return local[whole, whole].sum(axis=(1, 2))
 
-  # Bands are put together in order: the sums do not depend on the threads.
+  # Joined in order: the sums do not depend on the threads.
   threads = min(os.cpu_count() or 1, _MOST_THREADS)
   with ThreadPoolExecutor(threads) as pool:
-    of_bands = pool.map(differences, _bands(height, width))
-    similarities = pool.map(similarity, _bands(height - _WINDOW + 1, width))
+    of_bands = pool.map(differences, _bands(height, width, band))
+    similarities = pool.map(
+      similarity, _bands(height - WINDOW + 1, width, band)
+    )
     of_all, of_foreground, shifts = zip(*of_bands, strict=True)
     return metrics.Sums(
       squared=np.concatenate(of_all)[None, :, None],
@@ -202,7 +203,7 @@ def measure(
     )
 
 
-def _bands(height: int, width: int) -> Iterator[slice]:
-  rows = max(_BAND // width, 1)
+def _bands(height: int, width: int, band: int) -> Iterator[slice]:
+  rows = max(band // width, 1)
   for top in range(0, height, rows):
     yield slice(top, min(top + rows, height))

@@ -1,8 +1,7 @@
-"""The rows of an evaluation, written as they come: it can be continued.
+"""per_image.csv: a row for each image and protocol of an evaluation.
 
-per_image.csv has a row an image and protocol. While an evaluation runs, its
-rows are in unfinished/, with what they are of; rows of something else there are
-not continued but written over.
+While an evaluation runs, its rows are in unfinished/ with the facts that define
+them. The same evaluation continues them; another one writes over them.
 """
 
 import csv
@@ -21,22 +20,22 @@ NAME = "per_image.csv"
 
 
 class Journal:
-  """The rows of the evaluation of `facts` in `directory`.
+  """The rows of a running evaluation in `directory`.
 
   Args:
     facts: what defines the rows, as JSON can hold it: weights, data, protocols.
-    each: rows an image. An image whose rows are not all there has none.
+    rows_per_image: an image that has fewer is evaluated again.
   """
 
   def __init__(
-    self, directory: pathlib.Path, facts: Mapping[str, Any], each: int
+    self, directory: pathlib.Path, facts: Mapping[str, Any], rows_per_image: int
   ):
     self._directory = directory
     self._folder = directory / "unfinished"
     self._path = self._folder / NAME
     text = json.dumps(facts, indent=2, sort_keys=True) + "\n"
-    self.rows = self._found(text, each)
-    # Anew, so that the end of a torn line is gone.
+    self.rows = self._unfinished(text, rows_per_image)
+    # Written anew, without the rest of a line that was cut off.
     self._folder.mkdir(parents=True, exist_ok=True)
     write_text(self._folder / "facts.json", text)
     with open_text(self._path, "w") as file:
@@ -44,7 +43,7 @@ class Journal:
       writer.writeheader()
       writer.writerows(self.rows)
 
-  def _found(self, facts: str, each: int) -> list[Row]:
+  def _unfinished(self, facts: str, rows_per_image: int) -> list[Row]:
     path = self._folder / "facts.json"
     if not (path.is_file() and self._path.is_file()):
       return []
@@ -53,21 +52,69 @@ class Journal:
     with open_text(self._path) as file:
       text = file.read()
     rows = _parse(text[: text.rfind("\n") + 1], self._path)
-    return rows[: len(rows) // each * each]
+    return rows[: len(rows) - len(rows) % rows_per_image]
 
   def append(self, rows: Sequence[Row]) -> None:
+    """Add rows to the file."""
     self.rows += rows
     with open_text(self._path, "a") as file:
       csv.DictWriter(file, COLUMNS, lineterminator="\n").writerows(rows)
 
   def finish(self) -> None:
-    """All rows are there: per_image.csv is put in place."""
+    """Put the complete per_image.csv in place."""
     self._path.replace(self._directory / NAME)
     shutil.rmtree(self._folder)
 
 
+def find(path: pathlib.Path) -> pathlib.Path:
+  """Return the per_image.csv that `path` is, holds, or has in evaluation/.
+
+  Raises:
+    UserError: where there is none.
+  """
+  if path.is_file():
+    return path
+  for folder in (path, path / "evaluation"):
+    if (folder / NAME).is_file():
+      return folder / NAME
+  what = "holds no" if path.is_dir() else "does not exist: no"
+  raise UserError(
+    f"{path} {what} {NAME} or evaluation/{NAME}; evaluate first: eval.py"
+  )
+
+
+def labels_of(files: Sequence[pathlib.Path]) -> list[str]:
+  """Name each file by its run's folder, with parents where names are equal.
+
+  Raises:
+    UserError: for a file that is given twice.
+  """
+  files = [path.resolve() for path in files]
+  for path in files:
+    if files.count(path) > 1:
+      raise UserError(f"{path} is given twice; compare it with another run")
+  homes = [
+    path.parents[1] if path.parent.name == "evaluation" else path.parent
+    for path in files
+  ]
+  # A folder with several such files does not tell them apart.
+  homes = [
+    path if homes.count(home) > 1 else home
+    for path, home in zip(files, homes, strict=True)
+  ]
+
+  def label(home: pathlib.Path) -> str:
+    for length in range(1, len(home.parts)):
+      end = home.parts[-length:]
+      if sum(other.parts[-length:] == end for other in homes) == 1:
+        return "/".join(end)
+    return str(home)
+
+  return [label(home) for home in homes]
+
+
 def read(path: pathlib.Path) -> list[Row]:
-  """The rows of a per_image.csv.
+  """Return the rows of a per_image.csv.
 
   Raises:
     UserError: where it is not there, or no such file.

@@ -1,13 +1,11 @@
-"""Image metrics, one value an image, equal to scikit-image's.
+"""Image metrics, a value for each image, equal to scikit-image's.
 
-In two halves: `measure` sums on the device, in integers where the sums are
-exact, and `values` makes the metrics of them on the host, in float64. A batch
-is one small transfer, and a metric of given pixels is the same number whatever
-batch, device or order it was computed in.
+`pixel_sums` runs on the device, with integers where sums are exact; `from_sums`
+computes the metrics of them on the host, in float64. So the metrics of given
+pixels do not depend on batch, device or order.
 
 Images are uint8 [B, H, W, 3], masks uint8 [B, H, W, 1] of 0/1; height and width
-are 7 or more. Which images are compared is a matter of the protocol:
-`evaluation.protocols`.
+are 7 or more. `evaluation.protocols` says which images are compared.
 """
 
 from typing import NamedTuple
@@ -17,18 +15,40 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, UInt8
 
-NAMES = ("mse", "psnr", "fmse", "ssim")
+
+class Metric(NamedTuple):
+  """How tables show a metric."""
+
+  title: str
+  more_is_better: bool
+  digits: int
+  difference_digits: int
+
+
+# In the order of tables.
+METRICS = {
+  "psnr": Metric("PSNR ↑", True, 2, 3),
+  "mse": Metric("MSE ↓", False, 2, 2),
+  "fmse": Metric("fMSE ↓", False, 2, 2),
+  "ssim": Metric("SSIM ↑", True, 4, 5),
+}
+NAMES = ("mse", "psnr", "fmse", "ssim")  # in the order of files
 SHIFTS = ("red", "green", "blue")
 PEAK = 255.0
-_WINDOW = 7  # pixels of SSIM's window, squared
-_AREA = _WINDOW**2
+WINDOW = 7  # side of SSIM's window, in pixels
+_AREA = WINDOW**2
 _PART = 8192  # columns whose largest sum, 3 * 255^2 each, is an int32
 
 
-class Sums(NamedTuple):
-  """Sums over each row of an image: over its width and channels.
+def text_of(name: str, value: float | None) -> str:
+  """Return the metric's mean as text; "inf" where no finite value is left."""
+  return "inf" if value is None else f"{value:.{METRICS[name].digits}f}"
 
-  Those of squares are in parts of the width, each of which is an int32.
+
+class Sums(NamedTuple):
+  """Sums over width and channels of each row of an image.
+
+  Sums of squares are in parts of the width, each of which is an int32.
   """
 
   squared: Int[Array, "b h parts"]  # squared differences
@@ -37,12 +57,12 @@ class Sums(NamedTuple):
   ssim: Float[Array, "b h-6"]  # local similarities, by rows of windows
 
 
-def measure(
+def pixel_sums(
   image: UInt8[Array, "b h w 3"],
   truth: UInt8[Array, "b h w 3"],
   mask: UInt8[Array, "b h w 1"],
 ) -> Sums:
-  """What `values` needs to know of `image` and `truth`; jittable."""
+  """Sum what `from_sums` needs of `image` and `truth`; jittable."""
   x, y = image.astype(jnp.int32), truth.astype(jnp.int32)
   difference = x - y
   squared = jnp.square(difference)
@@ -54,13 +74,15 @@ def measure(
   )
 
 
-def values(sums: Sums, area: np.ndarray, width: int) -> dict[str, np.ndarray]:
-  """The metrics by name, float64 [B].
+def from_sums(
+  sums: Sums, area: np.ndarray, width: int
+) -> dict[str, np.ndarray]:
+  """Return the metrics by name, float64 [B].
 
   mse   mean squared error over all pixels and channels
   psnr  in dB, peak 255; inf for equal images
   fmse  mean squared error over the foreground, sum(M d^2) / (3 sum(M)); 0 for
-        an empty mask, which has no foreground to be wrong
+        an empty mask
   ssim  structural similarity, scikit-image's default
   red, green, blue
         mean of image - truth over the foreground, in levels; 0 for an empty one
@@ -75,8 +97,8 @@ def values(sums: Sums, area: np.ndarray, width: int) -> dict[str, np.ndarray]:
   mse = squared.sum(axis=(1, 2)) / (3 * width * squared.shape[1])
   shift = np.asarray(sums.shift, np.float64).sum(axis=1)
   shift = shift / np.maximum(area, 1)[:, None]
-  windows = similarity.shape[1] * (width - _WINDOW + 1)
-  with np.errstate(divide="ignore"):  # inf is what equal images have
+  windows = similarity.shape[1] * (width - WINDOW + 1)
+  with np.errstate(divide="ignore"):  # equal images have inf
     psnr = 10 * np.log10(PEAK**2 / mse)
   return {
     "mse": mse,
@@ -96,10 +118,10 @@ def _in_parts(x: Int[Array, "b h w 3"]) -> Int[Array, "b h parts"]:
 def _similarity(
   x: Int[Array, "b h w 3"], y: Int[Array, "b h w 3"]
 ) -> Float[Array, "b h-6 v"]:
-  """SSIM of every 7x7 window inside the image and every channel.
+  """Return the SSIM of every 7x7 window inside the image and every channel.
 
   Uniform window, sample covariance, K1 = 0.01, K2 = 0.03, data range 255. All
-  is multiplied by the squared area, so that it stays in integers to the end.
+  is multiplied by the squared area, which keeps it in integers to the end.
   """
   # Width and channels as one axis: three times as fast on CPUs.
   b, h, w, c = x.shape
@@ -117,12 +139,12 @@ def _similarity(
 
 
 def _window_sum(x: Int[Array, "b h u"], channels: int) -> Int[Array, "b h-6 v"]:
-  """Sums over each 7x7 window that lies inside the image.
+  """Sum over each 7x7 window inside the image.
 
-  A pixel's neighbour to the right is `channels` places farther on.
+  The next pixel to the right is `channels` places farther on.
   """
   for axis, step in ((1, 1), (2, channels)):
-    count = x.shape[axis] - (_WINDOW - 1) * step
+    count = x.shape[axis] - (WINDOW - 1) * step
 
     def shifted(array, shift, more, axis=axis, step=step, count=count):
       start, length = shift * step, count + more * step

@@ -1,4 +1,4 @@
-"""The paper's numbers, to print beside ours: protocol `paper`, iHarmony4.
+"""The paper's numbers on iHarmony4, under the protocol `paper`.
 
 PSNR in dB, MSE and fMSE on 0 to 255, all over the test split (7,404 images).
 """
@@ -12,74 +12,52 @@ Numbers = Mapping[str, float]
 _SUBSETS = ("HAdobe5k", "HFlickr", "HCOCO", "Hday2night", "all")
 
 
-def _by_subset(*pairs: tuple[float, float]) -> dict[str, Numbers]:
+def _by_subset(
+  psnr: tuple[float, ...], mse: tuple[float, ...]
+) -> dict[str, Numbers]:
   return {
-    subset: {"psnr": psnr, "mse": mse}
-    for subset, (psnr, mse) in zip(_SUBSETS, pairs, strict=True)
+    subset: {"psnr": p, "mse": m}
+    for subset, p, m in zip(_SUBSETS, psnr, mse, strict=True)
   }
 
 
-# Tables 1 and 3. The method's name, then its numbers by subset.
+# Tables 1 and 3, of each method by subset.
 BY_SUBSET: dict[str, dict[str, Numbers]] = {
   "composite": _by_subset(
-    (28.16, 345.54),
-    (28.32, 264.35),
-    (33.94, 69.37),
-    (34.01, 109.65),
-    (31.63, 172.47),
+    psnr=(28.16, 28.32, 33.94, 34.01, 31.63),
+    mse=(345.54, 264.35, 69.37, 109.65, 172.47),
   ),
   "Base": _by_subset(
-    (38.83, 24.33),
-    (34.05, 65.77),
-    (39.27, 17.51),
-    (38.15, 34.08),
-    (38.53, 25.20),
+    psnr=(38.83, 34.05, 39.27, 38.15, 38.53),
+    mse=(24.33, 65.77, 17.51, 34.08, 25.20),
   ),
   "+LD": _by_subset(
-    (40.96, 14.79),
-    (35.57, 51.51),
-    (40.82, 12.44),
-    (38.45, 32.79),
-    (40.23, 17.64),
+    psnr=(40.96, 35.57, 40.82, 38.45, 40.23),
+    mse=(14.79, 51.51, 12.44, 32.79, 17.64),
   ),
   "+SA": _by_subset(
-    (40.46, 15.89),
-    (35.33, 55.46),
-    (40.38, 13.08),
-    (39.00, 32.30),
-    (39.81, 19.19),
+    psnr=(40.46, 35.33, 40.38, 39.00, 39.81),
+    mse=(15.89, 55.46, 13.08, 32.30, 19.19),
   ),
   "+MGD": _by_subset(
-    (40.81, 16.37),
-    (35.36, 55.56),
-    (40.75, 12.82),
-    (38.82, 32.44),
-    (40.13, 18.99),
+    psnr=(40.81, 35.36, 40.75, 38.82, 40.13),
+    mse=(16.37, 55.56, 12.82, 32.44, 18.99),
   ),
   "HDNet*": _by_subset(
-    (41.03, 14.39),
-    (35.79, 48.46),
-    (40.91, 11.94),
-    (38.80, 30.69),
-    (40.34, 17.08),
+    psnr=(41.03, 35.79, 40.91, 38.80, 40.34),
+    mse=(14.39, 48.46, 11.94, 30.69, 17.08),
   ),
   "HDNet": _by_subset(
-    (41.17, 13.58),
-    (35.81, 47.39),
-    (41.04, 11.60),
-    (38.85, 31.97),
-    (40.46, 16.55),
+    psnr=(41.17, 35.81, 41.04, 38.85, 40.46),
+    mse=(13.58, 47.39, 11.60, 31.97, 16.55),
   ),
   "HDNet-lite": _by_subset(
-    (39.16, 24.94),
-    (34.30, 63.55),
-    (39.21, 17.33),
-    (38.36, 32.73),
-    (38.63, 24.99),
+    psnr=(39.16, 34.30, 39.21, 38.36, 38.63),
+    mse=(24.94, 63.55, 17.33, 32.73, 24.99),
   ),
 }
 
-# Table 2: by the foreground's share of the image.
+# Table 2, by the foreground's share of the image.
 BY_RATIO: dict[str, dict[str, Numbers]] = {
   "composite": {
     "0-5 %": {"mse": 28.51, "fmse": 1208.86},
@@ -101,7 +79,7 @@ BY_RATIO: dict[str, dict[str, Numbers]] = {
   },
 }
 
-# Table 5: HAdobe5k in high resolution, by image size.
+# Table 5, HAdobe5k in high resolution by image size.
 HIGH_RESOLUTION: dict[int, dict[str, Numbers]] = {
   1024: {
     "HDNet": {"psnr": 41.56, "mse": 13.24, "fmse": 102.53, "ssim": 0.9931}
@@ -111,7 +89,7 @@ HIGH_RESOLUTION: dict[int, dict[str, Numbers]] = {
   },
 }
 
-_FULL = {
+_METHODS = {
   ("none", "none"): "Base",
   ("paper", "none"): "+LD",
   ("none", "spatial_attention"): "+SA",
@@ -123,9 +101,9 @@ _FULL = {
 
 
 def method_of(model: ModelConfig) -> str | None:
-  """The paper's name of a network; None for one that it does not have."""
+  """Return the paper's name of a network; None for one that is not in it."""
   parts = (model.local_dynamics, model.global_dynamics)
-  name = _FULL.get(parts) if model.neighbors == 1 else None
+  name = _METHODS.get(parts) if model.neighbors == 1 else None
   if model.width == 8:
     return "HDNet-lite" if name == "HDNet" else None
   return name if model.width == 32 else None

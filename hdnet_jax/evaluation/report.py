@@ -2,7 +2,7 @@
 
 metrics.json    means, with intervals, by protocol, all and by part
 report.md       the same as tables, beside the published numbers
-per_image.csv   a row an image and protocol
+per_image.csv   a row for each image and protocol
 grid.png        the best, median and worst images, with maps of their errors
 scatter.png     fMSE before and after, by the foreground's share
 """
@@ -17,12 +17,11 @@ from typing import Any
 
 import jax
 import numpy as np
-from rich.console import Console
 
 from hdnet_jax.atomic_write import write_text, write_then_rename
 from hdnet_jax.config import Config
 from hdnet_jax.data.examples import Source
-from hdnet_jax.distributed import agree, is_main, of_main
+from hdnet_jax.distributed import broadcast, is_main, run_on_main
 from hdnet_jax.errors import UserError, nearest_name
 from hdnet_jax.evaluation import tables, visuals
 from hdnet_jax.evaluation.evaluator import PICTURES, Evaluator
@@ -31,10 +30,11 @@ from hdnet_jax.evaluation.full_resolution import FullSizeEvaluator
 from hdnet_jax.evaluation.journal import Journal
 from hdnet_jax.evaluation.protocols import PROTOCOLS
 from hdnet_jax.lock import locked
+from hdnet_jax.terminal import print_tables
 
 
 def check_protocols(names: Sequence[str]) -> tuple[str, ...]:
-  """The protocols of these names, once each.
+  """Return the protocols of these names, without repetitions.
 
   Raises:
     UserError: for another name.
@@ -62,66 +62,64 @@ def write_report(
   facts: Mapping[str, Any],
   on_done: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[tables.Row]:
-  """Evaluates into `directory`, or continues the evaluation there.
+  """Evaluate into `directory`, or continue the evaluation there.
 
   Every process of a run calls this; the first one writes, and has all rows.
 
   Args:
     facts: what the report says besides numbers, as JSON can hold it.
-    on_done: called with images done and images in all.
+    on_done: called with the images done and the images in all.
 
   Raises:
     UserError: where another process evaluates into `directory`.
   """
-  with contextlib.ExitStack() as lock:
-    of_main(lambda: lock.enter_context(locked(directory)))
-    return _write_report(
-      evaluator, params, source, config, directory, facts, on_done
-    )
-
-
-def _write_report(
-  evaluator: Evaluator | FullSizeEvaluator,
-  params: Any,
-  source: Source,
-  config: Config,
-  directory: pathlib.Path,
-  facts: Mapping[str, Any],
-  on_done: Callable[[int, int], None],
-) -> list[tables.Row]:
   facts = {
     **facts,
     "image_size": evaluator.image_size,
     "weights": digest(params),
     "protocols": list(evaluator.protocols),
   }
-  each, journal = len(evaluator.protocols), None
-  if is_main():
-    data = {"data": config.to_dict()["data"], "seed": config.seed}
-    journal = Journal(directory, {**facts, **data, "count": len(source)}, each)
-  (done,) = agree(np.array([len(journal.rows) // each if journal else 0]))
-  count = int(done)
+  rows_per_image = len(evaluator.protocols)
+  with contextlib.ExitStack() as lock:
+    run_on_main(lambda: lock.enter_context(locked(directory)))
+    journal = _open_journal(directory, facts, config, source, rows_per_image)
+    rows = journal.rows if journal else []
+    (start,) = broadcast(np.array([len(rows) // rows_per_image]))
+    done = int(start)
 
-  def on_rows(made: list[tables.Row]) -> None:
-    nonlocal count
-    count += len(made) // each
+    def on_rows(new_rows: list[tables.Row]) -> None:
+      nonlocal done
+      done += len(new_rows) // rows_per_image
+      if journal:
+        journal.append(new_rows)
+      on_done(done, len(source))
+
+    on_done(done, len(source))
+    evaluator.rows(params, source, done, on_rows)
+    # The first process chooses the images to show; all compute them.
+    titles = chosen(rows[::rows_per_image]) if rows else {}
+    numbers = broadcast(np.array([*titles, *[-1] * PICTURES][:PICTURES]))
+    titles = {int(i): titles.get(int(i), "") for i in numbers if i >= 0}
+    comparisons = evaluator.comparisons(params, source, titles)
     if journal:
-      journal.append(made)
-    on_done(count, len(source))
+      _write(directory, rows, comparisons, facts)
+      journal.finish()
+    return rows
 
-  on_done(count, len(source))
-  evaluator.rows(params, source, count, on_rows)
-  rows = journal.rows if journal else []
 
-  # Which images to show is known to the first process; all compute them.
-  titles = _chosen(rows[::each]) if rows else {}
-  numbers = agree(np.array([*titles, *[-1] * PICTURES][:PICTURES]))
-  titles = {int(i): titles.get(int(i), "") for i in numbers if i >= 0}
-  comparisons = evaluator.comparisons(params, source, titles)
-  if journal:
-    _write(directory, rows, comparisons, facts)
-    journal.finish()
-  return rows
+def _open_journal(
+  directory: pathlib.Path,
+  facts: Mapping[str, Any],
+  config: Config,
+  source: Source,
+  rows_per_image: int,
+) -> Journal | None:
+  """Open the journal in the first process; None in the others."""
+  if not is_main():
+    return None
+  data = {"data": config.to_dict()["data"], "seed": config.seed}
+  facts = {**facts, **data, "count": len(source)}
+  return Journal(directory, facts, rows_per_image)
 
 
 def _write(
@@ -132,38 +130,31 @@ def _write(
 ) -> None:
   report = tables.report_of(rows, **facts)
   write_text(directory / "metrics.json", json.dumps(report, indent=2) + "\n")
-  write_text(directory / "report.md", markdown_of(report))
+  write_text(directory / "report.md", _markdown_of(report))
   write_then_rename(directory / "grid.png", visuals.grid(comparisons).save)
   write_then_rename(
     directory / "scatter.png", lambda path: visuals.scatter(rows, path)
   )
 
 
-def markdown_of(report: Mapping[str, Any]) -> str:
-  """report.md: what was evaluated, the tables, how to read them."""
+def _markdown_of(report: Mapping[str, Any]) -> str:
   facts = [
     f"- {name.replace('_', ' ')}: {value}"
     for name, value in report.items()
     if name != "protocols" and value is not None
   ]
-  sections = [table.markdown() for table in tables.tables_of(report)]
-  return "\n".join(
-    [
-      "# Evaluation",
-      "",
-      *facts,
-      "",
-      *sections,
-      "![best, median and worst images](grid.png)",
-      "",
-      "![fMSE before and after](scatter.png)",
-      "",
-    ]
-  )
+  parts = [
+    "# Evaluation",
+    "\n".join(facts),
+    *(table.markdown() for table in tables.tables_of(report)),
+    "![best, median and worst images](grid.png)",
+    "![fMSE before and after](scatter.png)",
+  ]
+  return "\n\n".join(parts) + "\n"
 
 
 def digest(params: Any) -> str | None:
-  """The sha256 of the parameters' bytes, in the tree's order; None for none."""
+  """Return the sha256 of the parameters' bytes; None for no parameters."""
   leaves = jax.tree.leaves(params)
   if not leaves:
     return None
@@ -173,8 +164,8 @@ def digest(params: Any) -> str | None:
   return sha.hexdigest()
 
 
-def _chosen(rows: Sequence[tables.Row]) -> dict[int, str]:
-  """The best, median and worst images by what is gained in PSNR."""
+def chosen(rows: Sequence[tables.Row]) -> dict[int, str]:
+  """Return titles of the best, median and worst images by gain in PSNR."""
   gains = [row["harmonized_psnr"] - row["composite_psnr"] for row in rows]
   order = sorted(
     (i for i, gain in enumerate(gains) if math.isfinite(gain)),
@@ -182,31 +173,25 @@ def _chosen(rows: Sequence[tables.Row]) -> dict[int, str]:
   )
   if not order:
     return {0: "first"}
-  middle = (len(order) - 1) / 2
-  places = [
-    ("best", 0),
-    ("best", 1),
-    ("median", math.floor(middle)),
-    ("median", math.floor(middle) + 1),
-    ("worst", len(order) - 2),
-    ("worst", len(order) - 1),
-  ]
+  first_of_pairs = {
+    "best": 0,
+    "median": (len(order) - 1) // 2,
+    "worst": len(order) - 2,
+  }
   titles: dict[int, str] = {}
-  for name, place in places:
-    if 0 <= place < len(order):
-      index = order[place]
+  for name, first in first_of_pairs.items():
+    for index in order[max(first, 0) : first + 2]:
       titles.setdefault(index, f"{name} ({gains[index]:+.1f} dB)")
   return titles
 
 
 def show(directory: pathlib.Path) -> None:
-  """Prints the tables of an evaluation's folder, and where its files are."""
+  """Print the tables of an evaluation's folder, and where its files are."""
   path = directory / "metrics.json"
   if not path.is_file():
     raise UserError(f"{path} does not exist; evaluate first: eval.py")
-  console = Console()
-  for table in tables.tables_of(json.loads(path.read_text(encoding="utf-8"))):
-    console.print(table.rich())
+  report = json.loads(path.read_text(encoding="utf-8"))
+  print_tables(tables.tables_of(report))
   for name, file in (
     ("tables", "report.md"),
     ("numbers", "metrics.json"),

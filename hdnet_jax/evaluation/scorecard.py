@@ -1,8 +1,8 @@
-"""The scorecard: what weights do to composites that matter.
+"""The scorecard: weights on composites that training does not make.
 
-Its rows are genuine composites, by subset; test photos whose object was moved,
-or recoloured in its place, by a change that training does not use; and photos
-with which nothing is wrong. `docs/evaluation.md` explains the columns.
+Its rows are genuine composites by subset, test photos whose object was moved
+or recoloured in its place, and photos with which nothing is wrong.
+`docs/evaluation.md` explains the columns.
 """
 
 import dataclasses
@@ -24,8 +24,9 @@ from hdnet_jax.data.pipeline import open_source
 from hdnet_jax.evaluation import bootstrap, evaluator, tables
 from hdnet_jax.evaluation.metrics import SHIFTS
 from hdnet_jax.model.hdnet import HDNet
+from hdnet_jax.terminal import Table
 
-# What is done to the test photos; half of what is moved has hard edges.
+# By row, how composites of the test photos are made.
 PHOTOS: Mapping[str, CompositesConfig] = {
   "moved": only("distribution", moved=1.0, hard=0.5),
   "in place": only("distribution", moved=0.0),
@@ -52,45 +53,38 @@ def scorecard(
     image_size: the network's.
     genuine: a folder in iHarmony4's layout, or "" for none; its test split.
     photos: a folder of photos, or "" for none; its test split.
-    on_row: called with each row as it comes.
+    on_row: called with each row as soon as it is known.
   """
   mesh = devices.make_mesh(Config().mesh, jax.devices()[:1])
   params = jax.device_put(params, devices.replicated(mesh))
   method = evaluator.network(HDNet(**dataclasses.asdict(model)))
-  found = []
+  card = []
 
-  def evaluate(data: DataConfig) -> list[tables.Row]:
+  def evaluate(source: str, root: str, **settings) -> list[tables.Row]:
+    data = DataConfig(
+      source=source, root=root, image_size=image_size, **settings
+    )
     config = Config(model=model, eval_batch_size=batch_size, data=data)
     source = open_source(data, "test")
     return evaluator.Evaluator(config, method, mesh).rows(params, source)
 
-  def tell(name: str, rows: Sequence[tables.Row]) -> None:
-    found.append({"row": name, **summary(rows)})
-    on_row(found[-1])
+  def add(name: str, rows: Sequence[tables.Row]) -> None:
+    card.append({"row": name, **summary(rows)})
+    on_row(card[-1])
 
   if genuine:
-    rows = evaluate(
-      DataConfig(source="folder", root=genuine, image_size=image_size)
-    )
-    tell("genuine", rows)
-    for subset, part in tables.group(rows, lambda row: row["subset"]).items():
-      tell(f"genuine, {subset}", part)
+    rows = evaluate("folder", genuine)
+    add("genuine", rows)
+    for subset, part in tables.group(rows, "subset").items():
+      add(f"genuine, {subset}", part)
   if photos:
     for name, composites in PHOTOS.items():
-      rows = evaluate(
-        DataConfig(
-          source="photos",
-          root=photos,
-          image_size=image_size,
-          evaluation_composites=composites,
-        )
-      )
-      tell(name, rows)
-  return found
+      add(name, evaluate("photos", photos, evaluation_composites=composites))
+  return card
 
 
 def summary(rows: Sequence[tables.Row]) -> dict[str, Any]:
-  """What a row of the scorecard says.
+  """Return the numbers of a row of the scorecard.
 
   count                     images
   psnr, fmse                means, [before, after]; PSNR of equal images is
@@ -100,75 +94,71 @@ def summary(rows: Sequence[tables.Row]) -> dict[str, Any]:
   brightness, chroma        [slope, correlation] of the object's mean shift,
                             made against wanted
   """
-  column = {
-    name: np.array([row[name] for row in rows])
-    for name in tables.COLUMNS
-    if name not in tables.TEXT
-  }
 
-  def mean(values: np.ndarray) -> float | None:
-    values = values[np.isfinite(values)]
-    return float(values.mean()) if values.size else None
+  def both(name: str) -> list[np.ndarray]:
+    """Return a metric before and after."""
+    return [
+      np.array([row[f"{kind}_{name}"] for row in rows]) for kind in tables.KINDS
+    ]
+
+  def mean(column: np.ndarray) -> float | None:
+    finite = column[np.isfinite(column)]
+    return float(finite.mean()) if finite.size else None
 
   result: dict[str, Any] = {"count": len(rows)}
   for name in ("psnr", "fmse"):
-    result[name] = [mean(column[f"{kind}_{name}"]) for kind in tables.KINDS]
-  before, after = (column[f"{kind}_psnr"] for kind in tables.KINDS)
-  both = np.isfinite(before) & np.isfinite(after)
-  gain = after[both] - before[both]
+    result[name] = [mean(column) for column in both(name)]
+  before, after = both("psnr")
+  finite = np.isfinite(before) & np.isfinite(after)
+  gain = after[finite] - before[finite]
   result["gain"] = mean(gain)
   result["interval"] = list(bootstrap.interval(gain)) if gain.size else None
-  result["better"] = float(
-    np.mean(column["harmonized_mse"] < column["composite_mse"])
-  )
-  wrong, left = (
-    np.stack([column[f"{kind}_{name}"] for name in SHIFTS], axis=1)
-    for kind in tables.KINDS
-  )
-  wanted, made = -wrong, left - wrong
-  result["brightness"] = fit(wanted @ _LUMA, made @ _LUMA)
-  result["chroma"] = fit(
-    (wanted @ _CHROMA.T).ravel(), (made @ _CHROMA.T).ravel()
+  before, after = both("mse")
+  result["better"] = float(np.mean(after < before))
+  before, after = np.stack([both(name) for name in SHIFTS], axis=-1)
+  target, change = -before, after - before
+  result["brightness"] = _fit(target @ _LUMA, change @ _LUMA)
+  result["chroma"] = _fit(
+    (target @ _CHROMA.T).ravel(), (change @ _CHROMA.T).ravel()
   )
   return result
 
 
-def fit(wanted: np.ndarray, made: np.ndarray) -> list[float] | None:
-  """Slope through 0 by least squares, and correlation; None for no shift."""
-  if wanted.size < 2 or not np.any(wanted) or not np.any(made):
+def _fit(target: np.ndarray, change: np.ndarray) -> list[float] | None:
+  """Return the slope through 0 and the correlation; None without a shift."""
+  if target.size < 2 or not np.any(target) or not np.any(change):
     return None
-  slope = float(wanted @ made / (wanted @ wanted))
-  return [slope, float(np.corrcoef(wanted, made)[0, 1])]
+  slope = float(target @ change / (target @ target))
+  return [slope, float(np.corrcoef(target, change)[0, 1])]
 
 
-HEADER = (
-  *("images", "count", "PSNR", "gain", "fMSE", "better"),
-  *("brightness", "chroma"),
-)
-
-
-def table_of(name: str, rows: Sequence[Mapping[str, Any]]) -> tables.Table:
-  """The scorecard of the weights `name`."""
-  return tables.Table(
+def table_of(name: str, rows: Sequence[Mapping[str, Any]]) -> Table:
+  """Return the scorecard of the weights `name`."""
+  return Table(
     title=f"Scorecard of {name}",
-    header=HEADER,
+    header=(
+      *("images", "count", "PSNR", "gain", "fMSE", "better"),
+      *("brightness", "chroma"),
+    ),
     rows=tuple(map(cells, rows)),
-    note="fMSE is of the foreground; brightness and chroma: slope of the "
-    "object's mean shift, made against wanted (correlation); [low, high]: 95 % "
-    "bootstrap interval over images",
+    notes=(
+      "fMSE is of the foreground; brightness and chroma: slope of the object's "
+      "mean shift, made against wanted (correlation); [low, high]: 95 % "
+      "bootstrap interval over images",
+    ),
   )
 
 
 def cells(row: Mapping[str, Any]) -> tuple[str, ...]:
-  """A row as text, under `HEADER`."""
+  """Return a row of the table."""
 
-  def pair(values, digits):
+  def pair(numbers, digits):
     return " → ".join(
-      "same" if value is None else f"{value:.{digits}f}" for value in values
+      "same" if number is None else f"{number:.{digits}f}" for number in numbers
     )
 
-  def fitted(values):
-    return "" if values is None else f"{values[0]:.2f} ({values[1]:.2f})"
+  def slope_of(line):
+    return "" if line is None else f"{line[0]:.2f} ({line[1]:.2f})"
 
   gain = ""
   if row["gain"] is not None:
@@ -181,6 +171,6 @@ def cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     gain,
     pair(row["fmse"], 0),
     f"{100 * row['better']:.0f} %",
-    fitted(row["brightness"]),
-    fitted(row["chroma"]),
+    slope_of(row["brightness"]),
+    slope_of(row["chroma"]),
   )

@@ -1,1 +1,1 @@
-"""Image files as people have them, and their masks: read, turned, written."""
+"""Read and write image files, their metadata, and masks."""

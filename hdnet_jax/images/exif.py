@@ -1,19 +1,21 @@
-"""EXIF data made true of the picture that it is written beside.
+"""Read EXIF's orientation, and correct EXIF data for the upright image.
 
-It is kept byte for byte, but for what would be wrong: the orientation, once the
-pixels are turned; sizes, the resolution and the subject's place, which turn
-with them; and the thumbnail, which shows what was.
+The data are kept byte for byte, but for what would be wrong: the orientation,
+once the pixels are turned; sizes, the resolution and the subject's place, which
+turn with them; and the thumbnail, which shows the image before.
 """
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from hdnet_jax.images import tiff
-from hdnet_jax.images.orientation import EXIF_START, TAG
+from PIL import Image
 
+from hdnet_jax.images import tiff
+
+PREFIX = b"Exif\0\0"
+ORIENTATION, EXIF, GPS = 0x0112, 0x8769, 0x8825  # tags
 _SHORT, _LONG = 3, 4
-_EXIF = 0x8769
 _WIDTHS, _HEIGHTS = (0x0100, 0xA002), (0x0101, 0xA003)
 _RESOLUTIONS = ((0x011A, 0x011B), (0xA20E, 0xA20F))  # across and down
 _SUBJECTS = (0x9214, 0xA214)  # x, y and perhaps a size, in pixels
@@ -21,16 +23,82 @@ _SUBJECTS = (0x9214, 0xA214)  # x, y and perhaps a size, in pixels
 _THUMBNAILS = ((0x0201, 0x0202), (0x0111, 0x0117))
 
 
+def from_info(info: Mapping) -> bytes | None:
+  """Return the EXIF data of a loaded PIL image's `info`, of JPEG, PNG or WebP.
+
+  Raises:
+    ValueError: for text that should be hexadecimal and is not.
+  """
+  exif = info.get("exif")
+  if not exif:
+    text = info.get("Raw profile type exif")  # older PNG files
+    if text is None:
+      return None
+    exif = bytes.fromhex("".join(text.split("\n")[3:]))
+  return PREFIX + exif.removeprefix(PREFIX)
+
+
+def orientation_of(exif: bytes) -> int:
+  """Return the orientation in EXIF data, 1 to 8; 1 where none is said.
+
+  Raises:
+    ValueError, struct.error: for what is not EXIF.
+  """
+  block = Block(exif)
+  entry = block.main.get(ORIENTATION)
+  if entry is None or entry.kind not in (_SHORT, _LONG):
+    return 1
+  value = block.number(entry)
+  return value if 1 <= value <= 8 else 1
+
+
+def orientation_of_image(image: Image.Image) -> int:
+  """Return the orientation of a loaded PIL image's pixels, 1 to 8."""
+  if image.format == "TIFF":  # Pillow has turned it already
+    return 1
+  try:
+    exif = from_info(image.info)
+    return 1 if exif is None else orientation_of(exif)
+  except (ValueError, struct.error):  # damaged: viewers do not turn it, either
+    return 1
+
+
 def without_thumbnail(exif: bytes) -> bytes:
-  """EXIF data as it is, but for the thumbnail.
+  """Return EXIF data without the thumbnail, and else as it is.
 
   Raises:
     ValueError, struct.error: for damaged data.
   """
-  block = Block(bytearray(exif.removeprefix(EXIF_START)))
-  _, after = block.directory(block.first())
-  block.drop_thumbnail(after)
-  return EXIF_START + bytes(block.data)
+  block = Block(bytearray(exif))
+  block.drop_thumbnail()
+  return PREFIX + bytes(block.data)
+
+
+def corrected(exif: bytes, size: tuple[int, int], orientation: int) -> bytes:
+  """Return the EXIF data of an image that was turned upright.
+
+  Args:
+    exif: with or without its prefix.
+    size: width and height, upright.
+    orientation: by which the image was turned.
+
+  Raises:
+    ValueError, struct.error: for damaged data.
+  """
+  block = Block(bytearray(exif))
+  if ORIENTATION in block.main:
+    block.write(block.main[ORIENTATION], 1)
+  for directory in (block.main, block.nested(EXIF)):
+    for tags, side in zip((_WIDTHS, _HEIGHTS), size, strict=True):
+      for tag in tags:
+        if tag in directory:
+          block.write(directory[tag], side)
+    if orientation >= 5:
+      block.swap_resolutions(directory)
+    if orientation != 1:
+      block.turn_subjects(directory, size, orientation)
+  block.drop_thumbnail()
+  return PREFIX + bytes(block.data)
 
 
 class Entry(NamedTuple):
@@ -39,61 +107,33 @@ class Entry(NamedTuple):
   place: int  # of its value, or of the offset to that
 
 
-def corrected(exif: bytes, size: tuple[int, int], orientation: int) -> bytes:
-  """EXIF data of a picture that was turned upright by `orientation`.
-
-  Args:
-    exif: with or without its prefix.
-    size: width and height, upright.
-
-  Raises:
-    ValueError, struct.error: for damaged data.
-  """
-  block = Block(bytearray(exif.removeprefix(EXIF_START)))
-  first = block.first()
-  main, after = block.directory(first)
-  directories = [main]
-  if _EXIF in main:
-    directories.append(block.directory(block.number(main[_EXIF]))[0])
-  if TAG in main:
-    block.write(main[TAG], 1)
-  for directory in directories:
-    block.set_size(directory, size)
-    if orientation >= 5:
-      block.swap_resolutions(directory)
-    if orientation != 1:
-      block.turn_subjects(directory, size, orientation)
-  block.drop_thumbnail(after)
-  return EXIF_START + bytes(block.data)
+Directory = dict[int, Entry]  # by tag
 
 
 class Block:
-  """EXIF data as a TIFF file, changed in place."""
+  """EXIF data, with or without their prefix; a bytearray may be changed.
 
-  def __init__(self, data: bytes | bytearray):
-    self.data = data
-    order = {b"II*\0": "<", b"MM\0*": ">"}.get(bytes(data[:4]))
+  main: the first directory.
+  """
+
+  def __init__(self, exif: bytes | bytearray):
+    self.data = exif.removeprefix(PREFIX)
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(bytes(self.data[:4]))
     if order is None:
       raise ValueError("no EXIF header")
     self.order = order
+    self.main, self._end = self._directory(self._read("I", 4))
 
-  def first(self) -> int:
-    return self._read("I", 4)
-
-  def directory(self, start: int) -> tuple[dict[int, Entry], int]:
-    """Its entries by tag, and where the offset to the next one stands."""
-    count, entries = self._read("H", start), {}
-    for place in range(count):
-      at = start + 2 + 12 * place
-      tag, kind = self._read("H", at), self._read("H", at + 2)
-      number = self._read("I", at + 4)
-      entries[tag] = Entry(kind, number, at + 8)
-    return entries, start + 2 + 12 * count
+  def nested(self, tag: int) -> Directory:
+    """Return the directory that an entry of the first one points to."""
+    if tag not in self.main:
+      return {}
+    return self._directory(self.number(self.main[tag]))[0]
 
   def values(
-    self, directory: dict[int, Entry], tags: Iterable[int]
+    self, directory: Directory, tags: Iterable[int]
   ) -> dict[int, tiff.Value]:
-    """Those of these tags that are in the directory, and whole."""
+    """Return a directory's values of these tags; damaged ones are left out."""
     found = {
       tag: tiff.read_value(self.data, self.order, *directory[tag])
       for tag in tags
@@ -105,54 +145,45 @@ class Block:
     return self._read("H" if entry.kind == _SHORT else "I", entry.place)
 
   def write(self, entry: Entry, value: int) -> None:
-    """A number in place of an entry's, of the same or a wider type."""
+    """Write a number over an entry's, of the same or a wider type."""
     if entry.kind not in (_SHORT, _LONG) or entry.count != 1:
       return
     if entry.kind == _SHORT and value < 2**16:
       self._write("HH", entry.place, value, 0)
       return
-    self._write("HI", entry.place - 6, _LONG, 1)
-    self._write("I", entry.place, value)
+    self._write("HII", entry.place - 6, _LONG, 1, value)
 
-  def set_size(self, directory: dict, size: tuple[int, int]) -> None:
-    for tags, side in zip((_WIDTHS, _HEIGHTS), size, strict=True):
-      for tag in tags:
-        if tag in directory:
-          self.write(directory[tag], side)
-
-  def swap_resolutions(self, directory: dict) -> None:
-    for across, down in _RESOLUTIONS:
-      if across not in directory or down not in directory:
-        continue
-      one, other = directory[across], directory[down]
-      if one[:2] == other[:2]:
-        a, b = (self.data[e.place : e.place + 4] for e in (one, other))
-        self.data[one.place : one.place + 4] = b
-        self.data[other.place : other.place + 4] = a
+  def swap_resolutions(self, directory: Directory) -> None:
+    for tags in _RESOLUTIONS:
+      across, down = (directory.get(tag) for tag in tags)
+      if across and down and across[:2] == down[:2]:
+        value = self._read("I", across.place)
+        self._write("I", across.place, self._read("I", down.place))
+        self._write("I", down.place, value)
 
   def turn_subjects(
-    self, directory: dict, size: tuple[int, int], orientation: int
+    self, directory: Directory, size: tuple[int, int], orientation: int
   ) -> None:
+    """Turn the subject's place in an upright image of `size`."""
     for tag in _SUBJECTS:
       entry = directory.get(tag)
       if entry is None or entry.kind != _SHORT or not 2 <= entry.count <= 4:
         continue
-      place = entry.place
-      if entry.count > 2:
-        place = self._read("I", place)
-      values = [self._read("H", place + 2 * i) for i in range(entry.count)]
-      x, y, *extent = values
+      place = entry.place if entry.count == 2 else self._read("I", entry.place)
+      x, y, *extent = (
+        self._read("H", place + 2 * i) for i in range(entry.count)
+      )
       if orientation >= 5:
         x, y, extent = y, x, extent[::-1]
       if orientation in (2, 3, 6, 7):
         x = max(size[0] - 1 - x, 0)
       if orientation in (3, 4, 7, 8):
         y = max(size[1] - 1 - y, 0)
-      values = x, y, *extent
-      self._write("H" * entry.count, place, *values)
+      self._write("H" * entry.count, place, x, y, *extent)
 
-  def drop_thumbnail(self, after: int) -> None:
-    """Takes the second directory out, and blanks what it holds."""
+  def drop_thumbnail(self) -> None:
+    """Remove the second directory, and blank what it holds."""
+    after = self._end
     if after + 4 > len(self.data):
       return  # some cameras leave the offset out
     start = self._read("I", after)
@@ -160,7 +191,7 @@ class Block:
     if not start:
       return
     try:
-      entries, end = self.directory(start)
+      entries, end = self._directory(start)
       for offset, length in _THUMBNAILS:
         if offset in entries and length in entries:
           first = self.number(entries[offset])
@@ -170,6 +201,15 @@ class Block:
       self._blank(start, end)
     except (ValueError, struct.error):
       return  # damaged, and nothing points to it any more
+
+  def _directory(self, start: int) -> tuple[Directory, int]:
+    """Return entries by tag, and where the offset to the next one stands."""
+    count, entries = self._read("H", start), {}
+    end = start + 2 + 12 * count
+    for place in range(start + 2, end, 12):
+      tag, kind = self._read("H", place), self._read("H", place + 2)
+      entries[tag] = Entry(kind, self._read("I", place + 4), place + 8)
+    return entries, end
 
   def _blank(self, first: int, last: int) -> None:
     last = min(last, len(self.data))

@@ -1,4 +1,4 @@
-"""Files of a folder as people have them: linked, hidden, not to be read."""
+"""List the files of a folder, and name them in notes."""
 
 import dataclasses
 import os
@@ -10,7 +10,7 @@ _SHOWN = 3  # names in a note
 
 @dataclasses.dataclass
 class Listing:
-  """What was found in a folder; files are sorted by path.
+  """The contents of a folder, sorted by path.
 
   files: regular files, and links to such.
   hidden: those of them whose names begin with a dot, apart from `files`.
@@ -29,7 +29,7 @@ def files_in(
   without: Iterable[pathlib.Path] = (),
   deep: bool = True,
 ) -> Listing:
-  """Every file of a folder.
+  """List every file of a folder.
 
   Linked folders are entered, but for those that hold themselves. Hidden folders
   are not, nor what macOS keeps beside every file (._NAME).
@@ -50,7 +50,7 @@ def files_in(
 def _walk(
   folder: pathlib.Path, closed: set[str], deep: bool, listing: Listing
 ) -> None:
-  """Adds what is in a folder; `closed` are real paths not to be entered."""
+  """Add what is in a folder; `closed` are real paths not to be entered."""
   inner = closed | {os.path.realpath(folder)}
   try:
     entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
@@ -75,13 +75,13 @@ def _walk(
 
 
 def told(paths: Sequence[os.PathLike], what: str, words: str) -> str:
-  """A note on files: how many, and the first names.
+  """Return a note on files: how many, and the first names.
 
     2 masks are without a composite: a.png, b.png
 
   Args:
     paths: one or more.
-    what: one of them, as "mask".
+    what: a noun in the singular, as "mask".
     words: what is said of them.
   """
   plural = "s are" if len(paths) > 1 else " is"

@@ -1,6 +1,6 @@
-"""Formats of image files: by extension, by contents, and which are read here.
+"""Name the formats of image files by extension and by contents.
 
-Formats have Pillow's names; its own "HEIF" is what files named .heic hold.
+Formats have Pillow's names; its "HEIF" is what files named .heic hold.
 """
 
 import functools
@@ -49,43 +49,44 @@ _HEIF = (
 
 
 def format_of(path: pathlib.PurePath) -> str | None:
-  """The format that a file's extension names; None where none is read."""
+  """Return the format that an extension names, of those that are read."""
   return _READ.get(path.suffix.lower())
 
 
 def written_format_of(path: pathlib.PurePath) -> str | None:
-  """The same, of formats that are written."""
+  """Return the format that an extension names, of those that are written."""
   return _WRITTEN.get(path.suffix.lower())
 
 
 def extensions() -> tuple[str, ...]:
-  """Those of files that are read."""
+  """Return the extensions of formats that are read."""
   return tuple(_READ)
 
 
 def written_extensions() -> tuple[str, ...]:
+  """Return the extensions of formats that are written."""
   return tuple(_WRITTEN)
 
 
 def suffix_of(format: str | None) -> str:
-  """The extension of what is made of a file of a format; .png by default."""
+  """Return the extension of a format that is written; else .png."""
   suffixes = (suffix for suffix, name in _WRITTEN.items() if name == format)
   return next(suffixes, ".png")
 
 
 def format_of_contents(start: bytes) -> str | None:
-  """The format that a file's first `START` bytes look like; None for none."""
+  """Return the format that a file's first `START` bytes are of, or None."""
   if start[4:8] == b"ftyp":
     brands = {start[at : at + 4] for at in range(8, START, 4)}
     if brands.intersection(_AVIF):
       return "AVIF"
     return "HEIF" if brands.intersection(_HEIF) else None
-  found = (name for known, name in _STARTS.items() if start.startswith(known))
-  return next(found, None)
+  names = (name for known, name in _STARTS.items() if start.startswith(known))
+  return next(names, None)
 
 
 def format_in(path: os.PathLike) -> str | None:
-  """The same of a file; None also for one that cannot be opened."""
+  """Return a file's format, or None, also where it cannot be opened."""
   try:
     with open(path, "rb") as file:
       return format_of_contents(file.read(START))
@@ -95,7 +96,7 @@ def format_in(path: os.PathLike) -> str | None:
 
 @functools.cache
 def readable() -> tuple[str, ...]:
-  """The formats that Pillow reads here, with what is installed."""
+  """Return the formats that Pillow reads with what is installed."""
   from PIL import features
 
   formats = ["JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF"]
@@ -110,7 +111,7 @@ def readable() -> tuple[str, ...]:
 
 
 def remedy(format: str | None) -> str | None:
-  """What makes a format readable here; None where it is, or nothing does."""
+  """Return what makes a format readable; None where it is, or nothing does."""
   if format in readable():
     return None
   return {

@@ -1,51 +1,98 @@
-"""Masks in folders, by the names of the composites that they are for."""
+"""Find the masks of composites by their names.
+
+Of the photo `a.jpg` a mask is `a.png`; or `a_mask.png`, with `-`, `.` or a
+space, and with another of `WORDS`; or `mask_a.png`; or any of these with the
+photo's whole name, as in `a.jpg.png`. `mask.png` is that of a whole folder.
+Capitals do not count, nor how accents are composed.
+"""
 
 import collections
 import pathlib
+import re
+import unicodedata
 from collections.abc import Iterator
 
 from hdnet_jax.errors import UserError
-from hdnet_jax.images import mask_names
 from hdnet_jax.images.formats import format_of
 
+WORDS = ("mask", "matte", "alpha", "segmentation", "seg")
+_WORD = "|".join(WORDS)
+_MARKED = re.compile(rf"(.+)[-_. ](?:{_WORD})|(?:{_WORD})[-_. ](.+)", re.DOTALL)
+_NUMBERED = re.compile(r"(.+)_\d+", re.DOTALL)
 _LOSSLESS = ("PNG", "TIFF", "BMP", "GIF")  # of a.jpg and a.png, the mask
 
 Key = tuple[str, str]  # of a folder, and of a name in it
 
 
+def name_key(name: str) -> str:
+  """Return the same for names that differ in capitals or composition only."""
+  composed = unicodedata.normalize("NFC", name)
+  return unicodedata.normalize("NFC", composed.casefold())
+
+
+def photo_key(mask: str, suffix: str | None = None) -> str | None:
+  """Return a mask's stem without the word that tells what it is.
+
+  Args:
+    mask: the name without its extension.
+    suffix: the end that masks have, in place of the words.
+
+  Returns:
+    A key; "" for a word alone; None where there is no such word.
+  """
+  name = name_key(mask)
+  if suffix is not None:
+    end = name_key(suffix)
+    return name.removesuffix(end) if name.endswith(end) else None
+  if name in WORDS:
+    return ""
+  found = _MARKED.fullmatch(name)
+  return found and (found[1] or found[2])
+
+
+def without_number(name: str) -> str | None:
+  """Return `a` of `a_1`; None where there is no number."""
+  found = _NUMBERED.fullmatch(name)
+  return found and found[1]
+
+
 class Masks:
-  """Masks by the names of the composites that they are for."""
+  """Masks by the names of the composites that they are for.
+
+  Args:
+    root: their folder.
+    files: their paths.
+    suffix: as of `photo_key`.
+    single: one mask for whatever there is, in place of `files`.
+  """
 
   def __init__(
-    self, root: pathlib.Path, files: list[pathlib.Path], suffix: str | None
+    self,
+    root: pathlib.Path,
+    files: list[pathlib.Path],
+    suffix: str | None = None,
+    single: pathlib.Path | None = None,
   ):
-    self._files = files
+    self._files, self._single = files, single
     self._used: collections.Counter[pathlib.Path] = collections.Counter()
     self._plain: dict[Key, list[pathlib.Path]] = collections.defaultdict(list)
     self.marked: dict[Key, list[pathlib.Path]] = collections.defaultdict(list)
-    self._all: pathlib.Path | None = None
     for path in files:
+      place = path.relative_to(root)
       if suffix is None:
-        self._plain[_key(root, path, path.stem)].append(path)
-      name = mask_names.photo_key(path.stem, suffix)
+        self._plain[_key(place, path.stem)].append(path)
+      name = photo_key(path.stem, suffix)
       if name is not None:
-        self.marked[_key(root, path, name)].append(path)
-
-  @classmethod
-  def of_all(cls, file: pathlib.Path) -> "Masks":
-    """One mask for whatever there is."""
-    masks = cls(file.parent, [], None)
-    masks._all = file
-    return masks
+        self.marked[_key(place, name)].append(path)
 
   def of(self, place: pathlib.Path) -> pathlib.Path | None:
-    """The mask of a composite, by its path inside its folder.
+    """Return the mask of a composite, by its path inside its folder.
 
     Raises:
       UserError: where there are several.
     """
-    if self._all:
-      return self._all
+    if self._single:
+      return self._single
     for found in self._found(place):
       # Names that are spelled alike count before others of the same key.
       alike = [path for path in found if path.stem.startswith(place.stem)]
@@ -57,14 +104,14 @@ class Masks:
     return None
 
   def _found(self, place: pathlib.Path) -> Iterator[list[pathlib.Path]]:
-    """Masks that may be meant, the likeliest first."""
-    names = place.stem, place.name, mask_names.without_number(place.stem)
+    """Yield masks that may be meant, the likeliest first."""
+    names = place.stem, place.name, without_number(place.stem)
     for name in filter(None, names):
       for index in (self._plain, self.marked):
-        if found := index.get(_key_of(place, name)):
+        if found := index.get(_key(place, name)):
           yield found
     for inner in (place, *place.parents):  # mask.png beside it, or above
-      if found := self.marked.get(_key_of(inner, "")):
+      if found := self.marked.get(_key(inner, "")):
         yield found
 
   def unused(self) -> list[pathlib.Path]:
@@ -74,40 +121,29 @@ class Masks:
     return [path for path in self._files if self._used[path] > 1]
 
 
-def told_apart(
+def split_masks(
   root: pathlib.Path, images: list[pathlib.Path], suffix: str | None
 ) -> tuple[list[pathlib.Path], Masks]:
-  """Composites and masks of one folder."""
-  marked = [
-    path
-    for path in images
-    if mask_names.photo_key(path.stem, suffix) is not None
-  ]
-  marks = Masks(root, marked, suffix)
-  if suffix is not None:
-    return sorted(set(images) - set(marked)), marks
-  names = {_key(root, path, path.name): path for path in images}
-  beside: dict[Key, list[pathlib.Path]] = collections.defaultdict(list)
-  masks = set(marked)
-  for path in images:
-    if path in masks:
-      continue
-    key = _key(root, path, path.stem)
-    if key in names:  # a.jpg.png beside a.jpg
-      masks.add(path)
-    elif key not in marks.marked:
-      beside[key].append(path)
-  for paths in beside.values():
-    lossless = [path for path in paths if format_of(path) in _LOSSLESS]
-    if len(paths) == 2 and len(lossless) == 1:  # a.png beside a.jpg
-      masks.update(lossless)
+  """Split the images of one folder into composites and their masks."""
+  masks = {path for path in images if photo_key(path.stem, suffix) is not None}
+  if suffix is None:
+    marked = Masks(root, [path for path in images if path in masks]).marked
+    places = {path: path.relative_to(root) for path in images}
+    names = {_key(place, path.name) for path, place in places.items()}
+    beside: dict[Key, list[pathlib.Path]] = collections.defaultdict(list)
+    for path, place in places.items():
+      key = _key(place, path.stem)
+      if key in names:  # a.jpg.png beside a.jpg
+        masks.add(path)
+      elif path not in masks and key not in marked:
+        beside[key].append(path)
+    for paths in beside.values():
+      lossless = [path for path in paths if format_of(path) in _LOSSLESS]
+      if len(paths) == 2 and len(lossless) == 1:  # a.png beside a.jpg
+        masks.update(lossless)
   files = [path for path in images if path not in masks]
   return files, Masks(root, sorted(masks), suffix)
 
 
-def _key(root: pathlib.Path, path: pathlib.Path, name: str) -> Key:
-  return _key_of(path.relative_to(root), name)
-
-
-def _key_of(place: pathlib.Path, name: str) -> Key:
-  return mask_names.key(place.parent.as_posix()), mask_names.key(name)
+def _key(place: pathlib.Path, name: str) -> Key:
+  return name_key(place.parent.as_posix()), name_key(name)

@@ -1,4 +1,4 @@
-"""Masks as people have them: what in one is white, and what is odd about it.
+"""Tell what in a mask is white, and what is odd about it.
 
 White is foreground. Gray is in between, and blends. Files, arrays, PIL images,
 videos, the web page and training data all come through `values`.
@@ -15,7 +15,7 @@ from PIL import Image, ImageChops
 from hdnet_jax.errors import UserError
 
 # How far the channels of a gray mask may lie apart. Compressed masks wander at
-# their edges, by up to 60 levels on 1 % of the pixels; a mask in colours is
+# their edges, by up to 60 levels on 1 % of the pixels; a mask in colors is
 # either far off somewhere or off in many places.
 _TOLERANCE = 16 / 255
 _FAR = 96 / 255
@@ -34,21 +34,8 @@ class BadMask(UserError):
     super().__init__(f"{name} {detail}")
 
 
-def plain(image: Image.Image) -> Image.Image | None:
-  """The 8-bit channel ("L") that all of an opaque image are, or None."""
-  if image.mode not in ("1", "L", "P", "RGB") or image.has_transparency_data:
-    return None
-  if image.mode in ("1", "L"):
-    return image.convert("L")
-  red, *others = image.convert("RGB").split()
-  same = all(
-    ImageChops.difference(red, other).getbbox() is None for other in others
-  )
-  return red if same else None
-
-
 def split(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
-  """The samples of a PIL image, gray or RGB, and its alpha."""
+  """Return the samples of a PIL image, gray or RGB, and its alpha."""
   if (channel := plain(image)) is not None:
     return np.asarray(channel), None
   if image.mode.startswith("I;16"):
@@ -61,13 +48,26 @@ def split(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
   return np.asarray(image.convert("RGB")), None
 
 
+def plain(image: Image.Image) -> Image.Image | None:
+  """Return the one 8-bit channel ("L") of an opaque gray image, or None."""
+  if image.mode not in ("1", "L", "P", "RGB") or image.has_transparency_data:
+    return None
+  if image.mode in ("1", "L"):
+    return image.convert("L")
+  red, *others = image.convert("RGB").split()
+  same = all(
+    ImageChops.difference(red, other).getbbox() is None for other in others
+  )
+  return red if same else None
+
+
 def values(
   name: str,
   samples: np.ndarray,
   alpha: np.ndarray | None = None,
   ones: bool = True,
 ) -> tuple[np.ndarray, list[str]]:
-  """The mask that samples are, and notes on how they were taken.
+  """Return the mask that samples are, and notes on how they were taken.
 
   Args:
     name: of the mask, for errors and notes.
@@ -87,36 +87,31 @@ def values(
   if not samples.size:
     raise BadMask(name, f"has no pixels; its shape is {samples.shape}")
   if alpha is None or alpha.min() == alpha.max():
-    mask, notes = _unit(name, _gray(name, samples, alpha), ones)
-    if alpha is not None:
-      mask = mask * _unit(name, alpha, ones=False)[0]
-    return mask, notes
-  if _is_drawing(samples, alpha):
+    shown = _gray(name, samples, alpha)
+  elif _is_drawing(samples, alpha):
     shown = np.where(alpha > 0, _gray(name, samples, alpha), 0)
-    mask, notes = _unit(name, shown.astype(samples.dtype), ones)
-    return mask * _unit(name, alpha, ones=False)[0], notes
-  mask, notes = _unit(name, alpha, ones)
-  return mask, [*notes, f"Of {name} the alpha channel is the mask."]
-
-
-def largest(samples: np.ndarray, alpha: np.ndarray | None = None) -> float:
-  """The largest value of what is white in a mask: over 1, it is not 1."""
-  if alpha is not None and alpha.min() < alpha.max():
-    return float(alpha.max())
-  return float(samples.max())
+  else:
+    mask, notes = _scaled(name, alpha, ones)
+    return mask, [*notes, f"Of {name} the alpha channel is the mask."]
+  mask, notes = _scaled(name, shown.astype(samples.dtype, copy=False), ones)
+  if alpha is not None:
+    mask = mask * _scaled(name, alpha, ones=False)[0]
+  return mask, notes
 
 
 def report(
   mask: np.ndarray, remedy: str, alpha: np.ndarray | None = None
 ) -> str | None:
-  """What is odd about a mask [H, W] of 0 to 1, in a sentence; None if nothing.
-
-  Odd are masks that cover nothing, almost everything, or nothing by half.
+  """Return a sentence on a mask that covers nothing, or almost everything.
 
   Args:
+    mask: [H, W], 0 to 1.
     remedy: what a person does whose mask has a black object; "" if none can.
     alpha: [H, W], of the image: where it is 0, there is neither foreground nor
       background.
+
+  Returns:
+    None for a common mask.
   """
   inside = mask > 0.5
   most, share = float(mask.max()), float(inside.mean())
@@ -151,7 +146,7 @@ def report(
 
 
 def _is_drawing(samples: np.ndarray, alpha: np.ndarray) -> bool:
-  """Whether what shows is black and white, and not of one colour."""
+  """Return whether what shows is black and white, and not of one color."""
   visible = samples[alpha > 0]
   white = _white(visible, ones=True) or 1
   if visible.ndim == 2:
@@ -167,7 +162,7 @@ def _is_drawing(samples: np.ndarray, alpha: np.ndarray) -> bool:
 def _gray(
   name: str, samples: np.ndarray, alpha: np.ndarray | None
 ) -> np.ndarray:
-  """The one channel that three equal ones are: [H, W]."""
+  """Return one channel [H, W] of samples whose channels are equal."""
   if samples.ndim == 2:
     return samples
   if samples.shape[2] == 1:
@@ -182,10 +177,10 @@ def _gray(
     return samples[..., 0]
   if apart.max() > _FAR * white or (apart > _TOLERANCE * white).mean() > _FEW:
     y, x = np.unravel_index(apart.argmax(), apart.shape)
-    colour = ", ".join(f"{255 / white * value:.0f}" for value in samples[y, x])
+    color = ", ".join(f"{255 / white * value:.0f}" for value in samples[y, x])
     raise BadMask(
       name,
-      f"has colours (red, green, blue = {colour} at x={x}, y={y}), and a mask "
+      f"has colours (red, green, blue = {color} at x={x}, y={y}), and a mask "
       "must be gray: white for foreground, black for background; save it in "
       "gray",
     )
@@ -193,10 +188,10 @@ def _gray(
   return middle.astype(samples.dtype)  # of three values it is one of them
 
 
-def _unit(
+def _scaled(
   name: str, samples: np.ndarray, ones: bool
 ) -> tuple[np.ndarray, list[str]]:
-  """Samples [H, W] as bool, or float32 in 0 to 1, and notes."""
+  """Scale samples [H, W] to float32 in 0 to 1, or bool; return notes, too."""
   if samples.dtype == bool:
     return samples, []
   if samples.dtype.kind == "f":
@@ -232,7 +227,7 @@ def _unit(
 
 
 def _white(samples: np.ndarray, ones: bool) -> int | None:
-  """What is white in samples, and None where no mask is so large."""
+  """Return what is white in samples; None where no mask is so large."""
   if samples.dtype.kind not in "iu":
     return 1
   most, limit = int(samples.max()), int(np.iinfo(samples.dtype).max)

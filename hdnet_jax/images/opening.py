@@ -1,114 +1,249 @@
-"""Bytes of image files, and what is wrong with them as a line for people."""
+"""Open image files: read their bytes, identify them, explain what is wrong."""
 
 import contextlib
+import dataclasses
 import io
 import logging
 import os
 import struct
-from collections.abc import Iterable, Iterator
+import traceback
+from collections.abc import Iterator
 from typing import BinaryIO
 
+import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from hdnet_jax.errors import UserError
-from hdnet_jax.images import formats
-from hdnet_jax.images.pillow import is_of_pillow
+from hdnet_jax.images import formats, png
 
 Source = str | os.PathLike | bytes | bytearray | memoryview | BinaryIO
 
-# A whole file in memory: more than the pixels above take in 16-bit RGBA.
+# A whole file in memory: more than 175 megapixels take in 16-bit RGBA.
 MAX_BYTES = 2**31
 
-# Pillow also logs what is wrong with a file. Where nobody listens, Python
-# would print that; what matters of it is in our error.
+# Kinds of bad files, as tables name them.
+MISSING = "missing file"
+UNREADABLE = "unreadable file"
+TRUNCATED = "truncated file"
+TOO_LARGE = "too many pixels"
+
+# Formats by their first bytes, and what stands near the end of a whole file.
+_ENDS = {b"\xff\xd8": b"\xff\xd9", b"\x89PNG": b"IEND"}
+# Libraries that read images: Pillow, and one that gives it a format.
+_READERS = {"PIL", "pillow_heif"}
+
+# Pillow also logs what is wrong with a file. Python would print that where
+# nobody listens; what matters of it is in our error.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
-def read(source: Source) -> tuple[str, bytes]:
-  """What to call a source, and its bytes."""
-  if isinstance(source, (bytes, bytearray, memoryview)):
-    return "the image", _checked("the image", io.BytesIO(source))
-  named = isinstance(source, (str, os.PathLike))
-  name = os.fspath(source) if named else getattr(source, "name", None)
-  name = name if isinstance(name, str) else "the image"
-  try:
-    if not named:
-      return name, _checked(name, source)
-    with open(source, "rb") as file:
-      return name, _checked(name, file)
-  except UserError:
-    raise
-  except FileNotFoundError:
-    raise UserError(f"{name} does not exist; check its path") from None
-  except IsADirectoryError:
-    raise UserError(f"{name} is a folder; name an image in it") from None
-  except (OSError, ValueError) as error:  # ValueError: a null character
-    words = getattr(error, "strerror", None) or str(error)
-    raise UserError(
-      f"{name!s} cannot be read ({words}); check its path and permissions"
-    ) from None
+class ImageError(UserError):
+  """A file that cannot be read as an image.
+
+  Attributes:
+    kind: MISSING, UNREADABLE, TRUNCATED or TOO_LARGE.
+    detail: what is wrong, for a table beside the file's name.
+  """
+
+  def __init__(
+    self, message: str, detail: str = "not an image", kind: str = UNREADABLE
+  ):
+    self.detail, self.kind = detail, kind
+    super().__init__(message)
 
 
-def _checked(name: str, file: BinaryIO) -> bytes:
-  """All of a file that starts like an image."""
-  start = file.read(formats.START)
-  if isinstance(start, str):
-    raise UserError(f"{name} is opened as text; open it with mode 'rb'")
-  if not start:
-    raise UserError(f"{name} is empty; replace it")
-  format = formats.format_of_contents(start)
-  if format is None:
-    raise UserError(f"{name} is not a {formats.NAMES} image; convert it to one")
-  if remedy := formats.remedy(format):
-    raise UserError(f"{name} {remedy}")
-  data = start + file.read(MAX_BYTES)
-  if len(data) > MAX_BYTES:
-    raise UserError(f"{name} is larger than 2 GiB; make it smaller")
-  return data
+@dataclasses.dataclass(frozen=True, eq=False)
+class OpenImage:
+  """A file whose header is read, and whose pixels are not decoded yet.
+
+  name: for messages.
+  data: the file's bytes, without the texts and the profile of PNG.
+  image: its `info` has those texts and that profile.
+  chunks: of PNG, all but the pixels.
+  faults: of PNG, sentences on damaged chunks that begin with a verb.
+  """
+
+  name: str
+  data: bytes
+  image: ImageFile.ImageFile
+  chunks: list[png.Chunk]
+  faults: list[str]
 
 
-def identified(data: bytes, formats: Iterable[str]) -> ImageFile.ImageFile:
-  """The image in a file of one of Pillow's formats, its pixels not decoded yet.
+@contextlib.contextmanager
+def open_image(
+  source: Source, max_pixels: int, any_format: bool = False
+) -> Iterator[OpenImage]:
+  """Open an image file.
 
-  As `Image.open`; but that warns, by the process's own filters, of images of
-  more pixels than it has a mind to. The limit on them is ours.
+  Errors that Pillow raises inside of the context are explained, too.
+
+  Args:
+    source: a path, a file's bytes, or an open binary file.
+    max_pixels: larger images are refused before they are decoded.
+    any_format: accept all of Pillow's formats, not only those of `formats`.
 
   Raises:
-    UnidentifiedImageError: for what is none, or of a kind that is not read.
+    ImageError: for what is missing, no whole image, or too large.
   """
-  for format in formats:
+  name, data = _read(source, any_format)
+  with _explained(name, data):
+    stripped, chunks, faults = png.split(data)
+    image = identify(stripped, any_format)
+    info, more = png.info_of(chunks)
+    image.info.update(info)
+    _check_size(name, image, max_pixels)
+    yield OpenImage(name, stripped, image, chunks, [*faults, *more])
+
+
+def identify(data: bytes, any_format: bool = False) -> ImageFile.ImageFile:
+  """Return the image in a file's bytes, its pixels not decoded yet.
+
+  Unlike `Image.open` this neither warns of large images nor limits them.
+
+  Raises:
+    UnidentifiedImageError: for what is no image of these formats.
+  """
+  names = formats.readable()  # registers readers that Pillow has not itself
+  if any_format:
+    Image.init()
+    names = dict.fromkeys((*names, *Image.ID))
+  for format in names:
     if format not in Image.OPEN:
       Image.init()
     factory, accept = Image.OPEN[format]
-    if accept is not None and accept(data[:16]) is not True:
-      continue
     try:
-      return factory(io.BytesIO(data), "")
+      if accept is None or accept(data[:16]) is True:
+        return factory(io.BytesIO(data), "")
     except (SyntaxError, IndexError, TypeError, struct.error) as error:
-      if not is_of_pillow(error):
+      if not _is_of_pillow(error):
         raise
   raise UnidentifiedImageError
 
 
+def _read(source: Source, any_format: bool) -> tuple[str, bytes]:
+  """Return what to call a source, and its bytes."""
+  if isinstance(source, (bytes, bytearray, memoryview)):
+    source = io.BytesIO(source)
+  is_path = isinstance(source, (str, os.PathLike))
+  name = os.fspath(source) if is_path else getattr(source, "name", None)
+  name = name if isinstance(name, str) else "the image"
+  try:
+    with (
+      open(source, "rb") if is_path else contextlib.nullcontext(source) as file
+    ):
+      return name, _read_file(name, file, any_format)
+  except UserError:
+    raise
+  except FileNotFoundError:
+    raise ImageError(
+      f"{name} does not exist; check its path", "no such file", MISSING
+    ) from None
+  except (OSError, ValueError) as error:  # ValueError: a null character
+    words = getattr(error, "strerror", None) or str(error)
+    raise ImageError(
+      f"{name} is a folder; name an image in it"
+      if isinstance(error, IsADirectoryError)
+      else f"{name} cannot be read ({words}); check its path and permissions",
+      _words(error).replace(name, "it"),
+    ) from None
+
+
+def _read_file(name: str, file: BinaryIO, any_format: bool) -> bytes:
+  """Return all of a file that starts like an image."""
+  start = file.read(formats.START)
+  if isinstance(start, str):
+    raise UserError(f"{name} is opened as text; open it with mode 'rb'")
+  if not start:
+    raise ImageError(f"{name} is empty; replace it", kind=TRUNCATED)
+  format = formats.format_of_contents(start)
+  if remedy := formats.remedy(format):
+    raise ImageError(f"{name} {remedy}", remedy)
+  if format is None and not any_format:
+    raise ImageError(
+      f"{name} is not a {formats.NAMES} image; convert it to one"
+    )
+  data = start + file.read(MAX_BYTES)
+  if len(data) > MAX_BYTES:
+    raise ImageError(f"{name} is larger than 2 GiB; make it smaller")
+  return data
+
+
+def _check_size(name: str, image: Image.Image, max_pixels: int) -> None:
+  """Raise ImageError for an image of no pixels, or of too many."""
+  size = f"{image.width}x{image.height}"
+  # A TIFF tile is decoded whole, however little of it the image shows.
+  tags = getattr(image, "tag_v2", {})
+  tile = tags.get(322, 1) * tags.get(323, 1)
+  if max(image.width * image.height, tile) > max_pixels:
+    raise ImageError(
+      f"{name} has {size} pixels, over the limit of {max_pixels}; make it "
+      "smaller",
+      f"{size} is over the limit of {max_pixels} pixels",
+      TOO_LARGE,
+    )
+  if tags.get(284) == 2 and np.max(tags.get(258, 1)) > 8:
+    # Pillow takes the two bytes of a sample for two samples.
+    raise ImageError(
+      f"{name} has 16-bit colours in separate planes, which cannot be read; "
+      "save it with interleaved colours",
+      "16-bit colours in separate planes",
+    )
+  if not image.width or not image.height:
+    raise ImageError(f"{name} has no pixels; replace it", "no pixels")
+
+
 @contextlib.contextmanager
-def explained(name: str) -> Iterator[None]:
-  """Pillow's errors as a line for people."""
+def _explained(name: str, data: bytes) -> Iterator[None]:
+  """Turn Pillow's errors into ImageErrors."""
   try:
     yield
   except UserError:
     raise
-  except UnidentifiedImageError:
-    raise UserError(
-      f"{name} is damaged, or of a kind that cannot be read; save it anew"
+  except Image.DecompressionBombError as error:
+    raise ImageError(
+      f"{name} has too many pixels; make it smaller", _words(error), TOO_LARGE
     ) from None
-  except Image.DecompressionBombError:
-    raise UserError(f"{name} has too many pixels; make it smaller") from None
-  except MemoryError:
-    raise UserError(f"{name} does not fit in memory; make it smaller") from None
+  except MemoryError as error:
+    raise ImageError(
+      f"{name} does not fit in memory; make it smaller", _words(error)
+    ) from None
   except Exception as error:
-    if not is_of_pillow(error):
+    words = _words(error)
+    cut = "truncated" in words.lower() or _is_cut_off(data)
+    kind = TRUNCATED if cut else UNREADABLE
+    if isinstance(error, UnidentifiedImageError):
+      raise ImageError(
+        f"{name} is damaged, or of a kind that cannot be read; save it anew",
+        kind=kind,
+      ) from None
+    if not _is_of_pillow(error):
       raise  # a defect of ours
-    words = " ".join(str(error).split()) or type(error).__name__
-    raise UserError(
-      f"{name} is damaged or cut off ({words}); replace it"
+    raise ImageError(
+      f"{name} is damaged or cut off ({words}); replace it", words, kind
     ) from None
+
+
+def _is_of_pillow(error: BaseException) -> bool:
+  """Return whether an error was raised inside of Pillow, or by its callees.
+
+  Of damaged files Pillow raises errors of any type, AttributeError and
+  AssertionError among them. The same from our own code are defects of ours.
+  """
+  return any(
+    frame.f_globals.get("__name__", "").partition(".")[0] in _READERS
+    for frame, _ in traceback.walk_tb(error.__traceback__)
+  )
+
+
+def _is_cut_off(data: bytes) -> bool:
+  """Return whether a file began as an image and lacks the end of one."""
+  return any(
+    data.startswith(start) and end not in data[-32:]
+    for start, end in _ENDS.items()
+  )
+
+
+def _words(error: Exception) -> str:
+  """Return an error in a line."""
+  return " ".join(str(error).split()) or type(error).__name__

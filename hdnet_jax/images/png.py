@@ -1,12 +1,21 @@
-"""PNG's texts and profile, taken out of a file before Pillow reads the rest.
+"""Read PNG's texts and profile apart from its pixels; write PNG of 16 bits.
 
 Pillow refuses whole files for a text or profile of more than 1 MiB, as ComfyUI
-writes them, and takes texts by some names for its own values.
+writes them, takes texts by some names for its own values, and writes no colors
+of 16 bits.
 """
 
 import struct
 import zlib
 from collections.abc import Iterable
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
+
+from hdnet_jax.images import exif, tiff
+
+if TYPE_CHECKING:
+  from hdnet_jax.images.writing import Encodable
 
 START = b"\x89PNG\r\n\x1a\n"
 XMP = b"XML:com.adobe.xmp"
@@ -20,10 +29,14 @@ Chunk = tuple[bytes, bytes]  # its name and its contents
 
 
 def split(data: bytes) -> tuple[bytes, list[Chunk], list[str]]:
-  """A PNG file without texts and profile; these and other chunks; what is bad.
+  """Split a PNG file's texts and profile from the rest.
 
-  The chunks are all but those of pixels; what is no PNG stays as it is. What is
-  bad is told in sentences that begin with a verb.
+  Args:
+    data: a file; what is no PNG is returned as it is.
+
+  Returns:
+    The file without them; all chunks but those of pixels; and sentences, which
+    begin with a verb, on what is damaged.
   """
   if not data.startswith(START):
     return data, [], []
@@ -49,55 +62,97 @@ def split(data: bytes) -> tuple[bytes, list[Chunk], list[str]]:
 
 
 def info_of(chunks: Iterable[Chunk]) -> tuple[dict, list[str]]:
-  """The profile, XMP and EXIF data as Pillow's `info`; and what is bad."""
+  """Return profile, XMP and EXIF data as Pillow's `info`; and faults."""
   info, faults = {}, []
   for name, body in chunks:
     if name == b"iCCP":
-      profile = _unpacked(body.partition(b"\0")[2][1:])
+      profile = _decompress(body.partition(b"\0")[2][1:])
       if profile is None:
         faults.append("has a damaged profile, which is left out.")
       else:
         info["icc_profile"] = profile
-    elif (found := text_of(name, body)) is not None:
-      keyword, text = found
-      if keyword == XMP and text is not None:
-        info["xmp"] = text
-      elif keyword in _EXIF and text is not None:
-        info[_EXIF[0].decode()] = text.decode("latin-1")
-      elif keyword == _OLD_XMP and text is not None:
-        info.setdefault("xmp", _of_digits(text))
+      continue
+    keyword, text = text_of(name, body) or (b"", None)
+    if text is None:
+      continue
+    if keyword == XMP:
+      info["xmp"] = text
+    elif keyword in _EXIF:
+      info[_EXIF[0].decode()] = text.decode("latin-1")
+    elif keyword == _OLD_XMP:
+      info.setdefault("xmp", _from_hexadecimal(text))
   return info, faults
 
 
 def text_of(name: bytes, body: bytes) -> tuple[bytes, bytes | None] | None:
-  """A text's keyword, and itself, or None where it is damaged or not a text."""
+  """Return a text's keyword and itself, None if damaged; None for no text."""
   keyword, _, rest = body.partition(b"\0")
   if name == b"tEXt":
     return keyword, rest
   if name == b"zTXt":
-    return keyword, _unpacked(rest[1:])
+    return keyword, _decompress(rest[1:])
   if name == b"iTXt":
-    compressed, parts = rest[:1] == b"\1", rest[2:].split(b"\0", 2)
+    parts = rest[2:].split(b"\0", 2)
     text = parts[2] if len(parts) == 3 else None
-    if compressed and text is not None:
-      text = _unpacked(text)
+    if rest[:1] == b"\1" and text is not None:
+      text = _decompress(text)
     return keyword, text
   return None
 
 
-def _of_digits(text: bytes) -> bytes:
-  """What a text of a name, a length and hexadecimal digits stands for."""
+def is_metadata(body: bytes) -> bool:
+  """Return whether a text is one that `info_of` returns."""
+  return body.partition(b"\0")[0] in (XMP, *_EXIF, _OLD_XMP)
+
+
+def _from_hexadecimal(text: bytes) -> bytes:
+  """Return what a text of a name, a length and digits stands for."""
   try:
     return bytes.fromhex("".join(text.decode("latin-1").split("\n")[3:]))
   except ValueError:
     return b""
 
 
-def _unpacked(data: bytes) -> bytes | None:
-  """What was compressed; None for what is damaged or too large."""
-  unpacker = zlib.decompressobj()
+def _decompress(data: bytes) -> bytes | None:
+  """Return decompressed data; None for what is damaged or too large."""
+  decompressor = zlib.decompressobj()
   try:
-    result = unpacker.decompress(data, _LARGEST)
+    result = decompressor.decompress(data, _LARGEST)
   except zlib.error:
     return None
-  return result if unpacker.eof else None
+  return result if decompressor.eof else None
+
+
+def write(image: "Encodable", file: BinaryIO) -> None:
+  """Write PNG of 16 bits, every row as differences to the pixel before."""
+
+  def chunk(name: bytes, data: bytes) -> None:
+    check = zlib.crc32(data, zlib.crc32(name))
+    file.write(struct.pack(">I", len(data)) + name + data)
+    file.write(struct.pack(">I", check))
+
+  height, width = image.samples.shape[:2]
+  metadata = image.metadata
+  color = {"L": 0, "RGB": 2, "LA": 4, "RGBA": 6}[image.mode]
+  file.write(START)
+  chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, color, 0, 0, 0))
+  if metadata.icc:
+    chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(metadata.icc))
+  for name, body in metadata.chunks:
+    if not (name == b"sRGB" and metadata.icc):  # they exclude each other
+      chunk(name, body)
+  if metadata.dpi:
+    meter = [round(value / 0.0254) for value in metadata.dpi]
+    chunk(b"pHYs", struct.pack(">IIB", *meter, 1))
+  if metadata.exif:
+    chunk(b"eXIf", metadata.exif.removeprefix(exif.PREFIX))
+  if metadata.xmp:
+    chunk(b"iTXt", XMP + bytes(5) + metadata.xmp)
+  compressor = zlib.compressobj(tiff.LEVEL)
+  for rows in tiff.row_blocks(image.samples):
+    raw = rows.astype(">u2").view(np.uint8).reshape(len(rows), width, -1)
+    raw = tiff.differences(raw).reshape(len(rows), -1)
+    raw = np.pad(raw, ((0, 0), (1, 0)), constant_values=1)  # 1: that filter
+    chunk(b"IDAT", compressor.compress(raw.tobytes()))
+  chunk(b"IDAT", compressor.flush())
+  chunk(b"IEND", b"")

@@ -1,6 +1,6 @@
-"""TIFF files and EXIF blocks, written here: directories of tags with values.
+"""Write TIFF files and EXIF blocks: directories of tags with values.
 
-A value is of a kind that TIFF numbers; its bytes are little-endian.
+`tifffile` writes no directory inside another, as EXIF and GPS data are.
 """
 
 import struct
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 import numpy as np
 
 if TYPE_CHECKING:
-  from hdnet_jax.images.encode import Encodable
+  from hdnet_jax.images.writing import Encodable
 
 _BYTE, _SHORT, _LONG, _RATIONAL, _UNDEFINED = 1, 3, 4, 5, 7
 # Bytes of an item of each kind, and of the numbers that it is made of.
@@ -26,12 +26,10 @@ _DEFLATE, _HORIZONTAL = 8, 2  # TIFF's numbers of a compression and a predictor
 
 
 class Value(NamedTuple):
+  """A tag's value: the number of its type in TIFF, and little-endian bytes."""
+
   kind: int
   data: bytes
-
-  @property
-  def count(self) -> int:
-    return len(self.data) // _ITEMS[self.kind]
 
 
 Directory = Mapping[int, Value]
@@ -53,7 +51,7 @@ def rational(number: float) -> Value:
 def read_value(
   data: bytes, order: str, kind: int, count: int, place: int
 ) -> Value | None:
-  """An entry's value; None where it lies outside of the data, or is unknown.
+  """Return an entry's value; None if it is unknown or outside of the data.
 
   Args:
     data: of a TIFF file or EXIF block.
@@ -70,46 +68,36 @@ def read_value(
   if len(value) != length:
     return None
   if order == ">":
-    value = np.frombuffer(value, f">u{_NUMBERS[kind]}")
-    value = value.astype(value.dtype.newbyteorder("<")).tobytes()
+    value = np.frombuffer(value, f">u{_NUMBERS[kind]}").byteswap().tobytes()
   return Value(kind, value)
 
 
-def directories(
-  main: Directory, nested: Mapping[int, Directory], start: int = _HEADER
-) -> bytes:
-  """A directory at `start`, and those that it points to by tag, behind it."""
+def block(main: Directory, nested: Mapping[int, Directory]) -> bytes:
+  """Return a header, a directory, and those that it points to by tag.
+
+  EXIF data are such a block, behind their prefix.
+  """
   tags = {**main, **{tag: longs(0) for tag in nested}}
-  at = start + _length(tags)
+  at = _HEADER + len(_directory(tags, 0))
   parts = []
   for tag, directory in nested.items():
     tags[tag] = longs(at)
     parts.append(_directory(directory, at))
     at += len(parts[-1])
-  return b"".join([_directory(tags, start), *parts])
-
-
-def block(main: Directory, nested: Mapping[int, Directory]) -> bytes:
-  """A whole block of tags, as EXIF data are, without their prefix."""
-  return struct.pack("<2sHI", b"II", 42, _HEADER) + directories(main, nested)
-
-
-def _length(directory: Directory) -> int:
-  outside = (len(value.data) for value in directory.values())
-  padded = sum(size + size % 2 for size in outside if size > 4)
-  return 2 + 12 * len(directory) + 4 + padded
+  header = struct.pack("<2sHI", b"II", 42, _HEADER)
+  return b"".join([header, _directory(tags, _HEADER), *parts])
 
 
 def _directory(directory: Directory, start: int) -> bytes:
   at = start + 2 + 12 * len(directory) + 4
   entries, outside = [struct.pack("<H", len(directory))], []
-  for tag, value in sorted(directory.items()):
-    entries.append(struct.pack("<HHI", tag, value.kind, value.count))
-    if len(value.data) <= 4:
-      entries.append(value.data.ljust(4, b"\0"))
+  for tag, (kind, data) in sorted(directory.items()):
+    entries.append(struct.pack("<HHI", tag, kind, len(data) // _ITEMS[kind]))
+    if len(data) <= 4:
+      entries.append(data.ljust(4, b"\0"))
       continue
     entries.append(struct.pack("<I", at))
-    outside.append(value.data + bytes(len(value.data) % 2))
+    outside.append(data + bytes(len(data) % 2))
     at += len(outside[-1])
   return b"".join([*entries, bytes(4), *outside])
 
@@ -117,42 +105,40 @@ def _directory(directory: Directory, start: int) -> bytes:
 def write(
   image: "Encodable",
   file: BinaryIO,
-  tags: tuple[Directory, Mapping[int, Directory]],
+  main: Directory,
+  nested: Mapping[int, Directory],
 ) -> None:
-  """A TIFF file in strips, deflated, as differences to the pixel before.
+  """Write a TIFF file in strips, deflated, as differences to the pixel before.
 
   Args:
-    tags: what else to write, and, by tag, nested directories.
+    main, nested: other tags, and directories by tag.
   """
+  little_endian = image.samples.astype(image.samples.dtype.newbyteorder("<"))
   strips = [
     zlib.compress(differences(rows).tobytes(), LEVEL)
-    for rows in blocks(
-      image.samples.astype(image.samples.dtype.newbyteorder("<"))
-    )
+    for rows in row_blocks(little_endian)
   ]
-  main, nested = tags
-  main = dict(main)
-  main |= _layout(image, [len(strip) for strip in strips])
-  if image.icc:
-    main[34675] = Value(_UNDEFINED, image.icc)
-  if image.xmp:
-    main[700] = Value(_BYTE, image.xmp)
-  if image.extras.iptc:
-    main[33723] = Value(_UNDEFINED, image.extras.iptc)
-  if image.dpi:
-    main[282], main[283] = map(rational, image.dpi)
+  main = {**main, **_layout(image, [len(strip) for strip in strips])}
+  metadata = image.metadata
+  if metadata.icc:
+    main[34675] = Value(_UNDEFINED, metadata.icc)
+  if metadata.xmp:
+    main[700] = Value(_BYTE, metadata.xmp)
+  if metadata.iptc:
+    main[33723] = Value(_UNDEFINED, metadata.iptc)
+  if metadata.dpi:
+    main[282], main[283] = map(rational, metadata.dpi)
     main[296] = shorts(2)  # per inch
   # Where strips begin is known once the directories' length is.
-  first = _HEADER + len(directories(main, nested))
+  first = len(block(main, nested))
   starts = np.cumsum([first, *(len(strip) for strip in strips[:-1])])
   main[273] = longs(*starts.tolist())
   file.write(block(main, nested))
-  for strip in strips:
-    file.write(strip)
+  file.writelines(strips)
 
 
 def _layout(image: "Encodable", lengths: list[int]) -> dict[int, Value]:
-  """What tells how pixels lie; where their strips begin is to be filled in."""
+  """Return the tags of how pixels lie, without where strips of these begin."""
   height, width = image.samples.shape[:2]
   samples = len(image.mode)
   tags = {
@@ -160,10 +146,10 @@ def _layout(image: "Encodable", lengths: list[int]) -> dict[int, Value]:
     257: longs(height),
     258: shorts(*[8 * image.samples.dtype.itemsize] * samples),
     259: shorts(_DEFLATE),
-    262: shorts({"L": 1, "R": 2, "C": 5}[image.mode[0]]),  # the colour space
+    262: shorts({"L": 1, "R": 2, "C": 5}[image.mode[0]]),  # the color space
     273: longs(*[0] * len(lengths)),
     277: shorts(samples),
-    278: longs(len(next(blocks(image.samples)))),  # rows a strip
+    278: longs(len(next(row_blocks(image.samples)))),  # rows a strip
     279: longs(*lengths),
     284: shorts(1),  # the samples of a pixel are together
     317: shorts(_HORIZONTAL),
@@ -173,15 +159,15 @@ def _layout(image: "Encodable", lengths: list[int]) -> dict[int, Value]:
   return tags
 
 
-def blocks(samples: np.ndarray) -> Iterator[np.ndarray]:
-  """Views of some rows each: about `_BLOCK` bytes."""
+def row_blocks(samples: np.ndarray) -> Iterator[np.ndarray]:
+  """Yield views of consecutive rows, of about `_BLOCK` bytes."""
   rows = max(1, _BLOCK // max(1, samples[0].nbytes))
   for start in range(0, len(samples), rows):
     yield samples[start : start + rows]
 
 
 def differences(rows: np.ndarray) -> np.ndarray:
-  """Every pixel of rows [H, W, ...] less the one before, modulo its range."""
+  """Return every pixel of rows [H, W, ...] less the one before, modulo."""
   change = rows.copy()
   change[:, 1:] -= rows[:, :-1]
   return change

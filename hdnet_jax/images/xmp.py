@@ -1,4 +1,4 @@
-"""XMP made true of the picture that it is written beside.
+"""Correct XMP for the upright image.
 
 It is edited as bytes, so that all else of it stays as it is.
 """
@@ -24,13 +24,13 @@ _LARGEST = 2**20  # bytes; to edit much more of what is hostile takes hours
 
 
 def corrected(xmp: bytes, size: tuple[int, int]) -> tuple[bytes | None, list]:
-  """The XMP, upright, of that size, and what it told of that is gone.
+  """Return XMP that says upright, and names of what is removed from it.
 
   Args:
-    size: width and height.
+    size: width and height, upright.
 
   Returns:
-    It is None where there is too much of it to be edited.
+    None in place of XMP that is too long to be edited.
   """
   if len(xmp) > _LARGEST:
     return None, ["XMP"]
@@ -50,14 +50,14 @@ def corrected(xmp: bytes, size: tuple[int, int]) -> tuple[bytes | None, list]:
 
 
 def _set(xmp: bytes, names: bytes, value: int) -> bytes:
-  """A number in both ways of XMP to spell it."""
+  """Set a number, in both ways of XMP to spell it."""
   number = rb"\g<1>%d" % value
   xmp = re.sub(rb"(\b(?:%b)\s*=\s*[\"'])[0-9]+" % names, number, xmp)
   return re.sub(rb"(<(?:%b)>\s*)[0-9]+" % names, number, xmp)
 
 
 def _without_unused(xmp: bytes) -> bytes:
-  """Without namespaces that nothing is in any more."""
+  """Remove namespaces that nothing is in any more."""
   for prefix in _PREFIXES:
     if not re.search(rb"[<\s/]%b:" % prefix, xmp):
       xmp = re.sub(_ATTRIBUTE % (rb"xmlns:" + prefix), b"", xmp)

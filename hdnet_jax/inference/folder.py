@@ -1,4 +1,4 @@
-"""Folders of composites: which file is whose mask, and what comes of it."""
+"""Folders of composites: which file is whose mask, and what is written."""
 
 import dataclasses
 import os
@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Callable, Iterable, Iterator
 
 from hdnet_jax.errors import UserError
-from hdnet_jax.images.folders import Listing, files_in, told
+from hdnet_jax.images.folders import files_in, told
 from hdnet_jax.images.formats import (
   NOT_READ,
   format_in,
@@ -14,9 +14,9 @@ from hdnet_jax.images.formats import (
   suffix_of,
   written_format_of,
 )
-from hdnet_jax.images.mask_files import Masks, told_apart
+from hdnet_jax.images.mask_files import Masks, split_masks
 
-_ENDS = ("_harmonized", "_compare")  # of what is made where nothing is said
+_RESULT_ENDS = ("_harmonized", "_compare")  # of the default names
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Pair:
 
 @dataclasses.dataclass
 class Plan:
-  """What is to be done; a line for each file that cannot be; and notes."""
+  """Pairs to harmonize, a line for each file that is not, and notes."""
 
   pairs: list[Pair] = dataclasses.field(default_factory=list)
   failures: list[str] = dataclasses.field(default_factory=list)
@@ -46,17 +46,17 @@ def plan(
   suffix: str | None = None,
   from_alpha: bool = False,
 ) -> Plan:
-  """Finds the pairs of folders; what lies in `output` is never an input.
+  """Pair the composites of a folder with masks and results.
 
   Args:
     composites: their folder, searched in depth.
-    masks: the folder of their masks, named as `mask_names` says, in folders of
+    masks: the folder of their masks, named as `mask_files` says, in folders of
       the same names; a file, which is the mask of all; or None for masks beside
       the composites.
-    output: the folder of the results, which have the composites' names, but
-      for the extension where it would not be that of their format.
+    output: the folder of the results, which have the composites' names. Files
+      in it are no inputs.
     mask_suffix: the end of the masks' names, with or without an extension.
-    beside: of a result, another file that is written, too.
+    beside: gives another file that is written with a result.
     suffix: the results' extension; by default that of the composite's format,
       as its contents are, and .png where that is not written.
     from_alpha: whether the composites' own alpha is their mask.
@@ -69,34 +69,30 @@ def plan(
     mask_suffix = pathlib.PurePath(f"x{mask_suffix}").stem[1:]
   result = Plan()
   together = masks is None or os.path.samefile(composites, masks)
-  others = [] if masks is None else [masks]
-  images = _images(composites, [output, *([] if together else others)], result)
+  images = _images(
+    composites, [output] if together else [output, masks], result
+  )
+  index = None
   if from_alpha:
-    for path in images:
-      name = _result_name(path, suffix).relative_to(composites)
-      result.pairs.append(Pair(path, None, output / name))
-    if not images:
-      raise UserError(f"--input-dir {composites} has no composite")
-    _keep_apart(result, beside)
-    return result
-  if masks and masks.is_file():
+    pass
+  elif masks and masks.is_file():
     itself = os.path.realpath(masks)
-    files = [path for path in images if os.path.realpath(path) != itself]
-    index = Masks.of_all(masks)
+    images = [path for path in images if os.path.realpath(path) != itself]
+    index = Masks(masks.parent, [], single=masks)
   elif together:
-    files, index = told_apart(composites, images, mask_suffix)
+    images, index = split_masks(composites, images, mask_suffix)
   else:
-    found = _images(masks, [output, composites], result)
-    files, index = images, Masks(masks, found, mask_suffix)
-  if not files:
+    files = _images(masks, [output, composites], result)
+    index = Masks(masks, files, mask_suffix)
+  if not images:
     raise UserError(f"--input-dir {composites} has no composite")
-  for path, mask in _paired(composites, files, index, result):
+  for path, mask in _pair(composites, images, index, result):
     name = _result_name(path, suffix).relative_to(composites)
     result.pairs.append(Pair(path, mask, output / name))
   _keep_apart(result, beside)
-  if unused := index.unused():
+  if index and (unused := index.unused()):
     result.notes.append(told(unused, "mask", "without a composite"))
-  if shared := index.shared():
+  if index and (shared := index.shared()):
     result.notes.append(told(shared, "mask", "for several composites"))
   return result
 
@@ -121,7 +117,7 @@ def _check(
 def _images(
   folder: pathlib.Path, without: Iterable[pathlib.Path], result: Plan
 ) -> list[pathlib.Path]:
-  listing: Listing = files_in(folder, without)
+  listing = files_in(folder, without)
   result.failures += [f"{path} {words}" for path, words in listing.problems]
   if hidden := [path for path in listing.hidden if format_of(path)]:
     result.notes.append(told(hidden, "hidden file", "left out"))
@@ -130,10 +126,16 @@ def _images(
   return [path for path in listing.files if format_of(path)]
 
 
-def _paired(
-  root: pathlib.Path, files: list[pathlib.Path], masks: Masks, result: Plan
-) -> Iterator[tuple[pathlib.Path, pathlib.Path]]:
-  """Composites and their masks; failures go to the result."""
+def _pair(
+  root: pathlib.Path,
+  files: list[pathlib.Path],
+  masks: Masks | None,
+  result: Plan,
+) -> Iterator[tuple[pathlib.Path, pathlib.Path | None]]:
+  """Yield composites and their masks; add failures to the result."""
+  if masks is None:
+    yield from ((path, None) for path in files)
+    return
   stems = {path.with_suffix("") for path in files}
   earlier = []
   for path in files:
@@ -148,7 +150,7 @@ def _paired(
     elif any(
       path.stem.endswith(end)
       and path.with_name(path.stem.removesuffix(end)) in stems
-      for end in _ENDS
+      for end in _RESULT_ENDS
     ):
       earlier.append(path)
     else:
@@ -161,23 +163,20 @@ def _paired(
 
 
 def _result_name(path: pathlib.Path, suffix: str | None) -> pathlib.Path:
-  """A composite's path, with the extension that its result has."""
-  named = written_format_of(path)
+  """Return a composite's path with the extension of its result."""
   if suffix is None:
-    found = format_in(path) or format_of(path)
-    return path if named == found else path.with_suffix(suffix_of(found))
-  wanted = written_format_of(pathlib.PurePath(f"x{suffix}"))
-  return path if named == wanted else path.with_suffix(suffix)
+    format = format_in(path) or format_of(path)
+    suffix = suffix_of(format)
+  else:
+    format = written_format_of(pathlib.PurePath(f"x{suffix}"))
+  is_named_so = written_format_of(path) == format
+  return path if is_named_so else path.with_suffix(suffix)
 
 
 def _keep_apart(
   result: Plan, beside: Callable[[pathlib.Path], pathlib.Path] | None
 ) -> None:
-  """Makes failures of all that would be written over inputs, or other results.
-
-  Args:
-    beside: as of `plan`.
-  """
+  """Fail what would be written over inputs or other results."""
   inputs = {
     os.path.realpath(path)
     for pair in result.pairs

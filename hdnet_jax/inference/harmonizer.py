@@ -1,50 +1,69 @@
-"""Arrays harmonized at any size and depth: what a trained network is for.
-
-The core of the public `hdnet_jax.Harmonizer`, which knows of files and images.
-"""
+"""Harmonize images of any size and kind with a trained network."""
 
 import dataclasses
 import itertools
-import math
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import jax
 import numpy as np
+from PIL import Image
 
-from hdnet_jax import compilation
+from hdnet_jax import weights
 from hdnet_jax.config import ModelConfig
+from hdnet_jax.devices import compiler_options
 from hdnet_jax.errors import UserError
-from hdnet_jax.inference import guided_filter
-from hdnet_jax.inference.arrays import Pair, Scene, as_scene, to_bytes
-from hdnet_jax.inference.feather import feathered
-from hdnet_jax.inference.reduction import filled, reduced, reduced_visible
+from hdnet_jax.images import masks
+from hdnet_jax.inference.change import ChangeOptions
+from hdnet_jax.inference.inputs import (
+  Picture,
+  Scene,
+  check_scene,
+  mask_of_alpha,
+  open_composite,
+  open_mask,
+)
+from hdnet_jax.inference.modes import (
+  Mode,
+  NetworkInput,
+  apply_output,
+  find_object,
+  fit_maps,
+  network_input,
+)
 from hdnet_jax.model.hdnet import REDUCTION, HDNet, blend
 
-Mode = Literal["guided", "direct"]
 BATCH = 8  # images that the network sees at once, where there are many
-_MOST_THREADS = 4  # each takes some 100 MB to fit the change of a 256x256 image
+_MAX_THREADS = 4  # each takes some 100 MB to fit the change of a 256x256 image
+_WHOLE_CHANGE = ChangeOptions()
 
 
-class SizedNetwork:
-  """One network for images of any size.
+class MaskWarning(UserWarning):
+  """A mask covers nothing or almost everything, or had to be turned."""
 
-  In mode "guided" the network sees the image at its training size, and its
-  change of colours is carried to the image's own size: `guided`. It is compiled
-  once, and once more for `many`. In mode "direct" the network sees the image at
-  its own size, which takes more memory and time, and a compilation for every
-  size in steps of 8 pixels.
 
-  It may be called from several threads at once.
+class Harmonizer:
+  """Recolour the pasted part of images so that it fits the rest.
+
+    harmonizer = hdnet_jax.Harmonizer.from_pretrained("runs/quickstart")
+    result = harmonizer(composite, mask)
+
+  Make one and use it for many images, from several threads if need be. It can
+  be pickled, and its network is compiled anew there.
 
   Args:
-    params: the network's parameters, as `weights.load` gives them.
-    model: the network that they are of.
+    params: the network's parameters, as of `weights.load`.
+    model: the settings of the network.
     image_size: side of the square that it was trained on, a multiple of 8.
-    mode: one of the two above.
+    mode: "guided": the network sees a small image, and its change of colours is
+      carried to the large one by `guided_filter`. It is compiled once, at the
+      first call, and once more for `batch`. "direct": the network sees the
+      image at its own size, which takes more memory and time, and is compiled
+      for each size in steps of 8 pixels.
 
   Raises:
     UserError: for another size or mode.
@@ -54,7 +73,7 @@ class SizedNetwork:
     self,
     params: Mapping[str, Any],
     model: ModelConfig,
-    image_size: int = 256,
+    image_size: int = weights.IMAGE_SIZE,
     mode: Mode = "guided",
   ):
     if mode not in get_args(Mode):
@@ -70,126 +89,204 @@ class SizedNetwork:
     self._params = jax.device_put(jax.device_get(params), device)
     self._network = jax.jit(
       _make_network(model),
-      compiler_options=compilation.options(device.platform),
+      compiler_options=compiler_options(device.platform),
     )
     self._programs: dict[tuple[int, ...], jax.stages.Compiled] = {}
     self._lock = threading.Lock()
 
+  @classmethod
+  def from_pretrained(
+    cls,
+    name: str | os.PathLike,
+    mode: Mode = "guided",
+    image_size: int | None = None,
+  ) -> "Harmonizer":
+    """Make a harmonizer with trained weights.
+
+    Args:
+      name: a released network, such as "hdnet-lite"; a .safetensors file; or a
+        run's folder, of which the last checkpoint is taken.
+      mode: as of the class.
+      image_size: as of the class; by default that of the training, where the
+        weights tell it, else 256.
+
+    Raises:
+      UserError: where there are no such weights, or they cannot be used.
+    """
+    loaded = weights.load(name)
+    size = image_size or loaded.image_size
+    return cls(loaded.params, loaded.model, size, mode)
+
   def __reduce__(self):
-    """Pickles what it was made of; its programs are compiled anew."""
+    """Pickle the arguments; programs are compiled anew."""
     params = jax.device_get(self._params)
     return type(self), (params, self._model, self.image_size, self.mode)
 
   def __call__(
     self,
-    composite: np.ndarray,
-    mask: np.ndarray,
+    composite: Picture,
+    mask: Picture | None = None,
+    *,
     strength: float = 1.0,
     feather: float = 0.0,
     background: bool = False,
-    alpha: np.ndarray | None = None,
-  ) -> np.ndarray:
-    """The harmonized image, of the composite's shape and type.
+    mask_from_alpha: bool = False,
+  ) -> Image.Image | np.ndarray:
+    """Return the harmonized image, in the kind of the composite.
 
-    Where the mask is 0 it is a copy, bit by bit. The network sees as the object
-    what is over 0.5 in the mask; where nothing is, all of it is a copy. So it
-    is where nothing else is visible.
+    An array gives one of its shape and type. A PIL image gives one of its mode
+    if that is RGB, RGBA, L, LA or I;16; others, which do not hold every colour
+    exactly, give RGB or RGBA. A path gives a PIL image of these modes, upright,
+    with 8 bits for colours: give an array to keep 16. Alpha is kept.
+
+    Where the mask is 0 the result is a copy, bit by bit; between 0 and 1 it is
+    mixed of both. What is transparent is no background: its colours do not
+    count. Where no object or no background is visible, all of it is a copy.
 
     Args:
-      composite: uint8 or uint16, or float32 or float64 in 0 to 1; [H, W, 3],
-        RGB as it is shown, not linear light.
-      mask: as `arrays.as_mask` takes it; the share of a pixel that changes.
-      strength: 0 to 1, the share of the change that is made; 0 makes a copy.
-      feather: pixels over which the change sets in, as `feathered` says.
-      background: whether what the mask leaves changes instead, to fit.
-      alpha: the composite's, of its type, [H, W]. Colours where it is 0 are
-        nothing that the object is fitted to.
+      composite: a PIL image; an array [H, W, 3], RGB, or [H, W, 4], RGBA, that
+        is uint8, uint16, or float32 or float64 in 0 to 1; or a path, a file
+        that is open for reading, or its bytes. An array of JAX, PyTorch or
+        another library that has `__array__` or `__dlpack__` gives one of NumPy.
+      mask: white, 1, is the foreground, which changes; the network's object is
+        what is over 0.5. A PIL image, of which the gray counts; an array [H, W]
+        or [H, W, C], that is bool, integers (of which 1 is white if none is
+        above 1; else 255, or 65535 if any is above 255), or float in 0 to 1; or
+        a path, file or bytes. Of a cut-out it is the alpha.
+      strength, feather, background: as of `ChangeOptions`.
+      mask_from_alpha: whether the composite's own alpha is the mask, and none
+        is given; what it hides is then the background.
+
+    Warns:
+      MaskWarning: for a mask that covers more than 95 % of the image, or
+        nothing; for one that is turned as its composite's EXIF data says, and
+        where nothing tells whether it must be.
 
     Raises:
-      UserError: for other shapes, types and values.
+      UserError: for other shapes, types and values, and files that cannot be
+        read.
     """
-    scenes = [(composite, mask, alpha)]
-    return self.many(scenes, strength, feather, background)[0]
+    change = ChangeOptions(strength, feather, background)
+    return self._harmonize([(composite, mask)], change, mask_from_alpha)[0]
 
-  def many(
+  def batch(
     self,
-    scenes: Sequence[tuple[np.ndarray, ...]],
+    pairs: Iterable[tuple[Picture, Picture | None]],
+    *,
     strength: float = 1.0,
     feather: float = 0.0,
     background: bool = False,
-  ) -> list[np.ndarray]:
-    """What a call makes of each scene; sizes and types may differ.
+    mask_from_alpha: bool = False,
+  ) -> list[Image.Image | np.ndarray]:
+    """Harmonize each pair (composite, mask) as a call does, 8 at a time.
 
-    A scene is a composite, its mask and, if it has one, its alpha.
-
-    In mode "guided" the network sees BATCH of them at once, and the rest of the
-    work is done in threads.
+    In mode "guided" the network sees them at once, and the rest of the work is
+    done in threads. Sizes and kinds may differ. Results may differ from those
+    of calls by the rounding of floats.
     """
-    check_options(strength, feather)
-    scenes = [as_scene(*scene) for scene in scenes]
-    if not strength:
-      return [scene.composite.copy() for scene in scenes]
-    if background:
-      scenes = [_inverted(scene) for scene in scenes]
-    insides = [_inside(scene) for scene in scenes]
-    results = [
-      None if _is_to_do(scene, inside) else scene.composite.copy()
-      for scene, inside in zip(scenes, insides, strict=True)
-    ]
-    busy = [index for index, result in enumerate(results) if result is None]
-    size = BATCH if self.mode == "guided" and len(busy) > 1 else 1
-
-    def change(index: int, seen: Pair, output: np.ndarray) -> None:
-      composite, mask, _ = scenes[index]
-      results[index] = self._change(
-        composite, feathered(mask, feather), seen, output, strength
-      )
-
-    threads = min(os.cpu_count() or 1, _MOST_THREADS)
-    with ThreadPoolExecutor(threads if size > 1 else 1) as pool:
-      for chunk in chunks(busy, size):
-        seen = [self._seen(scenes[index], insides[index]) for index in chunk]
-        outputs = self._run(seen, size)
-        list(pool.map(change, chunk, seen, outputs))  # raises what they raise
+    change = ChangeOptions(strength, feather, background)
+    results = []
+    for chunk in _chunks(pairs, BATCH):
+      results += self._harmonize(chunk, change, mask_from_alpha)
     return results
 
-  def maps(
+  def harmonize(
+    self,
+    composite: np.ndarray,
+    mask: np.ndarray,
+    change: ChangeOptions = _WHOLE_CHANGE,
+    alpha: np.ndarray | None = None,
+  ) -> np.ndarray:
+    """Harmonize a `Scene` of arrays, without warnings."""
+    return self.harmonize_scenes([Scene(composite, mask, alpha)], change)[0]
+
+  def harmonize_scenes(
+    self, scenes: Iterable[Scene], change: ChangeOptions = _WHOLE_CHANGE
+  ) -> list[np.ndarray]:
+    """Harmonize scenes of any sizes and types, as `batch` does.
+
+    Raises:
+      UserError: for other shapes, types and values than those of `Scene`; masks
+        may be of any kind that `mask_of_array` takes.
+    """
+    scenes = [check_scene(scene) for scene in scenes]
+    scenes = [
+      scene._replace(mask=change.region(scene.mask)) for scene in scenes
+    ]
+    objects = [
+      find_object(scene) if change.strength else None for scene in scenes
+    ]
+    results = [
+      scene.composite.copy() if inside is None else None
+      for scene, inside in zip(scenes, objects, strict=True)
+    ]
+    remaining = [i for i, inside in enumerate(objects) if inside is not None]
+    size = BATCH if self.mode == "guided" and len(remaining) > 1 else 1
+
+    def finish(index: int, seen: NetworkInput, output: np.ndarray) -> None:
+      scene = scenes[index]
+      results[index] = apply_output(scene, change, seen, output, self.mode)
+
+    threads = min(os.cpu_count() or 1, _MAX_THREADS)
+    with ThreadPoolExecutor(threads if size > 1 else 1) as pool:
+      for chunk in _chunks(remaining, size):
+        seen = [self._input(scenes[i], objects[i]) for i in chunk]
+        outputs = self._run(seen, size)
+        list(pool.map(finish, chunk, seen, outputs))  # raises what they raise
+    return results
+
+  def fit_maps(
     self, composite: np.ndarray, mask: np.ndarray
   ) -> tuple[np.ndarray, np.ndarray]:
-    """The maps of `guided_filter.fit`, and what the network saw.
-
-    They are float32 [3, 4, h, w] and [h, w, 3] in -1 to 1. For mode "guided".
+    """Return the maps of `guided_filter.fit`, for mode "guided".
 
     Args:
-      composite: as of a call.
-      mask: of `arrays.as_mask`; over 0.5 in a pixel or more.
+      composite, mask: of a `Scene`; the mask is over 0.5 somewhere.
+
+    Returns:
+      maps: float32 [3, 4, h, w].
+      image: what the network saw, float32 [h, w, 3] in -1 to 1.
     """
-    seen = self._seen(Scene(composite, mask), mask > 0.5)
+    seen = self._input(Scene(composite, mask), mask > 0.5)
     (output,) = self._run([seen], 1)
-    return _fitted(seen, output), seen[0]
+    return fit_maps(seen, output), seen.image
 
-  def _seen(self, scene: Scene, inside: np.ndarray) -> Pair:
-    """What the network sees: float32 [h, w, 3] in -1 to 1, bool [h, w]."""
-    composite, alpha, size = scene.composite, scene.alpha, self.image_size
-    if self.mode == "guided":
-      if alpha is None:
-        composite, inside = reduced(to_bytes(composite), inside, size)
+  def _harmonize(
+    self,
+    pairs: Sequence[tuple[Picture, Picture | None]],
+    change: ChangeOptions,
+    mask_from_alpha: bool,
+  ) -> list[Image.Image | np.ndarray]:
+    scenes, restores = [], []
+    for picture, mask in pairs:
+      composite = open_composite(picture)
+      alpha, notes = composite.alpha, ()
+      if not mask_from_alpha:
+        mask, notes = open_mask(mask, composite)
+      elif mask is None:
+        mask, alpha = mask_of_alpha(composite), None
       else:
-        composite, inside = reduced_visible(scene, inside, size)
-    else:
-      if alpha is not None:
-        composite = filled(composite, inside, alpha > 0)
-      after = [(0, -size % REDUCTION) for size in inside.shape]
-      composite = np.pad(composite, [*after, (0, 0)], mode="edge")
-      inside = np.pad(inside, after)
-    half = np.float32(guided_filter.peak(composite.dtype) / 2)
-    return composite.astype(np.float32) / half - 1, inside
+        raise UserError("give a mask or mask_from_alpha=True, not both")
+      if message := masks.report(mask, "give 1 - mask", alpha):
+        notes = (*notes, message)
+      for note in notes:
+        # At the line that calls the public method.
+        warnings.warn(note, MaskWarning, stacklevel=3)
+      scenes.append(Scene(composite.pixels, mask, alpha))
+      restores.append(composite.restore)
+    results = self.harmonize_scenes(scenes, change)
+    return [
+      restore(result) for restore, result in zip(restores, results, strict=True)
+    ]
 
-  def _run(self, seen: Sequence[Pair], size: int) -> np.ndarray:
-    """I_h of what is seen and of repetitions up to `size`, float32."""
+  def _input(self, scene: Scene, inside: np.ndarray) -> NetworkInput:
+    return network_input(scene, inside, self.mode, self.image_size)
+
+  def _run(self, seen: Sequence[NetworkInput], size: int) -> np.ndarray:
+    """Return the network's images of inputs, repeated up to `size`."""
     seen = [*seen, *itertools.repeat(seen[-1], size - len(seen))]
-    images, masks = (np.stack(arrays) for arrays in zip(*seen, strict=True))
-    batch = images, masks.astype(np.float32)[..., None]
+    images, inside = (np.stack(arrays) for arrays in zip(*seen, strict=True))
+    batch = images, inside.astype(np.float32)[..., None]
     # Two threads would compile the same program twice.
     with self._lock:
       if images.shape not in self._programs:
@@ -197,63 +294,8 @@ class SizedNetwork:
         self._programs[images.shape] = lowered.compile()
     return np.asarray(self._programs[images.shape](self._params, *batch))
 
-  def _change(
-    self,
-    composite: np.ndarray,
-    mask: np.ndarray,
-    seen: Pair,
-    output: np.ndarray,
-    strength: float,
-  ) -> np.ndarray:
-    """The composite after the change from what was seen to the output."""
-    if self.mode == "guided":
-      maps = _fitted(seen, output)
-      return guided_filter.apply(maps, composite, mask, strength)
-    image, inside = seen
-    change = (output - image) / 2  # of colours from 0 to 1
-    height, width = mask.shape
-    if mask.dtype != bool:
-      # Soft edges reach to where the network changes nothing.
-      change = guided_filter.extend(change, inside)
-    change = change[:height, :width]
-    white = np.float32(guided_filter.peak(composite.dtype))
-
-    def changed(part: guided_filter.Part) -> Iterator[np.ndarray]:
-      for channel in range(3):
-        yield change[*part, channel] * white + composite[*part, channel]
-
-    return guided_filter.mix(composite, mask, changed, strength)
-
-
-def _inverted(scene: Scene) -> Scene:
-  """The background as what changes, where the mask covers anything."""
-  mask = scene.mask
-  if not (mask > 0.5).any():
-    return scene
-  return scene._replace(mask=~mask if mask.dtype == bool else 1 - mask)
-
-
-def _inside(scene: Scene) -> np.ndarray:
-  """The object: what is white, and is not transparent."""
-  inside = scene.mask > 0.5
-  return inside if scene.alpha is None else inside & (scene.alpha > 0)
-
-
-def _is_to_do(scene: Scene, inside: np.ndarray) -> bool:
-  """Whether there is an object, and something visible to fit it to."""
-  if scene.alpha is None:
-    return bool(inside.any())
-  return bool(inside.any() and ((scene.alpha > 0) & ~inside).any())
-
-
-def _fitted(seen: Pair, output: np.ndarray) -> np.ndarray:
-  """The maps from what was seen to the output."""
-  image, inside = seen
-  return guided_filter.fit((image + 1) / 2, (output - image) / 2, inside)
-
 
 def _make_network(model: ModelConfig):
-  """Of parameters, images in -1 to 1 and masks, I_h; not jitted."""
   network = HDNet(**dataclasses.asdict(model))
 
   def harmonize(params, image, mask):
@@ -262,16 +304,8 @@ def _make_network(model: ModelConfig):
   return harmonize
 
 
-def chunks(items, size: int) -> Iterator[list]:
-  """The items in lists of `size`, the last one shorter; taken on demand."""
+def _chunks(items: Iterable, size: int) -> Iterator[list]:
+  """Split items into lists of `size`; the last is shorter."""
   items = iter(items)
   while chunk := list(itertools.islice(items, size)):
     yield chunk
-
-
-def check_options(strength: float, feather: float) -> None:
-  """Raises UserError for what is out of range."""
-  if not 0 <= strength <= 1:
-    raise UserError(f"strength={strength} is not in 0 to 1")
-  if not 0 <= feather < math.inf:
-    raise UserError(f"feather={feather} is not a number of pixels, 0 or more")

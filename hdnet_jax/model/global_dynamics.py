@@ -1,4 +1,4 @@
-"""MGD, mask-aware global dynamics, and its rivals of the ablation (Table 3).
+"""MGD, mask-aware global dynamics, and its alternatives in Table 3.
 
 MGD predicts two 1x1 kernels from the image's pooled features, one for the
 foreground and one for the background, and blends their outputs by the mask
@@ -22,9 +22,8 @@ _HIDDEN = 2  # inputs of each region's kernel predictor
 class GlobalDynamics(nn.Module):
   """MGD by the given mask, or by one learned from the features (HDNet*).
 
-  The learned mask is a 1x1 convolution to two channels and a hard choice of
-  the larger; its gradient is that of the softmax (as in region-aware
-  convolutions: the paper gives no form).
+  The learned mask is where the first of two 1x1-convolved channels is larger;
+  its gradient is that of the softmax, as in region-aware convolutions.
   """
 
   learned_mask: bool = False
@@ -39,11 +38,11 @@ class GlobalDynamics(nn.Module):
       guide = nn.Dense(
         REGIONS, kernel_init=_NORMAL, dtype=self.dtype, name="guide"
       )(x)
-      regions = choose(guide)
+      regions = straight_through_argmax(guide)
     else:
       mask = mask.astype(x.dtype)
       regions = jnp.concatenate([mask, 1 - mask], axis=-1)
-    # Both kernels in one product, whose gradients are single products too.
+    # Apply both kernels in one product: its gradients are single products too.
     b, h, w, c = x.shape
     both = jnp.moveaxis(kernels, 3, 1).reshape(b, c, REGIONS * c)
     y = jnp.einsum("bni,bio->bno", x.reshape(b, h * w, c), both)
@@ -51,7 +50,7 @@ class GlobalDynamics(nn.Module):
     return sum(regions[..., r : r + 1] * y[..., r, :] for r in range(REGIONS))
 
   def predict_kernels(self, x: Float[Array, "b h w c"]) -> Array:
-    """The two kernels, [B, region, out, in]."""
+    """Predict the two kernels, [B, region, out, in]."""
     channels = x.shape[-1]
     pooled = jnp.mean(x.astype(jnp.float32), axis=(1, 2))
     hidden = nn.Dense(
@@ -67,8 +66,10 @@ class GlobalDynamics(nn.Module):
     return kernels.reshape(-1, REGIONS, channels, channels)
 
 
-def choose(scores: Float[Array, "... r"]) -> Float[Array, "... r"]:
-  """One-hot of the largest score, with the gradient of the softmax."""
+def straight_through_argmax(
+  scores: Float[Array, "... r"],
+) -> Float[Array, "... r"]:
+  """Return the largest score as one-hot, with the gradient of the softmax."""
   soft = jax.nn.softmax(scores)
   hard = jax.nn.one_hot(
     jnp.argmax(scores, axis=-1), scores.shape[-1], dtype=soft.dtype

@@ -1,8 +1,7 @@
-"""HDNet: a U-Net from a stage table, with LD at its neck and MGD at its end.
+"""HDNet: a U-Net with LD at its neck and MGD in its last stages.
 
 Images are [B, H, W, 3] in [-1, 1], masks [B, H, W, 1] with 1 = foreground;
-height and width are multiples of 8. Parameters are float32; `dtype` is what is
-computed in.
+height and width are multiples of 8.
 """
 
 from collections.abc import Callable
@@ -12,37 +11,37 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from hdnet_jax.model.conv import Double, Halve, Same
+from hdnet_jax.model.conv import Conv3x3, DownConv4x4, UpConv4x4
 from hdnet_jax.model.global_dynamics import GlobalDynamics, SpatialAttention
 from hdnet_jax.model.local_dynamics import REFERENCES, LocalDynamics
 from hdnet_jax.model.norm import RAIN, instance_norm
 
 
 class Stage(NamedTuple):
-  """One row of the network's table."""
+  """One stage of the network."""
 
-  name: str  # the tensor it makes, as in the paper's figure
+  name: str  # of its output in the paper's figure
   widths: int  # output channels, in units of the network's width n
   convolution: Callable[..., nn.Module]
 
 
 ENCODER = (
-  Stage("x1", 2, Halve),
-  Stage("x2", 4, Same),
-  Stage("x3", 8, Halve),
-  Stage("x4", 8, Same),
-  Stage("x5", 8, Halve),
-  Stage("x6", 8, Same),
-  Stage("x7", 8, Same),
+  Stage("x1", 2, DownConv4x4),
+  Stage("x2", 4, Conv3x3),
+  Stage("x3", 8, DownConv4x4),
+  Stage("x4", 8, Conv3x3),
+  Stage("x5", 8, DownConv4x4),
+  Stage("x6", 8, Conv3x3),
+  Stage("x7", 8, Conv3x3),
 )
 DECODER = (
-  Stage("y6", 8, Same),
-  Stage("y5", 8, Same),
-  Stage("y4", 8, Double),
-  Stage("y3", 8, Same),
-  Stage("y2", 4, Double),
-  Stage("y1", 2, Same),
-  Stage("y0", 1, Double),
+  Stage("y6", 8, Conv3x3),
+  Stage("y5", 8, Conv3x3),
+  Stage("y4", 8, UpConv4x4),
+  Stage("y3", 8, Conv3x3),
+  Stage("y2", 4, UpConv4x4),
+  Stage("y1", 2, Conv3x3),
+  Stage("y0", 1, UpConv4x4),
 )
 UNNORMALIZED = "x7"  # the features that LD compares
 WITH_MGD = ("y2", "y1", "y0")
@@ -79,7 +78,7 @@ class DecoderStage(nn.Module):
 
 
 class HDNet(nn.Module):
-  """The generator G(I_c, M): recolours a composite's foreground to fit.
+  """The generator G(I_c, M), which recolours a composite's foreground.
 
   Attributes:
     width: n of the stage table; 32 is HDNet, 8 is HDNet-lite.
@@ -87,9 +86,9 @@ class HDNet(nn.Module):
     neighbors: K of LD; the paper's best is 1.
     global_dynamics: "mask" (MGD), "learned_mask" (HDNet*),
       "spatial_attention" (+SA) or "none"; Table 3's rows.
-    dtype: what is computed in; parameters are float32 always.
-    remat: whether stages are computed again in the backward pass instead of
-      kept: less memory, more time, equal gradients.
+    dtype: of activations; parameters are always float32.
+    remat: whether the backward pass recomputes activations: less memory, more
+      time, equal gradients.
   """
 
   width: int = 32
@@ -105,23 +104,25 @@ class HDNet(nn.Module):
     composite: Float[Array, "b h w 3"],
     mask: Float[Array, "b h w 1"],
   ) -> Float[Array, "b h w 3"]:
-    """The network's image, float32 in [-1, 1]; see `blend` for I_h.
+    """Compute the network's image, float32 in [-1, 1]; `blend` makes I_h of it.
 
     Raises:
       ValueError: for sizes that are no multiples of 8, shapes that do not
-        belong together, and unknown options.
+        match, and unknown options.
     """
     _check(self, composite.shape, mask.shape)
     dtype = jnp.dtype(self.dtype)
     pyramid = mask_pyramid(mask)
 
-    x = Same(self.width, dtype=dtype, name="x0")(composite)
+    x = Conv3x3(self.width, dtype=dtype, name="x0")(composite)
     skips = []
     for stage in ENCODER:
       # The authors activate in place: every skip is the activated tensor.
       x = nn.leaky_relu(x, 0.2)
       skips.append(x)
-      x = self.kept(EncoderStage)(stage, self.width, dtype, name=stage.name)(x)
+      x = self.maybe_remat(EncoderStage)(
+        stage, self.width, dtype, name=stage.name
+      )(x)
 
     if self.local_dynamics != "none":
       x = LocalDynamics(
@@ -129,26 +130,26 @@ class HDNet(nn.Module):
       )(x, pyramid[x.shape[1]])
 
     for stage, skip in zip(DECODER, reversed(skips), strict=True):
-      x = self.kept(DecoderStage)(stage, self.width, dtype, name=stage.name)(
-        x, pyramid
-      )
+      x = self.maybe_remat(DecoderStage)(
+        stage, self.width, dtype, name=stage.name
+      )(x, pyramid)
       x = jnp.concatenate([skip, x], axis=-1)
       if stage.name in WITH_MGD and self.global_dynamics != "none":
         name = f"mgd_{stage.name}"
         x = self.make_global_dynamics(name)(x, pyramid[x.shape[1]])
 
-    x = Same(3, use_bias=True, dtype=dtype, name="out")(nn.relu(x))
+    x = Conv3x3(3, use_bias=True, dtype=dtype, name="out")(nn.relu(x))
     return jnp.tanh(x.astype(jnp.float32))
 
   def make_global_dynamics(self, name: str) -> nn.Module:
     dtype = jnp.dtype(self.dtype)
     if self.global_dynamics == "spatial_attention":
-      return self.kept(SpatialAttention)(dtype, name=name)
+      return self.maybe_remat(SpatialAttention)(dtype, name=name)
     learned = self.global_dynamics == "learned_mask"
-    return self.kept(GlobalDynamics)(learned, dtype, name=name)
+    return self.maybe_remat(GlobalDynamics)(learned, dtype, name=name)
 
-  def kept(self, module: type[nn.Module]) -> type[nn.Module]:
-    """The module, whose insides the backward pass finds or computes again."""
+  def maybe_remat(self, module: type[nn.Module]) -> type[nn.Module]:
+    """Recompute the module's activations in the backward pass if `remat`."""
     return nn.remat(module) if self.remat else module
 
 
@@ -157,29 +158,28 @@ def blend(
   composite: Float[Array, "b h w 3"],
   mask: Float[Array, "b h w 1"],
 ) -> Float[Array, "b h w 3"]:
-  """The harmonized image I_h: `output` inside the mask, `composite` outside."""
+  """Return I_h: `output` inside the mask, `composite` outside."""
   return mask * output + (1 - mask) * composite
 
 
 def mask_pyramid(mask: Float[Array, "b h w 1"]) -> dict[int, Array]:
-  """The mask at every height of the network, by strided slicing.
+  """Return the mask at every height of the network, by strided slicing.
 
-  Index i of a level is index i * s of the mask, as PyTorch's "nearest" takes
-  it; `jax.image.resize` would take other pixels. Small masks can vanish.
+  PyTorch's "nearest" takes the same pixels; `jax.image.resize` takes others.
+  Small masks can vanish.
   """
   height = mask.shape[1]
   return {height // s: mask[:, ::s, ::s] for s in (1, 2, 4, REDUCTION)}
 
 
 def _check(model: HDNet, image: tuple, mask: tuple) -> None:
-  if model.local_dynamics not in LOCAL_DYNAMICS:
-    raise ValueError(
-      f"local_dynamics={model.local_dynamics!r} is none of {LOCAL_DYNAMICS}"
-    )
-  if model.global_dynamics not in GLOBAL_DYNAMICS:
-    raise ValueError(
-      f"global_dynamics={model.global_dynamics!r} is none of {GLOBAL_DYNAMICS}"
-    )
+  for name, options in (
+    ("local_dynamics", LOCAL_DYNAMICS),
+    ("global_dynamics", GLOBAL_DYNAMICS),
+  ):
+    value = getattr(model, name)
+    if value not in options:
+      raise ValueError(f"{name}={value!r} is none of {options}")
   if model.neighbors < 1 or model.width < 1:
     raise ValueError("neighbors and width are 1 or more")
   if len(image) != 4 or image[-1] != 3:

@@ -10,13 +10,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from hdnet_jax.model.platforms import by_platform
-
 EPSILON = 1e-5
 
 
 def instance_norm(x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
-  """Normalises every channel of every image; no affine, biased variance."""
+  """Normalise every channel of every image by its own statistics."""
   wide = x.astype(jnp.float32)
   mean = jnp.mean(wide, axis=(1, 2), keepdims=True)
   variance = jnp.mean(jnp.square(wide - mean), axis=(1, 2), keepdims=True)
@@ -26,7 +24,7 @@ def instance_norm(x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
 def region_statistics(
   x: Float[Array, "b h w c"], region: Float[Array, "b h w 1"]
 ) -> tuple[Float[Array, "b 1 1 c"], Float[Array, "b 1 1 c"]]:
-  """Mean and standard deviation of `x` inside `region`.
+  """Compute the mean and standard deviation of `x` inside `region`.
 
   An empty region has mean 0 and standard deviation sqrt(EPSILON), never NaN.
   """
@@ -40,16 +38,14 @@ def region_statistics(
 def region_sum(
   x: Float[Array, "b h w c"], region: Float[Array, "b h w 1"]
 ) -> Float[Array, "b 1 1 c"]:
-  # XLA's CPU compiler vectorizes dots, and masked sums not.
-  return by_platform(_as_dots, _as_masked_sum, x, region)
-
-
-def _as_dots(x: Array, region: Array) -> Array:
-  return jnp.einsum("bhwo,bhwc->boc", region, x)[:, None]
-
-
-def _as_masked_sum(x: Array, region: Array) -> Array:
-  return jnp.sum(x * region, axis=(1, 2), keepdims=True)
+  """Sum `x` inside `region`."""
+  # XLA's CPU compiler vectorizes dot products, but not masked sums.
+  return jax.lax.platform_dependent(
+    x,
+    region,
+    cpu=lambda x, region: jnp.einsum("bhwo,bhwc->boc", region, x)[:, None],
+    default=lambda x, region: jnp.sum(x * region, axis=(1, 2), keepdims=True),
+  )
 
 
 def _region_sum_backward(residuals: tuple, dy: Array) -> tuple[Array, Array]:
@@ -65,10 +61,9 @@ region_sum.defvjp(
 class RAIN(nn.Module):
   """Region-aware instance norm (Ling et al. 2021), as in the authors' code.
 
-  The background is normalised by its own statistics. The foreground is
-  normalised by its own and given the background's: this carries the "style" of
-  the background into the object. Each region then has its own affine map,
-  `1 + gamma` and `beta`, which start at the identity.
+  Each region is normalised by its own statistics; the foreground then gets the
+  mean and deviation of the background. Each region has a learned affine map,
+  `1 + gamma` and `beta`, which starts at the identity.
   """
 
   @nn.compact
@@ -88,8 +83,7 @@ class RAIN(nn.Module):
     mean_f, std_f = region_statistics(wide, region)
     mean_b, std_b = region_statistics(wide, 1 - region)
 
-    # Both maps are affine in x, so each region has one scale and one shift a
-    # channel, and x is passed over once.
+    # Both maps are affine in x: one scale and shift a region and channel.
     gain_f = 1 + affine["foreground_gamma"]
     scale_f = std_b / std_f * gain_f
     shift_f = mean_b * gain_f + affine["foreground_beta"] - mean_f * scale_f

@@ -5,10 +5,10 @@ from jaxtyping import Array, Float, UInt8
 
 
 def normalize(pixels: UInt8[Array, "..."]) -> Float[Array, "..."]:
-  """uint8 0 to 255 as float32 -1 to 1."""
+  """Convert uint8, 0 to 255, to float32, -1 to 1."""
   return pixels.astype(jnp.float32) / 127.5 - 1
 
 
 def to_pixels(image: Float[Array, "..."]) -> UInt8[Array, "..."]:
-  """Float -1 to 1 as uint8 0 to 255: rounded, clipped."""
+  """Convert float, -1 to 1, to uint8, 0 to 255: round and clip."""
   return jnp.round(jnp.clip(image + 1, 0, 2) * 127.5).astype(jnp.uint8)

@@ -1,99 +1,176 @@
-"""Checkpoints: the one file that knows Orbax.
+"""Checkpoints of a run: written, verified, restored. Only here is Orbax.
 
-A checkpoint holds the state and the random key; its step is the place in the
-data, whose stream is random access. So a run continued from it is the run that
-was never interrupted, also on other devices or processes. It is written in the
-background, under a temporary name until it is whole and sealed.
+A checkpoint holds the state and the random key. Its step is the place in the
+data, so a continued run equals one that never stopped, also on other devices
+or processes. It is written in the background under a temporary name, with the
+digests of its files, and renamed when it is whole.
 
-With several processes all of them make the same calls. The first one alone
-reads and writes: it decides what is there, and the others get it from there.
+With several processes all of them make the same calls. Process 0 alone reads
+and writes, and the others get its answers.
 """
 
 import concurrent.futures
 import contextlib
+import hashlib
 import json
+import logging
+import math
 import os
 import pathlib
 import re
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from jax.sharding import Mesh
 
-from hdnet_jax.atomic_write import check_room, patiently
-from hdnet_jax.distributed import agree, is_main, of_main
+from hdnet_jax import devices
+from hdnet_jax.atomic_write import check_room, flush, patiently, write_text
+from hdnet_jax.config import Config, MeshConfig
+from hdnet_jax.distributed import broadcast, is_main, run_on_main
 from hdnet_jax.errors import UserError
-from hdnet_jax.training import checkpoint_folder as folder
-from hdnet_jax.training.seal import Damaged, check
-from hdnet_jax.training.state import TrainState, blank, placed, stored
+from hdnet_jax.training import workdir as workdirs
+from hdnet_jax.training.state import (
+  TrainState,
+  abstract_state,
+  make_optimizer,
+  make_start,
+  placed,
+  stored,
+)
 
-_OVERHEAD = 2**18  # bytes of a checkpoint besides its arrays
+log = logging.getLogger(__name__)
+
+BEST_METRIC = "psnr"  # of harmonized validation images; more is better
+DIGESTS = "sha256.json"
+_METRICS = pathlib.Path("metrics", "metrics")
 _STRUCTURE = pathlib.Path("state", "_METADATA")
+_WRITING, _REMOVED = ".writing", ".removed"  # after the step's number
+_ORBAX_WRITING = ".orbax-checkpoint-tmp"
+_OVERHEAD = 2**18  # bytes of a checkpoint besides its arrays
+
+
+class Damaged(Exception):
+  """Files are missing, cut off or changed; the message says which."""
+
+
+def restore_params(
+  workdir: pathlib.Path, which: str, mesh: Mesh | None = None
+) -> tuple[dict, Config, int]:
+  """Restore the parameters that evaluation uses, the run's config, the step.
+
+  Args:
+    which: "last", or "best" on the validation split.
+    mesh: where the parameters go; all devices by default.
+
+  Raises:
+    UserError: where there is no such run or checkpoint, or it is damaged.
+  """
+
+  def read_config() -> dict[str, Any] | None:
+    config = workdirs.read_config(workdir)
+    return None if config is None else config.to_dict()
+
+  values = run_on_main(read_config)
+  if values is None:
+    raise UserError(f"{workdir} holds no run; train one with train.py")
+  config = Config.from_dict(values)
+  mesh = mesh or devices.make_mesh(MeshConfig())
+  # The optimizer's shapes do not depend on its schedule.
+  optimizer = make_optimizer(config.optimizer, steps_per_epoch=1.0)
+  like = abstract_state(make_start(config, optimizer, mesh), mesh)
+  with Checkpoints(workdir, read_only=True) as checkpoints:
+    steps = checkpoints.steps()
+    step = checkpoints.best() if which == "best" else max(steps, default=None)
+    if step is None:
+      raise UserError(
+        f"{checkpoints.directory} has no {which} checkpoint yet; train longer"
+      )
+    return checkpoints.restore(step, like).eval_params, config, step
 
 
 class Checkpoints:
-  """The checkpoints of one workdir, by step.
+  """The checkpoints of a workdir, by step. Use as a context manager.
 
-  Use as a context manager: saves may be pending. With `read_only` nothing is
-  touched, so that a run can be looked at while it trains.
+  Args:
+    keep: the newest steps that stay, besides the best one.
+    read_only: change nothing, so that a training run can be looked at.
   """
 
   def __init__(
     self, workdir: pathlib.Path, keep: int = 1, read_only: bool = False
   ):
-    self.directory = pathlib.Path(workdir).absolute() / "checkpoints"
-    self._keep, self._read_only = keep, read_only
+    self._workdir = pathlib.Path(workdir).absolute()
+    self.directory = self._workdir / "checkpoints"
+    self._keep = keep
     self._orbax = _checkpointer()
     self._writer = concurrent.futures.ThreadPoolExecutor(1, "checkpoint")
     self._saving: concurrent.futures.Future | None = None
-    of_main(self._open)
+    run_on_main(self._check if read_only else self._clear)
 
-  def _open(self) -> None:
-    if self._read_only:
-      if not self.directory.is_dir():
-        raise UserError(f"{self.directory} does not exist; train longer")
-      return
-    folder.clear(self.directory)
+  def _check(self) -> None:
+    if not self.directory.is_dir():
+      raise UserError(f"{self.directory} does not exist; train longer")
+
+  def _clear(self) -> None:
+    """Create the folder, and remove what a killed run left half-done."""
+    self.directory.mkdir(parents=True, exist_ok=True)
+    for ending in (_WRITING, _REMOVED, _ORBAX_WRITING):
+      for path in self.directory.glob(f"[0-9]*{ending}*"):
+        shutil.rmtree(path)
 
   def steps(self) -> list[int]:
-    return of_main(lambda: folder.steps(self.directory))
+    return run_on_main(lambda: workdirs.checkpoint_steps(self._workdir))
 
   def path(self, step: int) -> pathlib.Path:
     return self.directory / str(step)
 
   def best(self) -> int | None:
-    """The step whose validation was best; None before the first."""
-    return of_main(lambda: patiently(lambda: folder.best(self.directory)))
+    """Return the step whose validation was best; None before the first."""
+    return run_on_main(lambda: patiently(self._best))
+
+  def _best(self) -> int | None:
+    """Of equal steps the last."""
+    best_metric, best_step = -math.inf, None
+    for step in workdirs.checkpoint_steps(self._workdir):
+      try:
+        metric = _validation_metric(self.path(step))
+      except Damaged as error:
+        log.warning("%s is not counted (%s)", self.path(step), error)
+        continue
+      if -math.inf < metric and best_metric <= metric:
+        best_metric, best_step = metric, step
+    return best_step
 
   def save(
     self, state: TrainState, metrics: dict[str, float] | None = None
   ) -> None:
-    """Starts writing the checkpoint of `state.step`; once is enough.
+    """Start writing the checkpoint of `state.step`, unless it is there.
 
-    Raises what went wrong with the one before it.
+    Raises what went wrong with the save before it.
     """
     self.wait()
     values = stored(state)
     step = int(state.step)
     if not is_main() or self.path(step).exists():
       return
-    # Copies: the next step gives the state's memory away.
+    # Copies, because the next step donates the state's memory.
     values = jax.tree.map(np.array, values)
-    self._saving = self._writer.submit(
-      self._write, step, values, metrics or folder.UNMEASURED
-    )
+    metrics = metrics or {BEST_METRIC: -math.inf}
+    self._saving = self._writer.submit(self._write, step, values, metrics)
 
   def _write(
     self, step: int, values: dict[str, Any], metrics: dict[str, float]
   ) -> None:
-    """In the writer's thread: what is under its own name is whole."""
-    temporary = self.directory / f"{step}{folder.WRITING}"
-    # Before Orbax begins, whose many tasks all cry out where one fails.
+    """Write under a temporary name, rename, and remove older steps."""
+    temporary = self.directory / f"{step}{_WRITING}"
+    # Before Orbax starts its many tasks, each of which would log the error.
     size = sum(leaf.nbytes for leaf in jax.tree.leaves(values))
     check_room(self.directory, size + _OVERHEAD)
-    with _telling_the_system(temporary):
+    with _as_os_error(temporary):
       self._orbax.save(
         temporary,
         args=ocp.args.Composite(
@@ -102,10 +179,17 @@ class Checkpoints:
         ),
         force=True,
       )
-    folder.put(temporary, step, self._keep)
+    write_digests(temporary)
+    temporary.rename(self.path(step))
+    flush(self.directory)  # before older steps go
+    steps = workdirs.checkpoint_steps(self._workdir)
+    for old in set(steps) - {*steps[-self._keep :], self._best()}:
+      removed = self.directory / f"{old}{_REMOVED}"
+      self.path(old).rename(removed)
+      shutil.rmtree(removed)
 
   def restore_latest(self, like: TrainState) -> TrainState | None:
-    """The newest state that is whole; damaged ones are set aside.
+    """Restore the newest whole state, and set damaged ones aside.
 
     Args:
       like: a state, or its shapes, with the shardings to restore to.
@@ -114,14 +198,12 @@ class Checkpoints:
       None where there is no checkpoint at all.
 
     Raises:
-      UserError: where there are checkpoints and all are damaged, or the newest
-        whole one cannot be read at present.
+      UserError: where all checkpoints are damaged, or the newest whole one
+        cannot be read at present.
     """
-    values = blank(like)
 
-    def read() -> int | None:
-      nonlocal values
-      step, values, damaged = patiently(lambda: self._newest(values))
+    def read(zeros: dict) -> tuple[int | None, dict]:
+      step, values, damaged = patiently(lambda: self._read_newest(zeros))
       if damaged and step is None:
         newest = max(damaged)
         raise UserError(
@@ -129,76 +211,86 @@ class Checkpoints:
           f"{damaged[newest]}); restore one from a copy, or start anew in "
           "another --workdir"
         )
-      folder.set_aside(self.directory, damaged)
-      return step
+      self._set_aside(damaged)
+      return step, values
 
-    step = of_main(read)
-    return None if step is None else placed(agree(values), like)
-
-  def _newest(self, like: dict) -> tuple[int | None, dict, dict[int, str]]:
-    """The newest whole step, its values, and what is damaged, of all."""
-    found, values, damaged = None, like, {}
-    for step in reversed(folder.steps(self.directory)):
-      try:
-        if found is None:
-          values = self._read(step, like)
-          found = step
-        else:
-          check(self.path(step))
-      except Damaged as error:
-        damaged[step] = str(error)
-    return found, values, damaged
+    return _broadcast_state(read, like)
 
   def restore(self, step: int, like: TrainState) -> TrainState:
-    """The state at `step`, or a UserError where it cannot be read."""
-    values = blank(like)
+    """Restore the state at `step`, or raise UserError where it is damaged."""
 
-    def read() -> None:
-      nonlocal values
+    def read(zeros: dict) -> tuple[int, dict]:
       try:
-        values = patiently(lambda: self._read(step, values))
+        return step, patiently(lambda: self._read(step, zeros))
       except Damaged as error:
         raise UserError(
           f"{self.path(step)} cannot be read ({error}); evaluate another step: "
-          f"{folder.steps(self.directory)}"
+          f"{workdirs.checkpoint_steps(self._workdir)}"
         ) from error
 
-    of_main(read)
-    return placed(agree(values), like)
+    return _broadcast_state(read, like)
+
+  def _read_newest(self, like: dict) -> tuple[int | None, dict, dict[int, str]]:
+    """Return the newest whole step, its values, and all steps' damage."""
+    newest, values, damaged = None, like, {}
+    for step in reversed(workdirs.checkpoint_steps(self._workdir)):
+      try:
+        if newest is None:
+          values = self._read(step, like)
+          newest = step
+        else:
+          verify(self.path(step))
+      except Damaged as error:
+        damaged[step] = str(error)
+    return newest, values, damaged
 
   def _read(self, step: int, like: dict) -> dict:
-    """The values of a step.
+    """Read the values of a step.
 
     Raises:
       Damaged: where its files are known to be.
       OSError: where they cannot be read at present.
     """
     path = self.path(step)
-    sealed = check(path)
-    if not sealed:  # an earlier version's, killed before it had sealed it
-      folder.quality(path)
+    verified = verify(path)
+    if not verified:  # an earlier version's, killed before it wrote digests
+      _validation_metric(path)
       if not (path / _STRUCTURE).is_file():
         raise Damaged(f"its {_STRUCTURE} is missing")
     try:
-      with _telling_the_system(path):
+      with _as_os_error(path):
         restored = self._orbax.restore(
           path, args=ocp.args.Composite(state=ocp.args.StandardRestore(like))
         )
     except Exception as error:
-      if sealed or not _tells_of_damage(error):
+      if verified or not _is_damage(error):
         raise
       raise Damaged(_one_line(error)) from error
     return restored["state"]
 
+  def _set_aside(self, damaged: dict[int, str]) -> None:
+    """Move damaged checkpoints away, so that their steps can be saved."""
+    folder = self.directory.with_name("broken_checkpoints")
+    for step, why in damaged.items():
+      folder.mkdir(exist_ok=True)
+      place, number = folder / str(step), 0
+      while place.exists():
+        number += 1
+        place = folder / f"{step}.{number}"
+      self.path(step).rename(place)
+      log.warning(
+        "checkpoint %d cannot be read (%s); moved to %s", step, why, place
+      )
+
   def wait(self) -> None:
-    """Returns when what was saved is on disk; every process must call this.
+    """Wait until what was saved is on disk; every process must call this.
 
     Raises what went wrong.
     """
-    of_main(self._finish)
+    run_on_main(self._finish)
 
   def notice(self) -> None:
-    """Raises what went wrong with a save that has ended; waits for nothing."""
+    """Raise what went wrong with a save that has ended; wait for nothing."""
     if self._saving is not None and self._saving.done():
       self._finish()
 
@@ -207,30 +299,104 @@ class Checkpoints:
     if saving is not None:
       saving.result()
 
-  def close(self) -> None:
-    try:
-      self.wait()
-    finally:
-      self._writer.shutdown()
-
   def __enter__(self) -> "Checkpoints":
     return self
 
   def __exit__(self, kind: Any, error: BaseException | None, *_: Any) -> None:
-    if error is None:
-      self.close()
-      return
-    # Others may not come here: this process finishes what is its own.
     try:
-      self._finish()
+      if error is None:
+        self.wait()
+      else:
+        self._finish()  # other processes may not come here
     except Exception as failure:
+      if error is None:
+        raise
       error.add_note(f"and the last save failed: {_one_line(failure)}")
     finally:
       self._writer.shutdown()
 
 
+def write_digests(folder: pathlib.Path) -> None:
+  """Write the sha256 of every file, once they all are on the disk."""
+  for path in _files(folder):
+    flush(path)
+  write_text(folder / DIGESTS, json.dumps(_digests(folder)))
+
+
+def verify(folder: pathlib.Path) -> bool:
+  """Return whether there are digests; then the files agree with them.
+
+  Raises:
+    Damaged: where they do not.
+    OSError: where they cannot be read at present.
+  """
+  try:
+    text = (folder / DIGESTS).read_bytes()
+  except FileNotFoundError:
+    return False
+  try:
+    expected = dict(json.loads(text))
+  except (TypeError, ValueError):
+    raise Damaged(f"its {DIGESTS} is cut off") from None
+  if not expected:
+    raise Damaged("nothing of it was written")
+  digests = _digests(folder)
+  damaged = [n for n in expected if digests.get(n) != expected[n]]
+  if damaged:
+    raise Damaged(
+      f"{len(damaged)} of its {len(expected)} files are damaged or missing, "
+      f"{damaged[0]} among them"
+    )
+  return True
+
+
+def _digests(folder: pathlib.Path) -> dict[str, str]:
+  digests = {}
+  for path in _files(folder):
+    with path.open("rb") as file:
+      digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digests[path.relative_to(folder).as_posix()] = digest
+  return digests
+
+
+def _files(folder: pathlib.Path) -> list[pathlib.Path]:
+  paths = sorted(folder.rglob("*"))
+  return [path for path in paths if path.is_file() and path.name != DIGESTS]
+
+
+def _validation_metric(checkpoint: pathlib.Path) -> float:
+  """Read its validation's BEST_METRIC; -inf where there was none.
+
+  Raises:
+    Damaged: where its file is.
+  """
+  try:
+    text = (checkpoint / _METRICS).read_bytes()
+    metric = float(json.loads(text)[BEST_METRIC])
+  except FileNotFoundError:
+    return -math.inf
+  except (KeyError, TypeError, ValueError):
+    raise Damaged(f"its {_METRICS} is cut off") from None
+  return -math.inf if math.isnan(metric) else metric
+
+
+def _broadcast_state(
+  read: Callable[[dict], tuple[int | None, dict]], like: TrainState
+) -> TrainState | None:
+  """Call `read` in process 0, with zeros of the shapes; return its state."""
+  values = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), stored(like))
+
+  def read_on_main() -> int | None:
+    nonlocal values
+    step, values = read(values)
+    return step
+
+  step = run_on_main(read_on_main)
+  return None if step is None else placed(broadcast(values), like)
+
+
 def _checkpointer() -> ocp.Checkpointer:
-  """Orbax for one process: it waits for no other."""
+  """Return an Orbax checkpointer that waits for no other process."""
   alone = ocp.options.MultiprocessingOptions(
     primary_host=jax.process_index(),
     active_processes={jax.process_index()},
@@ -240,15 +406,15 @@ def _checkpointer() -> ocp.Checkpointer:
     composite_options=ocp.CompositeOptions(multiprocessing_options=alone),
     state=ocp.StandardCheckpointHandler(multiprocessing_options=alone),
     metrics=ocp.JsonCheckpointHandler(
-      folder.METRICS.name, multiprocessing_options=alone
+      _METRICS.name, multiprocessing_options=alone
     ),
   )
   return ocp.Checkpointer(handler, multiprocessing_options=alone)
 
 
 @contextlib.contextmanager
-def _telling_the_system(path: pathlib.Path) -> Iterator[None]:
-  """What TensorStore says of the file system, as the OSError that it was."""
+def _as_os_error(path: pathlib.Path) -> Iterator[None]:
+  """Raise TensorStore's errors of the file system as OSError."""
   try:
     yield
   except ValueError as error:
@@ -259,8 +425,8 @@ def _telling_the_system(path: pathlib.Path) -> Iterator[None]:
     raise OSError(code, os.strerror(code), str(path)) from error
 
 
-def _tells_of_damage(error: Exception) -> bool:
-  """Whether Orbax found a file missing or cut off, and not something else."""
+def _is_damage(error: Exception) -> bool:
+  """Return whether Orbax found a file missing or cut off."""
   status = ("DATA_LOSS", "NOT_FOUND", "OUT_OF_RANGE", "FAILED_PRECONDITION")
   return isinstance(error, FileNotFoundError | json.JSONDecodeError) or (
     isinstance(error, ValueError) and any(word in str(error) for word in status)

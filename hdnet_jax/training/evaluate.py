@@ -5,8 +5,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
-from rich import progress
-from rich.console import Console
 
 from hdnet_jax.atomic_write import writing
 from hdnet_jax.config import Config, ModelConfig
@@ -20,8 +18,9 @@ from hdnet_jax.evaluation import full_resolution, published
 from hdnet_jax.evaluation.evaluator import Evaluator, network, predictions
 from hdnet_jax.evaluation.report import write_report
 from hdnet_jax.evaluation.tables import Row
-from hdnet_jax.inference.harmonizer import SizedNetwork
-from hdnet_jax.training.restore import restore_params
+from hdnet_jax.inference.harmonizer import Harmonizer
+from hdnet_jax.terminal import ProgressBar
+from hdnet_jax.training.checkpoint import restore_params
 from hdnet_jax.training.state import make_model
 
 Devices = Sequence[jax.Device] | None
@@ -69,7 +68,7 @@ def evaluate_weights(
   """Evaluates weights; the network is theirs, the data `config`'s.
 
   Args:
-    params: the weights, as `hdnet_jax.trained.find` gives them.
+    params: the weights, as `hdnet_jax.weights.load` gives them.
     model: their network.
     name: what the report calls them.
   """
@@ -161,7 +160,7 @@ def _make_evaluator(
       raise UserError(f"--protocol={full_resolution.NAME} runs in one process")
     size = config.data.image_size
     return full_resolution.FullSizeEvaluator(
-      lambda params: SizedNetwork(params, model, size)
+      lambda params: Harmonizer(params, model, size).harmonize
     )
   method = network(make_model(model))
   return Evaluator(config, method, mesh, protocols)
@@ -175,16 +174,10 @@ def _report(
   output: pathlib.Path,
   facts: Mapping[str, Any],
 ) -> list[Row]:
-  console = Console(stderr=True, quiet=not is_main())
   with (
     writing(output),
-    progress.Progress(
-      *progress.Progress.get_default_columns(),
-      progress.MofNCompleteColumn(),
-      console=console,
-    ) as bar,
+    ProgressBar("evaluating", len(source), hidden=not is_main()) as bar,
   ):
-    task = bar.add_task("evaluating", total=len(source))
     return write_report(
       evaluator,
       params,
@@ -192,5 +185,5 @@ def _report(
       config,
       output,
       facts,
-      on_done=lambda done, _: bar.update(task, completed=done),
+      on_done=lambda done, _: bar.update(done),
     )

@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C as requests that the loop answers in its own time."""
+"""SIGTERM and Ctrl-C as requests to stop after a step."""
 
 import signal
 import threading
@@ -10,13 +10,11 @@ from jax.experimental import multihost_utils
 
 
 class StopSignals:
-  """While entered, the first SIGTERM or SIGINT asks the loop to stop.
+  """Take the first SIGTERM or SIGINT as a request; a second acts as usual.
 
-  A second one has its usual effect. Does nothing outside the main thread,
-  where Python cannot handle signals.
-
-  With several processes, a SIGTERM to any of them stops all after one step
-  that they agree on; JAX's runtime listens for it, and Ctrl-C is left alone.
+  Does nothing outside the main thread, where Python cannot handle signals.
+  With several processes, a SIGTERM to any of them stops all after the same
+  step. JAX's runtime listens for it, and Ctrl-C is left alone.
   """
 
   _SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -35,7 +33,7 @@ class StopSignals:
     self._restore()
 
   def asked(self, step: int) -> bool:
-    """Whether to stop after `step`; asked once a step, by every process."""
+    """Return whether to stop; every process must call this once a step."""
     if jax.process_count() > 1:
       return multihost_utils.reached_preemption_sync_point(step)
     return self._event.is_set()

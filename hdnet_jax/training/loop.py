@@ -1,24 +1,24 @@
-"""The training loop, in chapters."""
+"""The training loop."""
 
-import dataclasses
-import itertools
+import contextlib
 import logging
 import pathlib
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import NamedTuple
 
 import jax
 import numpy as np
+import optax
 from clu import parameter_overview
 from jax.sharding import Mesh
 
 from hdnet_jax.atomic_write import writing
 from hdnet_jax.config import Config
 from hdnet_jax.data.examples import Source
-from hdnet_jax.data.pipeline import Reader, open_source, training_batches
-from hdnet_jax.devices import check_divides, make_mesh, put_ahead
-from hdnet_jax.distributed import is_main, together
+from hdnet_jax.data.pipeline import open_source
+from hdnet_jax.devices import check_divides, make_mesh
+from hdnet_jax.distributed import compile_before_start, is_main, run_on_main
 from hdnet_jax.evaluation import visuals
 from hdnet_jax.evaluation.evaluator import (
   Evaluator,
@@ -28,22 +28,21 @@ from hdnet_jax.evaluation.evaluator import (
 )
 from hdnet_jax.evaluation.report import write_report
 from hdnet_jax.training import workdir as workdirs
+from hdnet_jax.training.batches import run_batches
 from hdnet_jax.training.checkpoint import Checkpoints
-from hdnet_jax.training.device_cache import cached_batches
 from hdnet_jax.training.evaluate import facts_of
-from hdnet_jax.training.initial import initial_params
 from hdnet_jax.training.interrupt import StopSignals
-from hdnet_jax.training.schedule import make_plan
+from hdnet_jax.training.schedule import make_plan, make_schedule
 from hdnet_jax.training.state import (
   TrainState,
   abstract_state,
+  load_initial_params,
   make_model,
   make_optimizer,
-  make_schedule,
   make_start,
 )
-from hdnet_jax.training.step import make_train_step
-from hdnet_jax.training.writer import RunLog, SilentLog
+from hdnet_jax.training.step import Measures, make_train_step
+from hdnet_jax.training.writer import MetricWriter
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +60,7 @@ def train_and_evaluate(
   workdir: str | pathlib.Path,
   devices: Sequence[jax.Device] | None = None,
 ) -> TrainState:
-  """Trains as `config` says, evaluates on its test split, returns the state.
+  """Train as `config` says, evaluate on its test split, return the state.
 
   A workdir that holds an unfinished run of the same config is continued from
   its newest checkpoint, and ends bitwise as if it had never stopped.
@@ -70,7 +69,7 @@ def train_and_evaluate(
     config: the run.
     workdir: its folder; see `training.workdir` for what is in it.
     devices: to train on, all by default. With several processes, each calls
-      this, inside `distributed.joined`.
+      this, inside `distributed.initialize`.
 
   Raises:
     UserError: for data, workdir or checkpoint that cannot be used.
@@ -79,27 +78,35 @@ def train_and_evaluate(
   """
   workdir = pathlib.Path(workdir)
 
-  # Data, devices and weights to start from: what does not fit is found before
-  # anything is written.
+  # Data, devices and initial weights are checked before anything is written.
   sources = _Sources(
-    open_source(config.data, "train"),
-    open_source(config.data, config.data.validation_split),
-    open_source(config.data, config.data.test_split),
+    train=open_source(config.data, "train"),
+    validation=open_source(config.data, config.data.validation_split),
+    test=open_source(config.data, config.data.test_split),
   )
   mesh = make_mesh(config.mesh, devices)
   check_divides("batch_size", config.batch_size, mesh)
   check_divides("eval_batch_size", config.eval_batch_size, mesh)
-  weights = initial_params(config, workdir)
-  steps_per_epoch = len(sources.train) / config.batch_size
+  initial_params = None
+  # A continued run no longer needs the weights file.
+  if config.training.initial_weights and not run_on_main(
+    lambda: workdirs.checkpoint_steps(workdir)
+  ):
+    initial_params = load_initial_params(config)
 
   with writing(workdir), workdirs.held(workdir):
-    workdirs.claim(workdir, config, steps_per_epoch)
+    workdirs.claim(workdir, config, len(sources.train) / config.batch_size)
     with Checkpoints(workdir, config.keep) as checkpoints:
-      return _train_in(workdir, config, sources, mesh, weights, checkpoints)
+      return _train_in(
+        workdir, config, sources, mesh, initial_params, checkpoints
+      )
 
 
-@dataclasses.dataclass(frozen=True)
-class _Sources:
+# Number, state after it, measures.
+_Steps = Generator[tuple[int, TrainState, Measures], None, None]
+
+
+class _Sources(NamedTuple):
   train: Source
   validation: Source
   test: Source
@@ -110,232 +117,234 @@ def _train_in(
   config: Config,
   sources: _Sources,
   mesh: Mesh,
-  weights: dict | None,
+  initial_params: dict | None,
   checkpoints: Checkpoints,
 ) -> TrainState:
-  """The run in its own folder."""
-  # The functions that are compiled.
   steps_per_epoch = len(sources.train) / config.batch_size
-  plan = make_plan(config, steps_per_epoch)
-  total_steps = plan.total
+  total = make_plan(config, steps_per_epoch).total
   optimizer = make_optimizer(config.optimizer, steps_per_epoch)
-  train_step = together(make_train_step(config, optimizer, mesh))
   evaluator = Evaluator(config, network(make_model(config.model)), mesh)
+  state = _restore_or_start(
+    config, optimizer, mesh, initial_params, checkpoints
+  )
+  first_step = int(state.step)
 
-  # State: shapes first, then a checkpoint's values or new ones.
+  with MetricWriter(workdir, first_step, total) as writer:
+    if first_step < total:
+      if first_step:
+        writer.say(f"continuing {workdir} from step {first_step}")
+      state = _train(
+        config,
+        total,
+        _steps(config, workdir, sources.train, optimizer, mesh, state),
+        _TrainLog(config, writer, steps_per_epoch),
+        lambda state: _validate(evaluator, state, sources.validation, writer),
+        checkpoints,
+      )
+
+    # The test split, once, with the last parameters.
+    rows = write_report(
+      evaluator,
+      state.eval_params,
+      sources.test,
+      config,
+      workdir / "evaluation",
+      facts_of(config, "last", total),
+      writer.evaluating,
+    )
+    writer.scalars(total, summary_of(rows), "test")
+  return state
+
+
+def _restore_or_start(
+  config: Config,
+  optimizer: optax.GradientTransformation,
+  mesh: Mesh,
+  initial_params: dict | None,
+  checkpoints: Checkpoints,
+) -> TrainState:
+  """Return the newest checkpoint's state, or a new one."""
   start = make_start(config, optimizer, mesh)
   state = checkpoints.restore_latest(abstract_state(start, mesh))
   if state is None:
     state = start()
-    if weights is not None:
-      state = state.starting_from(weights)
+    if initial_params is not None:
+      state = state.with_params(initial_params)
     if is_main():
       overview = parameter_overview.get_parameter_overview(state.params)
       log.info("\n%s", overview)
-  first_step = int(state.step)
-
-  with (
-    RunLog(workdir, first_step, total_steps) if is_main() else SilentLog()
-  ) as run_log:
-    if 0 < first_step < total_steps:
-      run_log.say(f"continuing {workdir} from step {first_step}")
-    run = _Run(
-      config=config,
-      total_steps=total_steps,
-      # The place in the data is the step.
-      batches=_open_batches(
-        config, sources.train, first_step, plan.half_size, mesh
-      ),
-      checkpoints=checkpoints,
-      run_log=run_log,
-      learning_rate=make_schedule(config.optimizer, steps_per_epoch),
-      train_step=train_step,
-      evaluator=evaluator,
-      validation_source=sources.validation,
-    )
-    with StopSignals() as stop:
-      state = _train(run, state, first_step, stop)
-
-    # The end: the test split, once, with the last parameters.
-    rows = write_report(
-      evaluator,
-      state.evaluated,
-      sources.test,
-      config,
-      workdir / "evaluation",
-      facts_of(config, "last", total_steps),
-      run_log.evaluating,
-    )
-    run_log.scalars(total_steps, summary_of(rows), "test")
   return state
 
 
-def _open_batches(
-  config: Config, source: Source, start: int, half_size: int, mesh: Mesh
-) -> Iterator[dict[str, jax.Array]]:
-  """Batches from number `start` on; those before `half_size` are smaller."""
-  if start < half_size:
-    small = dataclasses.replace(
-      config.data, image_size=config.data.image_size // 2
-    )
-    yield from itertools.islice(
-      _batches_from(start, open_source(small, "train"), config, mesh),
-      half_size - start,
-    )
-  yield from _batches_from(max(start, half_size), source, config, mesh)
+def _steps(
+  config: Config,
+  workdir: pathlib.Path,
+  source: Source,
+  optimizer: optax.GradientTransformation,
+  mesh: Mesh,
+  state: TrainState,
+) -> _Steps:
+  """Yield step, state and measures to the run's end; donate earlier states.
 
-
-def _batches_from(
-  start: int, source: Source, config: Config, mesh: Mesh
-) -> Iterator[dict[str, jax.Array]]:
-  """The source's batches from number `start` on, on the mesh."""
-  data = config.data
-  if data.cache == "device":
-    return cached_batches(source, config, mesh, start)
-  batches = training_batches(
-    source,
-    config.batch_size,
-    config.seed,
-    Reader(
-      data.threads, data.workers, jax.process_index(), jax.process_count()
-    ),
-    start,
-    data.flip,
-    data.crop,
-    data.composites if data.makes_composites else None,
-  )
-  return put_ahead(batches, mesh)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Run:
-  """What the loop needs besides the state."""
-
-  config: Config
-  total_steps: int
-  batches: Iterator[dict[str, jax.Array]]  # on the devices
-  checkpoints: Checkpoints
-  run_log: RunLog | SilentLog
-  learning_rate: Callable[[int], Any]
-  train_step: Callable
-  evaluator: Evaluator
-  validation_source: Source
+  With `config.profile_steps`, trace that many steps after the first, which
+  compiles, into WORKDIR/profile.
+  """
+  plan = make_plan(config, len(source) / config.batch_size)
+  train_step = compile_before_start(make_train_step(config, optimizer, mesh))
+  first = int(state.step) + 1
+  # The place in the data is the step.
+  batches = run_batches(config, source, mesh, first - 1, plan.half_size)
+  count = config.profile_steps if is_main() else 0
+  traced = range(first + 1, first + 1 + count)
+  with contextlib.ExitStack() as trace:
+    for step in range(first, plan.total + 1):
+      if traced and step == traced[0]:
+        jax.block_until_ready(state)
+        trace.enter_context(jax.profiler.trace(str(workdir / "profile")))
+      # Nothing waits for the device here: the next batch is read while it
+      # computes this one.
+      state, measures = train_step(state, next(batches))
+      if traced and step == traced[-1]:
+        jax.block_until_ready(state)
+        trace.close()
+      yield step, state, measures
 
 
 def _train(
-  run: _Run,
-  state: TrainState,
-  first_step: int,
-  stop: StopSignals,
+  config: Config,
+  total: int,
+  steps: _Steps,
+  train_log: "_TrainLog",
+  validate: Callable[[TrainState], dict[str, float]],
+  checkpoints: Checkpoints,
 ) -> TrainState:
-  """Steps from `first_step` to the end."""
-  config = run.config
-  losses: list[jax.Array] = []  # on the device, of the steps since `clock`
-  clock = time.perf_counter()
+  """Take all steps; log, evaluate and save between them."""
+  with StopSignals() as stop, contextlib.closing(steps):
+    for step, state, measures in steps:
+      train_log.add(step, measures)
+      last = step == total
+      # Read once: a stop can be asked for between two lines.
+      stopping = stop.asked(step) and not last
+      logging_now = step % config.log_every == 0 or last
+      saving = step % config.save_every == 0 or last or stopping
+      evaluating = step % config.eval_every == 0 or last
+      if not (logging_now or saving or evaluating):
+        continue
 
-  for step in range(first_step + 1, run.total_steps + 1):
-    last = step == run.total_steps
+      # Log.
+      checkpoints.notice()
+      losses = train_log.losses()
+      _check_finite(losses, step, checkpoints)
+      if logging_now:
+        train_log.write(step, losses, measures)
 
-    # One step. Nothing waits for the device here: the next batch is read
-    # while this one is computed.
-    batch = next(run.batches)
-    state, measures = run.train_step(state, batch)
-    losses.append(measures["loss"])
-    run.run_log.step(step)
+      # Evaluate.
+      metrics = None
+      if evaluating:
+        with train_log.paused():
+          metrics = validate(state)
 
-    # Log. The stop is read once: it can be asked for between two lines.
-    stopping = stop.asked(step) and not last
-    logging_now = step % config.log_every == 0 or last
-    saving = step % config.save_every == 0 or last or stopping
-    evaluating = step % config.eval_every == 0 or last
-    if not (logging_now or saving or evaluating):
-      continue
-    run.checkpoints.notice()
-    values = _finite(losses, step, run.checkpoints)
-    if logging_now:
-      seconds = time.perf_counter() - clock
-      speed = len(losses) * config.batch_size / seconds
-      _log_step(run, step, values, float(measures["gradient_norm"]), speed)
-      losses, clock = [], time.perf_counter()
-
-    # Evaluate.
-    metrics = None
-    if evaluating:
-      metrics = _validate(run, state, step)
-      clock += metrics.pop("seconds")
-
-    # Save.
-    if saving or evaluating:
-      run.checkpoints.save(state, metrics)
-    if stopping:
-      run.checkpoints.wait()
-      raise Stopped(
-        f"stopped at step {step} of {run.total_steps}, saved in "
-        f"{run.checkpoints.path(step)}; the same command continues it"
-      )
+      # Save.
+      if saving or evaluating:
+        checkpoints.save(state, metrics)
+      if stopping:
+        checkpoints.wait()
+        raise Stopped(
+          f"stopped at step {step} of {total}, saved in "
+          f"{checkpoints.path(step)}; the same command continues it"
+        )
   return state
 
 
-def _finite(
-  losses: list[jax.Array], step: int, checkpoints: Checkpoints
-) -> np.ndarray:
-  """The losses of the steps up to `step`, once they are known to be finite."""
-  values = np.array(jax.device_get(losses), np.float64)
-  bad = np.flatnonzero(~np.isfinite(values))
-  if bad.size:
-    first = step - len(values) + 1 + int(bad[0])
-    checkpoints.wait()  # the last good one may be on its way
-    saved = checkpoints.steps()
-    good = (
-      f"the last good checkpoint is {checkpoints.path(saved[-1])}"
-      if saved
-      else "there is no checkpoint before it"
+class _TrainLog:
+  """The losses since the last line of the log, and the time that they took."""
+
+  def __init__(
+    self, config: Config, writer: MetricWriter, steps_per_epoch: float
+  ):
+    self._batch_size, self._writer = config.batch_size, writer
+    self._learning_rate = make_schedule(config.optimizer, steps_per_epoch)
+    self._losses: list[jax.Array] = []  # on the device
+    self._clock = time.perf_counter()
+
+  def add(self, step: int, measures: Measures) -> None:
+    self._losses.append(measures["loss"])
+    self._writer.step(step)
+
+  def losses(self) -> np.ndarray:
+    """Wait for the losses, and return them as float64 [steps]."""
+    return np.array(jax.device_get(self._losses), np.float64)
+
+  def write(self, step: int, losses: np.ndarray, measures: Measures) -> None:
+    seconds = time.perf_counter() - self._clock
+    values = {
+      "loss": float(losses.mean()),
+      "gradient_norm": float(measures["gradient_norm"]),
+      "learning_rate": float(self._learning_rate(step - 1)),
+      "images_per_second": len(losses) * self._batch_size / seconds,
+    }
+    self._writer.scalars(step, values, "train")
+    self._writer.note(
+      step,
+      f"loss {values['loss']:.4f}  {values['images_per_second']:.1f} images/s",
     )
-    raise NonFiniteLoss(
-      f"the loss is {values[bad[0]]} at step {first}; {good}. Train with a "
-      "lower --config.optimizer.learning_rate in another --workdir"
-    )
-  return values
+    self._losses, self._clock = [], time.perf_counter()
+
+  @contextlib.contextmanager
+  def paused(self) -> Iterator[None]:
+    """Leave out the time of the block."""
+    start = time.perf_counter()
+    yield
+    self._clock += time.perf_counter() - start
 
 
-def _log_step(
-  run: _Run, step: int, losses: np.ndarray, norm: float, speed: float
+def _check_finite(
+  losses: np.ndarray, step: int, checkpoints: Checkpoints
 ) -> None:
-  values = {
-    "loss": float(losses.mean()),
-    "gradient_norm": norm,
-    "learning_rate": float(run.learning_rate(step - 1)),
-    "images_per_second": speed,
-  }
-  run.run_log.scalars(step, values, "train")
-  run.run_log.note(step, f"loss {values['loss']:.4f}  {speed:.1f} images/s")
+  """Raise NonFiniteLoss for one among the losses up to `step`."""
+  bad = np.flatnonzero(~np.isfinite(losses))
+  if not bad.size:
+    return
+  first = step - len(losses) + 1 + int(bad[0])
+  checkpoints.wait()  # the last good checkpoint may be on its way
+  saved = checkpoints.steps()
+  good = (
+    f"the last good checkpoint is {checkpoints.path(saved[-1])}"
+    if saved
+    else "there is no checkpoint before it"
+  )
+  raise NonFiniteLoss(
+    f"the loss is {losses[bad[0]]} at step {first}; {good}. Train with a "
+    "lower --config.optimizer.learning_rate in another --workdir"
+  )
 
 
-def _validate(run: _Run, state: TrainState, step: int) -> dict[str, float]:
-  """The validation split's means, logged; and the `seconds` that it took."""
-  clock = time.perf_counter()
-  source, params = run.validation_source, state.evaluated
+def _validate(
+  evaluator: Evaluator, state: TrainState, source: Source, writer: MetricWriter
+) -> dict[str, float]:
+  """Log and return the validation split's means."""
+  step, params = int(state.step), state.eval_params
   done = 0
 
-  def on_rows(made) -> None:
+  def on_rows(rows) -> None:
     nonlocal done
-    done += len(made)
-    run.run_log.evaluating(done, len(source))
+    done += len(rows)
+    writer.evaluating(done, len(source))
 
-  rows = run.evaluator.rows(params, source, on_rows=on_rows)
+  rows = evaluator.rows(params, source, on_rows=on_rows)
   metrics = summary_of(rows)
-  run.run_log.scalars(step, metrics, "validation")
-  shown = run.evaluator.comparisons(params, source, spread(len(source)))
-  run.run_log.picture(step, "validation", np.asarray(visuals.grid(shown)))
+  writer.scalars(step, metrics, "validation")
+  shown = evaluator.comparisons(params, source, spread(len(source)))
+  writer.picture(step, "validation", np.asarray(visuals.grid(shown)))
   before = np.mean([row["composite_fmse"] for row in rows])
-  run.run_log.say(
+  writer.say(
     f"step {step}: validation PSNR {metrics['psnr']:.2f} dB, "
     f"fMSE {before:.0f} → {metrics['fmse']:.0f}"
   )
-  return {**metrics, "seconds": time.perf_counter() - clock}
+  return metrics
 
 
 def last_checkpoint(workdir: pathlib.Path) -> pathlib.Path:
-  """The folder of the newest checkpoint of a finished run."""
+  """Return the folder of the newest checkpoint of a finished run."""
   with Checkpoints(workdir, read_only=True) as checkpoints:
     return checkpoints.path(checkpoints.steps()[-1])

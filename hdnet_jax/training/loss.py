@@ -1,4 +1,4 @@
-"""The training loss (Eq. 1), one value an image; images in [-1, 1], NHWC."""
+"""The training loss (Eq. 1) of each image; images in [-1, 1], NHWC."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -11,7 +11,7 @@ def foreground_loss(
   min_area: float = 100.0,
   root: bool = False,
 ) -> Float[Array, "b"]:
-  """Foreground-normalised squared error, Eq. 1 in the authors' code's form.
+  """Return the foreground-normalised squared error, as the authors' code.
 
   `sum((I_h - I)^2) / (3 * max(A_min, area))`. The printed equation has a norm
   without the square and no channel factor.
@@ -21,11 +21,11 @@ def foreground_loss(
     real: the truth I.
     mask: 1 = foreground.
     min_area: A_min in pixels; keeps small objects from dominating a batch.
-    root: the square root of it, so that objects that are far off weigh less;
-      about a norm, as the equation is printed.
+    root: take the square root, so that large errors weigh less; about a norm,
+      as the equation is printed.
   """
   squared = jnp.sum(jnp.square(harmonized - real), axis=(1, 2, 3))
   area = jnp.sum(mask, axis=(1, 2, 3))
   loss = squared / (3 * jnp.maximum(area, min_area))
-  # A level of 255 below the root: its gradient is finite at 0.
+  # The added level of 255 keeps the root's gradient finite at 0.
   return jnp.sqrt(loss + (2 / 255) ** 2) if root else loss

@@ -1,4 +1,4 @@
-"""All that a run carries from one step to the next."""
+"""The state of a run: parameters, optimizer, random key."""
 
 import dataclasses
 from collections.abc import Callable
@@ -7,14 +7,15 @@ from typing import Any
 import flax.struct
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jax.sharding import Mesh
 
+from hdnet_jax import weights
 from hdnet_jax.config import Config, ModelConfig, OptimizerConfig
 from hdnet_jax.devices import replicated
+from hdnet_jax.errors import UserError
 from hdnet_jax.model.hdnet import HDNet
-from hdnet_jax.training.schedule import boundary_steps
+from hdnet_jax.training.schedule import make_schedule
 
 
 @flax.struct.dataclass
@@ -28,31 +29,21 @@ class TrainState:
   ema: dict | None = None  # running mean of params; None where it is off
 
   @property
-  def evaluated(self) -> dict:
+  def eval_params(self) -> dict:
     """The parameters that evaluation uses."""
     return self.params if self.ema is None else self.ema
 
-  def starting_from(self, params: dict) -> "TrainState":
-    """This state before its first step, with `params` (its shapes, NumPy)."""
+  def with_params(self, params: dict) -> "TrainState":
+    """Return this state, before its first step, with NumPy `params`."""
     place = jax.tree.map(lambda leaf: leaf.sharding, self.params)
     params = jax.device_put(params, place)
-    # A copy: the step gives away the memory of both.
+    # A copy, because the train step donates the memory of both.
     ema = None if self.ema is None else jax.tree.map(jnp.copy, params)
     return self.replace(params=params, ema=ema)
 
 
 def make_model(config: ModelConfig) -> HDNet:
   return HDNet(**dataclasses.asdict(config))
-
-
-def make_schedule(
-  config: OptimizerConfig, steps_per_epoch: float
-) -> optax.Schedule:
-  """The learning rate of a step: `decay` times less at each boundary."""
-  scales: dict[int, float] = {}
-  for step in boundary_steps(config, steps_per_epoch):
-    scales[step] = scales.get(step, 1.0) * config.decay
-  return optax.piecewise_constant_schedule(config.learning_rate, scales)
 
 
 def make_optimizer(
@@ -65,7 +56,7 @@ def make_optimizer(
 def initial_state(
   config: Config, optimizer: optax.GradientTransformation
 ) -> TrainState:
-  """The state before the first step; the same for the same seed."""
+  """Return the state before the first step; equal seeds give equal states."""
   init_key, _ = jax.random.split(jax.random.key(config.seed))
   # Parameters do not depend on the image's size.
   image, mask = jnp.zeros((1, 8, 8, 3)), jnp.zeros((1, 8, 8, 1))
@@ -77,37 +68,57 @@ def initial_state(
 
 
 def random_key(config: Config) -> jax.Array:
-  """The run's key, which steps fold into."""
+  """Return the run's key, which steps fold into."""
   return jax.random.split(jax.random.key(config.seed))[1]
 
 
 def make_start(
   config: Config, optimizer: optax.GradientTransformation, mesh: Mesh
 ) -> Callable[[], TrainState]:
-  """`initial_state`, jitted, with its arrays on the mesh."""
+  """Return `initial_state`, jitted, with its arrays on the mesh."""
   return jax.jit(
     lambda: initial_state(config, optimizer),
     out_shardings=replicated(mesh),
-    # It runs once: XLA's CPU compiler spends ten seconds on the many random
-    # draws of the parameters, which run in an instant without it.
+    # It runs once, and optimizing the random draws takes ten seconds on CPUs.
     compiler_options={"xla_backend_optimization_level": 0}
     if mesh.devices.flat[0].platform == "cpu"
     else None,
   )
 
 
-def update_ema(ema: dict, params: dict, step: jax.Array, decay: float) -> dict:
-  """The running mean after `step` (0, 1, ...) has made `params`.
+def load_initial_params(config: Config) -> dict:
+  """Load config.training.initial_weights: float32 NumPy parameters.
 
-  The decay is lower at first, (1 + step) / (10 + step), so that the mean soon
-  forgets the random start.
+  Raises:
+    UserError: where there are no such weights, or they are of another network.
+  """
+  name = config.training.initial_weights
+  params, model, _ = weights.load(name)
+  differing = [
+    f"config.model.{field}={getattr(model, field)!r}"
+    for field in weights.NETWORK
+    if getattr(model, field) != getattr(config.model, field)
+  ]
+  if differing:
+    raise UserError(
+      f"config.training.initial_weights={name!r} are of another network than "
+      f"config.model; start from others, or set {', '.join(differing)}"
+    )
+  return params
+
+
+def update_ema(ema: dict, params: dict, step: jax.Array, decay: float) -> dict:
+  """Update the running mean with the `params` of step 0, 1, ...
+
+  The decay is at most (1 + step) / (10 + step): the mean soon forgets the
+  random start.
   """
   decay = jnp.minimum(decay, (1 + step) / (10 + step))
   return optax.incremental_update(params, ema, 1 - decay)
 
 
 def abstract_state(start: Callable[[], TrainState], mesh: Mesh) -> TrainState:
-  """The shapes of `start()`, placed on the mesh; nothing is computed."""
+  """Return the shapes and shardings of `start()` without computing it."""
   place = replicated(mesh)
   return jax.tree.map(
     lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place),
@@ -116,7 +127,7 @@ def abstract_state(start: Callable[[], TrainState], mesh: Mesh) -> TrainState:
 
 
 def stored(state: TrainState) -> dict[str, Any]:
-  """The state as checkpoints hold it: a typed random key by its numbers."""
+  """Return the state as checkpoints hold it: the random key as numbers."""
   if isinstance(state.key, jax.ShapeDtypeStruct):
     key = jax.eval_shape(jax.random.key_data, state.key)
     key = key.update(sharding=state.key.sharding)
@@ -131,13 +142,8 @@ def stored(state: TrainState) -> dict[str, Any]:
   return values if state.ema is None else {**values, "ema": state.ema}
 
 
-def blank(like: TrainState) -> dict[str, Any]:
-  """NumPy arrays of the shapes of `stored(like)`."""
-  return jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), stored(like))
-
-
 def placed(values: dict[str, Any], like: TrainState) -> TrainState:
-  """The state of stored NumPy values, with the shardings of `like`."""
+  """Return the state of stored NumPy values, with the shardings of `like`."""
   arrays = jax.tree.map(
     lambda value, x: jax.make_array_from_callback(
       x.shape, x.sharding, lambda index: value[index]

@@ -7,18 +7,17 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
-from hdnet_jax import compilation
 from hdnet_jax.composites import with_composites
 from hdnet_jax.composites.color_map import load_maps
 from hdnet_jax.config import Config, DataConfig
-from hdnet_jax.devices import replicated
+from hdnet_jax.devices import Batch, compiler_options, replicated
 from hdnet_jax.model.hdnet import blend
 from hdnet_jax.model.pixels import normalize
 from hdnet_jax.training.loss import foreground_loss
 from hdnet_jax.training.state import TrainState, make_model, update_ema
 
-Batch = dict[str, jax.Array]
-TrainStep = Callable[[TrainState, Batch], tuple[TrainState, dict]]
+Measures = dict[str, jax.Array]
+TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Measures]]
 
 
 def make_train_step(
@@ -26,38 +25,13 @@ def make_train_step(
   optimizer: optax.GradientTransformation,
   mesh: Mesh,
 ) -> TrainStep:
-  """The jitted step `(state, batch) -> (state, measures)`.
+  """Return the jitted step `(state, batch) -> (state, measures)`.
 
   The state is donated. Batches are Examples of uint8, or layers, of which
-  composites are made here, from the state's key and step. Measures are scalars:
-  `loss`, the mean of Eq. 1 over the batch, and `gradient_norm`. Images may be
-  of another size than config.data.image_size, as those of half-size epochs are:
-  A_min keeps its share of the image.
+  composites are made from the state's key and step. Measures are scalars:
+  `loss`, the mean of Eq. 1 over the batch, and `gradient_norm`.
   """
-  model = make_model(config.model)
-  complete = composites_of_step(config.data)
-
-  def loss_and_gradients(state: TrainState, batch: Batch):
-    batch = complete(batch, state.key, state.step)
-    composite = normalize(batch["composite"])
-    mask = batch["mask"].astype(jnp.float32)
-    # Nothing outside the mask is to be changed, or can be.
-    real = blend(normalize(batch["real"]), composite, mask)
-    share = mask[0].size / config.data.image_size**2
-
-    def mean_loss(params):
-      output = model.apply({"params": params}, composite, mask)
-      harmonized = blend(output, composite, mask)
-      losses = foreground_loss(
-        harmonized,
-        real,
-        mask,
-        share * config.min_area,
-        config.training.loss == "root",
-      )
-      return jnp.mean(losses)
-
-    return jax.value_and_grad(mean_loss)(state.params)
+  loss_and_gradients = _make_loss_and_gradients(config)
 
   def train_step(state: TrainState, batch: Batch):
     loss, gradients = loss_and_gradients(state, batch)
@@ -81,16 +55,50 @@ def make_train_step(
     in_shardings=(replicated(mesh), None),  # batches are as `put` split them
     out_shardings=replicated(mesh),
     donate_argnums=0,
-    compiler_options=compilation.options(mesh.devices.flat[0].platform),
+    compiler_options=compiler_options(mesh.devices.flat[0].platform),
   )
+
+
+def _make_loss_and_gradients(
+  config: Config,
+) -> Callable[[TrainState, Batch], tuple[jax.Array, dict]]:
+  """Return `(state, batch) -> (loss, gradients)`.
+
+  A_min is a share of the image: those of half-size epochs have a smaller one.
+  """
+  model = make_model(config.model)
+  complete = composites_of_step(config.data)
+
+  def loss_and_gradients(state: TrainState, batch: Batch):
+    batch = complete(batch, state.key, state.step)
+    composite = normalize(batch["composite"])
+    mask = batch["mask"].astype(jnp.float32)
+    # The network cannot change what is outside the mask.
+    real = blend(normalize(batch["real"]), composite, mask)
+    share = mask[0].size / config.data.image_size**2
+
+    def mean_loss(params):
+      output = model.apply({"params": params}, composite, mask)
+      losses = foreground_loss(
+        blend(output, composite, mask),
+        real,
+        mask,
+        share * config.min_area,
+        config.training.loss == "root",
+      )
+      return jnp.mean(losses)
+
+    return jax.value_and_grad(mean_loss)(state.params)
+
+  return loss_and_gradients
 
 
 def composites_of_step(
   config: DataConfig,
 ) -> Callable[[Batch, jax.Array, jax.Array], Batch]:
-  """Return `(batch, key, step) -> batch`, which completes the step's batch.
+  """Return `(batch, key, step) -> batch`, which makes a step's composites.
 
-  Batches of layers get composites; those that have some are left alone.
+  Batches that have composites are left alone.
 
   Args:
     key: the state's, which steps fold into.

@@ -1,127 +1,194 @@
 """What a run tells: a progress bar, metrics.jsonl, TensorBoard events."""
 
+import contextlib
+import functools
+import io
 import json
 import pathlib
-import sys
+import socket
+import struct
 import time
 from typing import Any
 
 import numpy as np
-from rich import progress
-from rich.console import Console
+from PIL import Image
 
 from hdnet_jax.atomic_write import write_text
-from hdnet_jax.training.events import EventFile
+from hdnet_jax.distributed import is_main
+from hdnet_jax.terminal import ProgressBar, make_console
 
 
-class SilentLog:
-  """The log of a process that is not the main one: says and writes nothing."""
-
-  def __enter__(self) -> "SilentLog":
-    return self
-
-  def __exit__(self, *_: Any) -> None:
-    pass
-
-  def step(self, step: int) -> None:
-    pass
-
-  def scalars(self, step: int, values: dict[str, float], prefix: str) -> None:
-    pass
-
-  def note(self, step: int, text: str) -> None:
-    pass
-
-  def evaluating(self, done: int, total: int) -> None:
-    pass
-
-  def say(self, text: str) -> None:
-    pass
-
-  def picture(self, step: int, name: str, image: np.ndarray) -> None:
-    pass
-
-
-class RunLog:
+class MetricWriter:
   """Writes a run's numbers to its workdir and to the terminal.
 
-  Use as a context manager. A run that continues from `first_step` takes over
-  the files of the one before it, without what lies after that step.
+  Use as a context manager. Only process 0 writes. A run that continues from
+  `first_step` continues the files, without what lies after that step.
   """
 
   def __init__(self, workdir: pathlib.Path, first_step: int, total_steps: int):
-    self._path = workdir / "metrics.jsonl"
-    self._keep_until(first_step)
-    self._events = EventFile(workdir, first_step + 1)
-    self.console = Console(stderr=True)
-    self._bar = progress.Progress(
-      progress.TextColumn("{task.description}"),
-      progress.BarColumn(),
-      progress.MofNCompleteColumn(),
-      progress.TextColumn("{task.fields[note]}"),
-      progress.TimeRemainingColumn(),
-      console=self.console,
-      disable=not self.console.is_terminal,
-    )
-    self._task = self._bar.add_task(
-      "training", total=total_steps, completed=first_step, note=""
-    )
+    self._workdir, self._first_step = workdir, first_step
     self._total = total_steps
+    self._is_terminal = make_console(stderr=True).is_terminal
+    self._bar = ProgressBar(
+      "training",
+      total_steps,
+      first_step,
+      hidden=not (self._is_terminal and is_main()),
+    )
 
-  def __enter__(self) -> "RunLog":
-    self._file = self._path.open("a", encoding="utf-8")
-    self._bar.start()
+  def __enter__(self) -> "MetricWriter":
+    with contextlib.ExitStack() as stack:
+      if is_main():
+        path = self._workdir / "metrics.jsonl"
+        _keep_until(path, self._first_step)
+        self._events = stack.enter_context(
+          EventFile(self._workdir, self._first_step + 1)
+        )
+        self._file = stack.enter_context(path.open("a", encoding="utf-8"))
+      stack.enter_context(self._bar)
+      self._exit = stack.pop_all()
     return self
 
-  def __exit__(self, *_: Any) -> None:
-    self._bar.stop()
-    self._events.close()
-    self._file.close()
+  def __exit__(self, *error: Any) -> None:
+    self._exit.__exit__(*error)
 
   def step(self, step: int) -> None:
-    """Moves the bar; costs nothing."""
-    self._bar.update(self._task, completed=step)
+    """Move the bar."""
+    self._bar.update(step)
 
   def scalars(self, step: int, values: dict[str, float], prefix: str) -> None:
-    """Records `prefix/name` -> number, at `step`."""
-    row = {"step": step, "time": round(time.time(), 3)}
-    row |= {f"{prefix}/{name}": value for name, value in values.items()}
+    """Record `prefix/name` -> number, at `step`."""
+    if not is_main():
+      return
+    values = {f"{prefix}/{name}": value for name, value in values.items()}
+    row = {"step": step, "time": round(time.time(), 3), **values}
     self._file.write(json.dumps(row) + "\n")
     self._file.flush()
     for name, value in values.items():
-      self._events.scalar(step, f"{prefix}/{name}", value)
-
-  def note(self, step: int, text: str) -> None:
-    """Shows `text` beside the bar, or as a line where there is no bar."""
-    if self.console.is_terminal:
-      self._bar.update(self._task, note=text)
-    else:
-      print(f"step {step}/{self._total}  {text}", file=sys.stderr, flush=True)
-
-  def evaluating(self, done: int, total: int) -> None:
-    """Shows the progress of an evaluation beside the bar."""
-    self._bar.update(self._task, note=f"evaluating {done}/{total}")
-
-  def say(self, text: str) -> None:
-    """A line above the bar."""
-    self.console.print(text, highlight=False, soft_wrap=True)
+      self._events.scalar(step, name, value)
 
   def picture(self, step: int, name: str, image: np.ndarray) -> None:
-    """Shows a uint8 RGB image [H, W, 3] in TensorBoard."""
-    self._events.picture(step, name, image)
+    """Show a uint8 RGB image [H, W, 3] in TensorBoard."""
+    if is_main():
+      self._events.picture(step, name, image)
 
-  def _keep_until(self, last_step: int) -> None:
-    if not self._path.exists():
-      return
-    lines = self._path.read_text(encoding="utf-8").splitlines()
-    kept = [line for line in lines if _step_of(line) <= last_step]
-    if len(kept) < len(lines):
-      write_text(self._path, "".join(line + "\n" for line in kept))
+  def note(self, step: int, text: str) -> None:
+    """Show `text` beside the bar, or as a line where there is no bar."""
+    if self._is_terminal:
+      self._bar.note(text)
+    else:
+      self.say(f"step {step}/{self._total}  {text}")
+
+  def evaluating(self, done: int, total: int) -> None:
+    """Show the progress of an evaluation beside the bar."""
+    self._bar.note(f"evaluating {done}/{total}")
+
+  def say(self, text: str) -> None:
+    """Print a line above the bar."""
+    if is_main():
+      self._bar.print(text)
 
 
-def _step_of(line: str) -> float:
-  """The step of a line; infinite for one that a crash cut short."""
-  try:
-    return json.loads(line)["step"]
-  except json.JSONDecodeError:
-    return float("inf")
+def _keep_until(path: pathlib.Path, last_step: int) -> None:
+  """Drop the lines after `last_step`, and a line that a crash cut short."""
+  if not path.exists():
+    return
+  lines = path.read_text(encoding="utf-8").splitlines()
+  kept = []
+  for line in lines:
+    with contextlib.suppress(json.JSONDecodeError):
+      if json.loads(line)["step"] <= last_step:
+        kept.append(line)
+  if len(kept) < len(lines):
+    write_text(path, "".join(line + "\n" for line in kept))
+
+
+class EventFile:
+  """A new TensorBoard event file in `folder`, flushed at every record.
+
+  A file is records of protocol buffers, of which these are the few fields used
+  (tensorboard/compat/proto: event.proto, summary.proto). The libraries that
+  write them bring TensorFlow or PyTorch along, or hide errors in a thread.
+  TensorBoard drops what older files of the folder hold from `first_step` on.
+  """
+
+  def __init__(self, folder: pathlib.Path, first_step: int):
+    now = time.time()
+    name = f"events.out.tfevents.{now:.6f}.{socket.gethostname()}"
+    self._file = (folder / name).open("wb")
+    self._add(_text(3, "brain.Event:2"))
+    # SessionLog: START.
+    self._add(_number(2, first_step), _bytes(7, _number(1, 1)))
+
+  def scalar(self, step: int, tag: str, value: float) -> None:
+    simple = _key(2, 5) + struct.pack("<f", value)
+    self._add_value(step, _text(1, tag) + simple)
+
+  def picture(self, step: int, tag: str, image: np.ndarray) -> None:
+    """Add a uint8 RGB image [H, W, 3]."""
+    png = io.BytesIO()
+    Image.fromarray(image).save(png, "png")
+    height, width, channels = image.shape
+    fields = _number(1, height) + _number(2, width) + _number(3, channels)
+    fields += _bytes(4, png.getvalue())
+    self._add_value(step, _text(1, tag) + _bytes(4, fields))
+
+  def __enter__(self) -> "EventFile":
+    return self
+
+  def __exit__(self, *_: Any) -> None:
+    self._file.close()
+
+  def _add_value(self, step: int, value: bytes) -> None:
+    self._add(_number(2, step), _bytes(5, _bytes(1, value)))
+
+  def _add(self, *fields: bytes) -> None:
+    """Write an event as length, checksum, bytes, checksum."""
+    event = _key(1, 1) + struct.pack("<d", time.time()) + b"".join(fields)
+    length = struct.pack("<Q", len(event))
+    self._file.write(length + _checksum(length) + event + _checksum(event))
+    self._file.flush()
+
+
+@functools.cache
+def _crc_table() -> tuple[int, ...]:
+  rows = []
+  for value in range(256):
+    for _ in range(8):
+      value = value >> 1 ^ (0x82F63B78 if value & 1 else 0)
+    rows.append(value)
+  return tuple(rows)
+
+
+def _checksum(data: bytes) -> bytes:
+  """Return the CRC-32C, masked as in TFRecord files."""
+  table, crc = _crc_table(), 0xFFFFFFFF
+  for byte in data:
+    crc = table[(crc ^ byte) & 0xFF] ^ crc >> 8
+  crc ^= 0xFFFFFFFF
+  masked = ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+  return struct.pack("<I", masked)
+
+
+def _key(field: int, kind: int) -> bytes:
+  return _varint(field << 3 | kind)
+
+
+def _number(field: int, value: int) -> bytes:
+  return _key(field, 0) + _varint(value)
+
+
+def _bytes(field: int, value: bytes) -> bytes:
+  return _key(field, 2) + _varint(len(value)) + value
+
+
+def _text(field: int, value: str) -> bytes:
+  return _bytes(field, value.encode())
+
+
+def _varint(value: int) -> bytes:
+  groups = []
+  while value > 0x7F:
+    groups.append(value & 0x7F | 0x80)
+    value >>= 7
+  return bytes([*groups, value])

@@ -38,15 +38,12 @@ def table(rng) -> np.ndarray:
   return rng.integers(0, 256, (3, 3, 3, 3, 3), dtype=np.uint8)
 
 
-def test_masks_are_where_the_object_covers_more_than_half(keys, layers):
-  made = compiled(only("nothing"))(keys, layers)
-  np.testing.assert_array_equal(made.mask, layers.alpha > 127)
-
-
 def test_nothing_is_the_photo_in_both(keys, layers):
-  made = compiled(only("nothing"))(keys, layers)
-  np.testing.assert_array_equal(made.composite, layers.background)
-  np.testing.assert_array_equal(made.real, layers.background)
+  result = compiled(only("nothing"))(keys, layers)
+  np.testing.assert_array_equal(result.composite, layers.background)
+  np.testing.assert_array_equal(result.real, layers.background)
+  # The mask is where the object covers more than half.
+  np.testing.assert_array_equal(result.mask, layers.alpha > 127)
 
 
 @pytest.mark.parametrize(
@@ -58,20 +55,28 @@ def test_nothing_is_the_photo_in_both(keys, layers):
   ],
 )
 def test_each_change_is_of_the_object_alone(change, keys, layers, rng):
-  config, maps = only(change, color_maps="some"), table(rng)
+  config, maps = only(change, color_maps="maps.npz"), table(rng)
   make = compiled(config)
-  made = make(keys, layers, maps)
-  assert made.composite.dtype == np.uint8
-  outside = np.broadcast_to(layers.alpha == 0, made.real.shape)
-  np.testing.assert_array_equal(made.real, layers.background)
-  np.testing.assert_array_equal(made.composite[outside], made.real[outside])
-  changed = np.asarray(made.composite != made.real).any((1, 2, 3))
+  result = make(keys, layers, maps)
+  assert result.composite.dtype == np.uint8
+  outside = np.broadcast_to(layers.alpha == 0, result.real.shape)
+  np.testing.assert_array_equal(result.real, layers.background)
+  np.testing.assert_array_equal(result.composite[outside], result.real[outside])
+  changed = np.asarray(result.composite != result.real).any((1, 2, 3))
   assert changed.all()
   # The same keys make the same composites, others make others.
   again = make(keys, layers, maps)
-  np.testing.assert_array_equal(made.composite, again.composite)
+  np.testing.assert_array_equal(result.composite, again.composite)
   other = make(keys[::-1], layers, maps)
-  assert (np.asarray(made.composite) != other.composite).any()
+  assert (np.asarray(result.composite) != other.composite).any()
+
+
+def test_color_maps_of_a_file_are_constants_of_the_step(keys, layers, rng):
+  config, maps = only("color_map", color_maps="maps.npz"), table(rng)
+  shapes = jax.eval_shape(
+    lambda keys: make_composites(keys, layers, config, maps), keys
+  )
+  assert shapes.composite.shape == layers.background.shape
 
 
 def test_edges_are_a_mixture(keys, layers):
@@ -88,20 +93,20 @@ def test_edges_are_a_mixture(keys, layers):
 
 def test_a_truth_is_developed_everywhere(keys, layers):
   config = dataclasses.replace(only("nothing"), as_it_is=0.0, dull=1.0)
-  made = compiled(config)(keys, layers)
-  np.testing.assert_array_equal(made.composite, made.real)
-  assert np.asarray(made.real).mean() < layers.background.mean() - 5
+  result = compiled(config)(keys, layers)
+  np.testing.assert_array_equal(result.composite, result.real)
+  assert np.asarray(result.real).mean() < layers.background.mean() - 5
 
 
 def test_an_expert_brings_a_dull_truth_back(keys, layers):
   config = dataclasses.replace(
     only("expert", least_amount=1.0), as_it_is=0.0, dull=1.0
   )
-  made = compiled(config)(keys, layers)
+  result = compiled(config)(keys, layers)
   inside = np.asarray(layers.alpha[..., 0] == 255)
   photo = layers.object[inside].mean()
-  truth = np.asarray(made.real)[inside].mean()
-  composite = np.asarray(made.composite)[inside].mean()
+  truth = np.asarray(result.real)[inside].mean()
+  composite = np.asarray(result.composite)[inside].mean()
   assert truth < photo - 5
   assert composite > truth + 10
 
@@ -111,48 +116,48 @@ def test_donors_are_the_next_example(keys, layers):
   photo[1] = photo[1] // 4  # a dark one
   layers = layers._replace(background=photo, object=photo)
   config = only("covariance", least_amount=1.0)
-  made = np.asarray(compiled(config)(keys, layers).composite)
+  result = np.asarray(compiled(config)(keys, layers).composite)
   inside = layers.alpha[2, ..., 0] == 255
   # `roll` gives the second's colours to the third.
-  assert abs(made[2][inside].mean() - photo[1][inside].mean()) < 5
+  assert abs(result[2][inside].mean() - photo[1][inside].mean()) < 5
   donors = (photo[:1].repeat(COUNT, 0), layers.alpha)
-  made = np.asarray(compiled(config)(keys, layers, None, donors).composite)
-  assert abs(made[2][inside].mean() - photo[0][inside].mean()) < 5
+  result = np.asarray(compiled(config)(keys, layers, None, donors).composite)
+  assert abs(result[2][inside].mean() - photo[0][inside].mean()) < 5
 
 
 def test_a_batch_of_one_takes_the_colours_of_its_background(keys, layers):
   photo = layers.object[:1].copy()
   photo[:, 3:12, 4:13] //= 3
-  one = Layers(photo, photo, layers.alpha[:1])
+  single = Layers(photo, photo, layers.alpha[:1])
   config = only("covariance", least_amount=1.0)
-  made = np.asarray(compiled(config)(keys[:1], one).composite)
-  inside = one.alpha[0, ..., 0] == 255
-  around = one.alpha[0, ..., 0] == 0
-  assert abs(made[0][inside].mean() - photo[0][around].mean()) < 5
+  result = np.asarray(compiled(config)(keys[:1], single).composite)
+  inside = single.alpha[0, ..., 0] == 255
+  around = single.alpha[0, ..., 0] == 0
+  assert abs(result[0][inside].mean() - photo[0][around].mean()) < 5
 
 
-def test_only_the_named_changes_are_made(keys, layers):
+def test_only_the_named_changes_are_used(keys, layers):
   both = dataclasses.replace(
     only("nothing"), covariance=1.0, reinhard=0.0, least_amount=1.0
   )
   keys = jax.random.split(jax.random.key(1), COUNT)
-  made = np.asarray(compiled(both)(keys, layers).composite, int)
+  result = np.asarray(compiled(both)(keys, layers).composite, int)
   alone = np.asarray(
     compiled(only("covariance", least_amount=1.0))(keys, layers).composite, int
   )
-  unchanged = np.abs(made - layers.background).max((1, 2, 3)) == 0
-  transferred = np.abs(made - alone).max((1, 2, 3)) <= 1
+  unchanged = np.abs(result - layers.background).max((1, 2, 3)) == 0
+  transferred = np.abs(result - alone).max((1, 2, 3)) <= 1
   assert np.all(unchanged | transferred)
   assert unchanged.any()
   assert transferred.any()
 
 
 def test_jpeg_marks_composites_alone(keys, layers):
-  made = compiled(only("nothing", jpeg=1.0))(keys, layers)
-  np.testing.assert_array_equal(made.real, layers.background)
-  differing = np.asarray(made.composite) != np.asarray(made.real)
+  result = compiled(only("nothing", jpeg=1.0))(keys, layers)
+  np.testing.assert_array_equal(result.real, layers.background)
+  differing = np.asarray(result.composite) != np.asarray(result.real)
   assert differing.any((1, 2, 3)).all()
-  assert np.abs(np.asarray(made.composite, int) - made.real).mean() < 20
+  assert np.abs(np.asarray(result.composite, int) - result.real).mean() < 20
 
 
 def test_random_keys_are_used_once(keys, layers):
@@ -165,20 +170,17 @@ def test_the_default_composites_are_about_as_hard_as_real_ones(rng, layers):
   # The mean over iHarmony4's test composites is 1387.
   keys = jax.random.split(jax.random.key(0), 64 * COUNT)
   many = Layers(*(np.tile(layer, (64, 1, 1, 1)) for layer in layers))
-  made = compiled(CompositesConfig())(keys, many)
-  squared = np.square(np.asarray(made.composite, float) - made.real)
-  mask = np.asarray(made.mask, float)
+  result = compiled(CompositesConfig())(keys, many)
+  squared = np.square(np.asarray(result.composite, float) - result.real)
+  mask = np.asarray(result.mask, float)
   fmse = (squared * mask).sum((1, 2, 3)) / (3 * mask.sum((1, 2, 3)))
   assert 300 < fmse.mean() < 3000
 
 
-def test_batches_that_have_composites_are_left_alone(keys):
+def test_a_batch_gets_composites_unless_it_has_them(keys, layers):
+  batch = {**layers._asdict(), "index": np.arange(COUNT)}
+  result = with_composites(batch, keys, only("nothing"))
+  assert batch.items() <= result.items()
+  assert {"composite", "real", "mask"} <= result.keys()
   batch = {name: np.zeros(1) for name in ("composite", "real", "mask")}
   assert with_composites(batch, keys, CompositesConfig()) == batch
-
-
-def test_a_batch_gets_composites(keys, layers):
-  batch = {**layers._asdict(), "index": np.arange(COUNT)}
-  made = with_composites(batch, keys, only("nothing"))
-  assert batch.items() <= made.items()
-  assert {"composite", "real", "mask"} <= made.keys()

@@ -3,8 +3,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hdnet_jax.composites.distribution import distribution
-from hdnet_jax.composites.transfer import covariance, reinhard_lab
+from hdnet_jax.composites.transfer import (
+  Object,
+  covariance,
+  distribution,
+  reinhard_lab,
+)
 
 SIZE = 32
 TRANSFERS = (covariance, reinhard_lab, distribution)
@@ -24,7 +28,7 @@ def images(rng):
   donor = noisy(rng, [0.4, 0.5, 0.55], 0.05 * np.eye(3) + 0.01)
   mask = np.zeros((SIZE, SIZE, 1), np.float32)
   mask[4:28, 6:30] = 1
-  return photo, mask, donor, mask[::-1]
+  return Object(photo, mask), Object(donor, mask[::-1])
 
 
 def lab(x: np.ndarray) -> np.ndarray:
@@ -41,35 +45,35 @@ def lab(x: np.ndarray) -> np.ndarray:
 
 
 def test_covariance_gives_the_donors(images):
-  _, mask, donor, donor_mask = images
+  own, donor = images
   result = np.asarray(jax.jit(covariance)(jax.random.key(0), *images))
-  inside = result[mask[..., 0] == 1]
-  wanted = donor[donor_mask[..., 0] == 1]
-  np.testing.assert_allclose(inside.mean(0), wanted.mean(0), atol=1e-4)
-  np.testing.assert_allclose(np.cov(inside.T), np.cov(wanted.T), atol=3e-5)
+  inside = result[own.mask[..., 0] == 1]
+  expected = donor.photo[donor.mask[..., 0] == 1]
+  np.testing.assert_allclose(inside.mean(0), expected.mean(0), atol=1e-4)
+  np.testing.assert_allclose(np.cov(inside.T), np.cov(expected.T), atol=3e-5)
 
 
 def test_reinhard_gives_the_donors_statistics_in_lab(images):
-  _, mask, donor, donor_mask = images
+  own, donor = images
   result = np.asarray(jax.jit(reinhard_lab)(jax.random.key(0), *images))
-  inside = lab(result[mask[..., 0] == 1])
-  wanted = lab(donor[donor_mask[..., 0] == 1])
-  np.testing.assert_allclose(inside.mean(0), wanted.mean(0), atol=5e-3)
-  np.testing.assert_allclose(inside.std(0), wanted.std(0), atol=5e-3)
+  inside = lab(result[own.mask[..., 0] == 1])
+  expected = lab(donor.photo[donor.mask[..., 0] == 1])
+  np.testing.assert_allclose(inside.mean(0), expected.mean(0), atol=5e-3)
+  np.testing.assert_allclose(inside.std(0), expected.std(0), atol=5e-3)
 
 
 def test_distributions_come_nearer_from_all_sides(rng, images):
-  photo, mask, donor, donor_mask = images
+  own, donor = images
   result = np.asarray(jax.jit(distribution)(jax.random.key(0), *images))
   sides = rng.normal(size=(3, 32))
   sides /= np.linalg.norm(sides, axis=0)
-  wanted = np.sort(donor[donor_mask[..., 0] == 1] @ sides, axis=0)
+  expected = np.sort(donor.photo[donor.mask[..., 0] == 1] @ sides, axis=0)
 
   def distance(image):
-    found = np.sort(image[mask[..., 0] == 1] @ sides, axis=0)
-    return np.abs(found - wanted).mean()
+    found = np.sort(image[own.mask[..., 0] == 1] @ sides, axis=0)
+    return np.abs(found - expected).mean()
 
-  assert 3 * distance(result) < distance(photo)
+  assert 3 * distance(result) < distance(own.photo)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +94,7 @@ def test_odd_masks_and_flat_photos_are_finite(transfer, rng):
   keys = jax.random.split(jax.random.key(0), 9)
   make = jax.jit(jax.vmap(transfer))
   for photo, donor in ((noise, flat), (flat, noise), (flat, 0 * flat)):
-    changed = make(keys, photo, mask, donor, donor_mask)
+    changed = make(keys, Object(photo, mask), Object(donor, donor_mask))
     assert np.isfinite(changed).all()
     # Of objects of a pixel or none there is nothing to be learned.
     small = np.minimum(mask.sum((1, 2, 3)), donor_mask.sum((1, 2, 3))) < 16

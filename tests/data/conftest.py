@@ -137,3 +137,15 @@ def same_examples(prepared, raw) -> None:
     for part in ("composite", "real", "mask", "index"):
       assert example[part].dtype == other[part].dtype
       np.testing.assert_array_equal(example[part], other[part])
+
+
+def check_example(example, size: int, index: int, parts=("real", "mask")):
+  """The contract of `data.examples`."""
+  assert set(example) == {*parts, "index"}
+  for name in parts:
+    assert example[name].shape == (size, size, 1 if name == "mask" else 3)
+    assert example[name].dtype == np.uint8
+  assert set(np.unique(example["mask"])) <= {0, 1}
+  assert example["index"].shape == ()
+  assert example["index"].dtype == np.int32
+  assert example["index"] == index

@@ -10,6 +10,7 @@ when the network is meant to change.
 """
 
 import dataclasses
+import functools
 import pathlib
 
 import jax
@@ -95,6 +96,37 @@ def make_masks() -> np.ndarray:
   return np.stack(masks)[..., None].astype(np.float16)
 
 
+def run_step(model: HDNet, params: dict, composite, real, mask) -> dict:
+  """Loss, images, activations and gradients; the loss after a step of Adam."""
+
+  @jax.jit
+  @functools.partial(jax.value_and_grad, has_aux=True)
+  def run(params):
+    output, state = model.apply(
+      {"params": params}, composite, mask, capture_intermediates=True
+    )
+    harmonized = blend(output, composite, mask)
+    loss = foreground_loss(harmonized, real, mask).mean()
+    return loss, (output, harmonized, state["intermediates"])
+
+  @jax.jit
+  def adam(params, gradients):
+    optimizer = optax.adam(1e-3)
+    updates, _ = optimizer.update(gradients, optimizer.init(params))
+    return optax.apply_updates(params, updates)
+
+  (loss, (output, harmonized, activations)), gradients = run(params)
+  (loss_after, _), _ = run(adam(params, gradients))
+  return {
+    "loss": loss,
+    "loss_after_one_adam_step": loss_after,
+    "raw_output": output,
+    "harmonized": harmonized,
+    "activations": activations,
+    "gradients": gradients,
+  }
+
+
 def main():
   rng = np.random.default_rng(0)
   shape = (2, SIZE, SIZE, 3)
@@ -113,24 +145,10 @@ def main():
     file[name].astype(np.float32) for name in ("composite", "real", "mask")
   )
 
-  @jax.jit
-  @jax.value_and_grad
-  def loss(params):
-    output = model.apply({"params": params}, composite, mask)
-    harmonized = blend(output, composite, mask)
-    return foreground_loss(harmonized, real, mask).mean()
-
-  file["loss"], gradients = loss(params)
-
-  @jax.jit
-  def adam(params, gradients):
-    optimizer = optax.adam(1e-3)
-    updates, _ = optimizer.update(gradients, optimizer.init(params))
-    return optax.apply_updates(params, updates)
-
-  file["loss_after_one_adam_step"], _ = loss(adam(params, gradients))
-  file["raw_output"] = model.apply({"params": params}, composite, mask)
-  file["harmonized"] = blend(file["raw_output"], composite, mask)
+  step = run_step(model, params, composite, real, mask)
+  gradients = step.pop("gradients")
+  del step["activations"]
+  file |= step
   for path, leaf in jax.tree_util.tree_leaves_with_path(gradients):
     name = "/".join(key.key for key in path)
     file[f"gradient_norm/{name}"] = np.linalg.norm(leaf)

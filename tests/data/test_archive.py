@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hdnet_jax.app.cli.main import main
+from hdnet_jax.data import archive
 from hdnet_jax.data.photos import PhotoFolder, read_manifest
 from hdnet_jax.errors import UserError
+
+from .conftest import run
 
 SIZE = 32
 
@@ -29,15 +31,15 @@ def folder(tmp_path, rng):
 
 def pack(root, *more):
   output = root.parent / "photos.zip"
-  main(["prepare", "photos", "--root", str(root), "--pack", str(output), *more])
+  run("prepare", "photos", "--root", root, "--pack", output, *more)
   return output
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_an_archive_is_like_its_folder(folder, split):
-  archive = pack(folder, "--pack-size", str(SIZE))
+  file = pack(folder, "--pack-size", str(SIZE))
   whole = PhotoFolder(folder, split, SIZE)
-  packed = PhotoFolder(archive, split, SIZE)
+  packed = PhotoFolder(file, split, SIZE)
   assert len(whole) == len(packed) > 0
   # Worker processes get it by pickling.
   packed = pickle.loads(pickle.dumps(packed))
@@ -66,8 +68,6 @@ def test_names_that_become_one_are_refused(folder):
   Image.open(folder / "images/p0.png").save(other)
   lines = "image,mask\nimages/p0.png,masks/p0_1.png\n"
   (folder / "manifest.csv").write_text(lines + "images/p0.jpg,masks/p1_1.png\n")
-  from hdnet_jax.data import archive
-
   output = folder.parent / "photos.zip"
   with pytest.raises(UserError, match=r"p0\.jpg and .*p0\.png have one name"):
     archive.pack(folder, read_manifest(folder), output, SIZE)
@@ -80,6 +80,5 @@ def test_what_cannot_be_read_is_named(folder, tmp_path, capsys):
   (tmp_path / "text.zip").write_text("no archive")
   with pytest.raises(UserError, match=r"manifest\.csv.*text\.zip"):
     PhotoFolder(tmp_path / "text.zip", "train", SIZE)
-  with pytest.raises(SystemExit):
-    main(["prepare", "photos", "--root", str(folder), "--pack", "photos.tar"])
+  run("prepare", "photos", "--root", folder, "--pack", "a.tar", status=1)
   assert "must end in .zip" in capsys.readouterr().err

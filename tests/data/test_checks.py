@@ -1,6 +1,7 @@
 """Faults: told apart, each once, shown and written."""
 
 import csv
+import pathlib
 import struct
 import zlib
 
@@ -10,7 +11,7 @@ from PIL import Image
 
 from hdnet_jax.data import examples
 from hdnet_jax.data.prepare import checks
-from hdnet_jax.data.prepare.checks import Fault
+from hdnet_jax.data.prepare.checks import Checker, Fault
 
 
 @pytest.fixture
@@ -19,11 +20,11 @@ def photo(rng) -> Image.Image:
 
 
 def kinds_of(root, name: str, max_pixels: int = 10**6) -> list[str]:
-  faults: list[Fault] = []
-  image = checks.read(root, name, max_pixels, faults)
-  assert (image is None) == bool(faults)
-  assert all(fault.file == name and fault.detail for fault in faults)
-  return [fault.kind for fault in faults]
+  checker = Checker(root, max_pixels)
+  image = checker.read(name)
+  assert (image is None) == bool(checker.faults)
+  assert all(fault.file == name and fault.detail for fault in checker.faults)
+  return [fault.kind for fault in checker.faults]
 
 
 def png_header(width: int, height: int) -> bytes:
@@ -78,12 +79,12 @@ def test_image_bombs_are_not_decoded(tmp_path):
 
 
 def test_sizes():
-  faults: list[Fault] = []
+  checker = Checker(pathlib.Path())
   sizes = {"photo": (50, 40), "mask": (50, 40)}
-  checks.check_sizes(sizes, "a", faults)
-  assert faults == []
-  checks.check_sizes({**sizes, "other": (40, 50)}, "a", faults)
-  assert faults == [
+  checker.check_sizes(sizes, "a")
+  assert checker.faults == []
+  checker.check_sizes({**sizes, "other": (40, 50)}, "a")
+  assert checker.faults == [
     Fault(checks.SIZES_DIFFER, "a", "photo 50x40, mask 50x40, other 40x50")
   ]
 
@@ -92,10 +93,11 @@ def test_sizes():
 def test_masks_with_nothing_over_half(brightest, empty):
   mask = Image.new("L", (4, 4))
   mask.putpixel((1, 2), brightest)
-  faults: list[Fault] = []
-  assert checks.check_mask(mask, "m.png", faults).mode == "L"
-  assert [fault.kind for fault in faults] == [checks.EMPTY_MASK] * empty
-  assert checks.check_mask(None, "m.png", faults) is None
+  checker = Checker(pathlib.Path())
+  assert checker.check_mask(mask, "m.png").mode == "L"
+  kinds = [fault.kind for fault in checker.faults]
+  assert kinds == [checks.EMPTY_MASK] * empty
+  assert checker.check_mask(None, "m.png") is None
 
 
 def test_a_file_is_reported_once_a_kind():
@@ -122,7 +124,7 @@ def test_the_table_shows_some_of_every_kind(capsys):
   long = "HCOCO/composite_images/" + "n" * 40
   faults = [Fault("common", f"{long}{i:04d}.jpg", "why") for i in range(500)]
   faults += [Fault("rare", "r.png", "why")]
-  checks.show(faults)
+  checks.report(pathlib.Path("data"), faults, strict=False)
   output = capsys.readouterr()
   assert output.out == ""
   text = output.err

@@ -1,17 +1,32 @@
+"""Both sources of iHarmony4: exact, in the lists' order, safe to share."""
+
+import concurrent.futures
+import io
+import pickle
 import re
+import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from hdnet_jax.data.iharmony4 import Iharmony4Folder, parse_line
+from hdnet_jax.data import iharmony4
+from hdnet_jax.data.iharmony4 import (
+  Iharmony4Folder,
+  PreparedIharmony4,
+  parse_line,
+)
+from hdnet_jax.data.prepare import builder
+from hdnet_jax.data.prepare import iharmony4 as prepare
+from hdnet_jax.data.prepare.checks import Options
 from hdnet_jax.errors import UserError
 
-DAY2NIGHT = (
-  "Hday2night/composite_images/d90000014-10_1_9.jpg",
-  "Hday2night/masks/d90000014-10_1.png",
-  "Hday2night/real_images/d90000014-10.jpg",
-)
+from . import conftest
+from .conftest import check_example
+
+PARTS = ("composite", "real", "mask")
 
 
 @pytest.fixture
@@ -44,56 +59,41 @@ def write_list(root, content: bytes) -> None:
   (root / "IHD_train.txt").write_bytes(content)
 
 
-def check_example(example, size: int, index: int) -> None:
-  assert set(example) == {"composite", "real", "mask", "index"}
-  for name in ("composite", "real"):
-    assert example[name].shape == (size, size, 3)
-    assert example[name].dtype == np.uint8
-  assert example["mask"].shape == (size, size, 1)
-  assert example["mask"].dtype == np.uint8
-  assert set(np.unique(example["mask"])) <= {0, 1}
-  assert example["index"].shape == ()
-  assert example["index"].dtype == np.int32
-  assert example["index"] == index
-
-
 @pytest.mark.parametrize(
-  "line",
+  ("line", "subset"),
   [
+    ("Hday2night/composite_images/d90000014-10_1_9.jpg", ""),
+    ("Hday2night/d90000014-10_1_9.jpg", ""),
+    ("Hday2night\\composite_images\\d90000014-10_1_9.jpg", ""),
+    ("Hday2night/composite_images/d90000014-10_1_9.jpg\r\n", ""),
+    ("  Hday2night/composite_images/d90000014-10_1_9.jpg ", ""),
+    # Of a subset's own list.
+    ("d90000014-10_1_9.jpg", "Hday2night"),
+    ("composite_images/d90000014-10_1_9.jpg\r", "Hday2night"),
+    ("Hday2night/d90000014-10_1_9.jpg", "HFlickr"),
+  ],
+)
+def test_files_of_every_spelling(line, subset):
+  assert files_of(line, subset) == (
     "Hday2night/composite_images/d90000014-10_1_9.jpg",
-    "Hday2night/d90000014-10_1_9.jpg",
-    "Hday2night\\composite_images\\d90000014-10_1_9.jpg",
-    "Hday2night/composite_images/d90000014-10_1_9.jpg\r\n",
-    "  Hday2night/composite_images/d90000014-10_1_9.jpg ",
-  ],
-)
-def test_files_of_every_spelling(line):
-  assert files_of(line) == DAY2NIGHT
+    "Hday2night/masks/d90000014-10_1.png",
+    "Hday2night/real_images/d90000014-10.jpg",
+  )
 
 
 @pytest.mark.parametrize(
-  ("line", "mask", "real"),
+  ("folder", "name", "mask", "real"),
   [
-    (
-      "HCOCO/composite_images/c10_1259121_1.jpg",
-      "HCOCO/masks/c10_1259121.png",
-      "HCOCO/real_images/c10.jpg",
-    ),
+    ("HCOCO", "c10_1259121_1.jpg", "c10_1259121.png", "c10.jpg"),
     # Names of photos hold underscores and dots.
-    (
-      "HAdobe5k/composite_images/a0001_x_y_1_3.jpg",
-      "HAdobe5k/masks/a0001_x_y_1.png",
-      "HAdobe5k/real_images/a0001_x_y.jpg",
-    ),
-    (
-      "HFlickr/composite_images/f.800_1_2.png",
-      "HFlickr/masks/f.800_1.png",
-      "HFlickr/real_images/f.800.png",
-    ),
+    ("HAdobe5k", "a0001_x_y_1_3.jpg", "a0001_x_y_1.png", "a0001_x_y.jpg"),
+    ("HFlickr", "f.800_1_2.png", "f.800_1.png", "f.800.png"),
   ],
 )
-def test_files_of_every_subset(line, mask, real):
-  assert files_of(line) == (line, mask, real)
+def test_files_of_every_subset(folder, name, mask, real):
+  line = f"{folder}/composite_images/{name}"
+  expected = line, f"{folder}/masks/{mask}", f"{folder}/real_images/{real}"
+  assert files_of(line) == expected
 
 
 @pytest.mark.parametrize(
@@ -115,24 +115,19 @@ def test_examples(root):
   source = Iharmony4Folder(root, "train", 16)
   assert len(source) == 2  # a blank line is none
   for index in range(2):
-    check_example(source[index], 16, index)
+    check_example(source[index], 16, index, PARTS)
   assert [source.name(index) for index in range(2)] == ["f_1_7_1", "f_1_7_2"]
   assert source.subset(0) == "HFlickr"
   np.testing.assert_array_equal(source[0]["real"], source[1]["real"])
   np.testing.assert_array_equal(source[0]["mask"], source[1]["mask"])
   assert np.any(source[0]["composite"] != source[1]["composite"])
-  assert np.any(source[0]["composite"] != source[0]["real"])
-
-
-def test_examples_are_the_files(root):
-  example = Iharmony4Folder(root, "train", 24)[1]
   for name, file in (
     ("composite", "HFlickr/composite_images/f_1_7_2.jpg"),
     ("real", "HFlickr/real_images/f_1.jpg"),
   ):
     with Image.open(root / file) as image:
-      expected = image.resize((24, 24), Image.Resampling.BILINEAR)
-    np.testing.assert_array_equal(example[name], expected)
+      expected = image.resize((16, 16), Image.Resampling.BILINEAR)
+    np.testing.assert_array_equal(source[1][name], expected)
 
 
 def test_missing_data(tmp_path, monkeypatch):
@@ -148,12 +143,9 @@ def test_missing_data(tmp_path, monkeypatch):
   assert "python train.py --config=configs/quickstart.py" in message
 
 
-def test_missing_split(root):
+def test_missing_and_empty_lists(root):
   with pytest.raises(UserError, match=r"IHD_test\.txt is missing"):
     Iharmony4Folder(root, "test", 16)
-
-
-def test_empty_list(root):
   write_list(root, b"\n\n")
   with pytest.raises(UserError, match=r"IHD_train\.txt lists no image"):
     Iharmony4Folder(root, "train", 16)
@@ -171,25 +163,13 @@ def test_shared_samples(shared, split, count):
   assert len(source) == count
   for index in range(count):
     example = source[index]
-    check_example(example, 32, index)
+    check_example(example, 32, index, PARTS)
     assert 0 < example["mask"].mean() < 1
     # The foreground was changed; the background only by JPEG's rounding.
     difference = np.abs(example["composite"] - example["real"].astype(float))
     inside = example["mask"][..., 0] == 1
     assert difference[inside].mean() > 2 * difference[~inside].mean()
   assert {source.subset(i) for i in range(count)} == {"HAdobe5k", "HCOCO"}
-
-
-@pytest.mark.parametrize(
-  "line",
-  ["f_1_7_1.jpg", "composite_images/f_1_7_1.jpg\r", "HFlickr/f_1_7_1.jpg"],
-)
-def test_lines_of_a_subsets_own_list(line):
-  assert files_of(line, "HFlickr") == (
-    "HFlickr/composite_images/f_1_7_1.jpg",
-    "HFlickr/masks/f_1_7.png",
-    "HFlickr/real_images/f_1.jpg",
-  )
 
 
 def test_own_lists_stand_in_for_the_whole(root):
@@ -207,3 +187,125 @@ def test_subsets(root):
     Iharmony4Folder(root, "train", 16, ("HAdobe",))
   with pytest.raises(UserError, match="lists no image of Hday2night"):
     Iharmony4Folder(root, "train", 16, ("Hday2night",))
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+  """The small data set, prepared at its own sizes. Not to be written to."""
+  root = tmp_path_factory.mktemp("iharmony4")
+  conftest.write_published(root)
+  builder.build(root, root, "native", Options(workers=1))
+  return root
+
+
+def run_python(program: str, *arguments) -> str:
+  return subprocess.run(
+    [sys.executable, "-c", program, *map(str, arguments)],
+    capture_output=True,
+    text=True,
+    check=True,
+  ).stdout.strip()
+
+
+def same(example, other) -> bool:
+  return example.keys() == other.keys() and all(
+    np.array_equal(example[name], other[name]) for name in example
+  )
+
+
+def test_names_and_subsets_need_no_records(prepared, tmp_path):
+  root = shutil.copytree(prepared, tmp_path / "copy")
+  published = Iharmony4Folder(root, "train", 20)
+  expected = [published.name(i) for i in range(32)]
+  subsets = [published.subset(i) for i in range(32)]
+  whole = PreparedIharmony4(root, "train", 20)
+  part = PreparedIharmony4(root, "train", 20, ("HFlickr", "HCOCO"))
+  whole, part = pickle.loads(pickle.dumps((whole, part)))
+  for path in root.rglob("*.array_record*"):
+    path.unlink()
+  assert [whole.name(i) for i in range(32)] == expected
+  assert [whole.subset(i) for i in range(32)] == subsets
+  pairs = list(zip(expected, subsets, strict=True))
+  assert [(part.name(i), part.subset(i)) for i in range(len(part))] == [
+    pair for pair in pairs if pair[1] in ("HFlickr", "HCOCO")
+  ]
+
+
+def test_names_of_older_data_sets_are_in_the_records(prepared, tmp_path):
+  shutil.copytree(prepared / "iharmony4", tmp_path / "iharmony4")
+  for path in tmp_path.rglob("*_names.json"):
+    path.unlink()
+  older = PreparedIharmony4(tmp_path, "test", 20)
+  source = PreparedIharmony4(prepared, "test", 20)
+  indices = range(len(source))
+  assert [older.name(i) for i in indices] == [source.name(i) for i in indices]
+
+
+def test_it_can_be_sent_to_other_processes(prepared):
+  source = PreparedIharmony4(prepared, "test", 20)
+  source[0]  # its file is open now
+  copy = pickle.loads(pickle.dumps(source))
+  assert len(copy) == len(source)
+  assert same(copy[3], source[3])
+
+
+def test_it_can_be_read_from_threads(prepared):
+  source = PreparedIharmony4(prepared, "train", 20)
+  places = list(range(len(source))) * 4
+  with concurrent.futures.ThreadPoolExecutor(8) as pool:
+    examples = list(pool.map(source.__getitem__, places))
+  assert [int(example["index"]) for example in examples] == places
+  assert all(
+    same(example, source[place])
+    for place, example in zip(places, examples, strict=True)
+  )
+
+
+def test_the_size_itself_comes_before_native(prepared, tmp_path):
+  assert iharmony4.find_prepared(prepared, 256).parent.name == "native"
+  for size in ("256", "native"):
+    (tmp_path / f"iharmony4/{size}/1.0.0").mkdir(parents=True)
+  assert iharmony4.find_prepared(tmp_path, 256).parent.name == "256"
+
+
+def test_a_split_that_is_not_there(prepared):
+  with pytest.raises(UserError, match=r"native.*HCOCO_train.*not HCOCO_dev"):
+    PreparedIharmony4(prepared, "dev", 16)
+
+
+def test_noise_survives_the_encoding(rng):
+  photo = Image.fromarray(rng.integers(0, 256, (33, 47, 3), dtype=np.uint8))
+  mask = Image.fromarray(rng.integers(0, 256, (33, 47), dtype=np.uint8))
+  with Image.open(io.BytesIO(prepare.encode_image(photo, "native"))) as image:
+    assert image.format == "WEBP"
+    np.testing.assert_array_equal(image.convert("RGB"), photo)
+  with Image.open(io.BytesIO(prepare.encode_mask(mask, "native"))) as image:
+    assert image.mode == "1"
+    np.testing.assert_array_equal(np.asarray(image), np.asarray(mask) > 127)
+
+
+def test_sides_that_webp_cannot_hold(tmp_path):
+  folders = ("composite_images/a_1_1.png", "masks/a_1.png", "real_images/a.png")
+  triplet = prepare.Triplet("HCOCO", *(f"HCOCO/{name}" for name in folders))
+  for name in folders:
+    path = tmp_path / "HCOCO" / name
+    path.parent.mkdir(parents=True)
+    Image.new("L", (16_384, 1), 255).save(path)
+  encoded, faults = prepare.Encoder(tmp_path, "native", 10**6).encode(triplet)
+  assert not encoded
+  assert {fault.kind for fault in faults} == {"too many pixels"}
+  assert {fault.detail for fault in faults} == {"16384x1: a side is over 16383"}
+  encoded, faults = prepare.Encoder(tmp_path, "256", 10**6).encode(triplet)
+  assert encoded
+  assert not faults
+
+
+def test_only_readers_load_tfds_and_none_tensorflow_or_jax(prepared):
+  program = """
+import sys
+import hdnet_jax.data.iharmony4
+assert "tensorflow_datasets" not in sys.modules
+source = hdnet_jax.data.iharmony4.PreparedIharmony4(sys.argv[1], "test", 16)
+print(source[0]["real"].shape, {"jax", "flax", "tensorflow"} & set(sys.modules))
+"""
+  assert run_python(program, prepared) == "(16, 16, 3) set()"

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hdnet_jax.app.cli import main
 from hdnet_jax.atomic_write import open_text
 from hdnet_jax.data import examples
 from hdnet_jax.data.photos import PhotoFolder, read_manifest, split_of
 from hdnet_jax.data.prepare import checks
+
+from . import conftest
 
 
 @pytest.fixture
@@ -34,13 +35,8 @@ def folder(tmp_path) -> pathlib.Path:
 
 
 def prepare(root, *flags, status: int = 0) -> None:
-  arguments = ["prepare", "photos", "--root", str(root), "--workers", "1"]
-  if status == 0:
-    main.main([*arguments, *flags])
-    return
-  with pytest.raises(SystemExit) as stopped:
-    main.main([*arguments, *flags])
-  assert stopped.value.code == status
+  arguments = ("prepare", "photos", "--root", root, "--workers", 1, *flags)
+  conftest.run(*arguments, status=status)
 
 
 def manifest(root) -> list[dict]:
@@ -206,36 +202,6 @@ def test_accents_do_not_move_a_photo_to_another_split():
 def test_nothing_there(tmp_path, capsys):
   prepare(tmp_path, status=1)
   assert "has no photos; put them in" in capsys.readouterr().err
-
-
-def save_mask(path, mode: str) -> None:
-  """A mask whose left half is the object, in a mode of PNG."""
-  soft = np.zeros((8, 8), np.uint8)
-  soft[:, :4] = 200
-  light = Image.fromarray(soft)
-  if mode == "I;16":
-    Image.fromarray(soft.astype(np.uint16) * 257).save(path)
-  elif mode == "alpha":  # white, and transparent outside
-    image = Image.new("RGBA", (8, 8), (255, 255, 255, 255))
-    image.putalpha(light)
-    image.save(path)
-  elif mode == "P":
-    light.convert("RGB").quantize(4).save(path)
-  elif mode == "1":
-    light.convert("1", dither=Image.Dither.NONE).save(path)
-  else:
-    light.convert(mode).save(path)
-
-
-@pytest.mark.parametrize(
-  "mode", ["1", "L", "LA", "RGB", "RGBA", "P", "I;16", "alpha"]
-)
-def test_masks_of_any_mode(tmp_path, mode):
-  path = tmp_path / "mask.png"
-  save_mask(path, mode)
-  expected = np.zeros((8, 8, 1), np.uint8)
-  expected[:, :4] = 1
-  np.testing.assert_array_equal(examples.read_mask(path, 8), expected)
 
 
 @pytest.mark.parametrize("orientation", [3, 6])

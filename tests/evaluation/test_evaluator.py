@@ -250,14 +250,6 @@ def test_evaluations_make_composites_of_their_own():
   assert all(a != b for a, b in zip(before, other, strict=True))
 
 
-def test_another_seed_makes_other_composites():
-  other = Evaluator(
-    make_config(3, seed=6), network(HDNet(WIDTH)), mesh_of(1)
-  ).rows(params(), photos())
-  for row, before in zip(other, rows_of(3, 1), strict=True):
-    assert row["composite_mse"] != before["composite_mse"]
-
-
 def test_given_composites_are_taken():
   source = photos_with_composites()
   evaluator = evaluator_of(3, 1)

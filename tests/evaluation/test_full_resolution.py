@@ -14,7 +14,7 @@ from skimage.metrics import (
 from hdnet_jax.config import Config, DataConfig
 from hdnet_jax.errors import UserError
 from hdnet_jax.evaluation import full_resolution, metrics, report
-from hdnet_jax.evaluation.tables import COLUMNS, report_of
+from hdnet_jax.evaluation.tables import COLUMNS
 
 SIZES = [(36, 28), (7, 90), (61, 47)]  # width and height of each photo
 SUBSET = "HCOCO"
@@ -141,10 +141,10 @@ def test_rows_are_what_scikit_image_says(folder):
 
 def test_equal_images_and_empty_masks(folder):
   real = pixels(folder / SUBSET / "real_images/p0.png")
-  sums = full_resolution.measure(
+  sums = full_resolution.pixel_sums(
     real, real, np.zeros((*real.shape[:2], 1), np.uint8)
   )
-  found = metrics.values(sums, np.array([0]), real.shape[1])
+  found = metrics.from_sums(sums, np.array([0]), real.shape[1])
   assert {name: float(value[0]) for name, value in found.items()} == {
     "mse": 0,
     "psnr": math.inf,
@@ -155,24 +155,23 @@ def test_equal_images_and_empty_masks(folder):
 
 
 @pytest.mark.parametrize("band", [1, 100, 1000])
-def test_bands_do_not_show(rng, monkeypatch, band):
+def test_bands_do_not_show(rng, band):
   image, truth = rng.integers(0, 256, (2, 61, 47, 3), np.uint8)
   mask = rng.integers(0, 2, (61, 47, 1), np.uint8)
-  whole = full_resolution.measure(image, truth, mask)
-  monkeypatch.setattr(full_resolution, "_BAND", band)
-  banded = full_resolution.measure(image, truth, mask)
-  for one, other in zip(whole, banded, strict=True):
-    np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-9)
+  whole = full_resolution.pixel_sums(image, truth, mask)
+  banded = full_resolution.pixel_sums(image, truth, mask, band)
+  for expected, found in zip(whole, banded, strict=True):
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
 
 
 def test_it_measures_what_the_device_does(rng):
   image, truth = rng.integers(0, 256, (2, 40, 33, 3), np.uint8)
   mask = rng.integers(0, 2, (40, 33, 1), np.uint8)
-  found = full_resolution.measure(image, truth, mask)
-  device = jax.jit(metrics.measure)(image[None], truth[None], mask[None])
-  for one, other in zip(found, device, strict=True):
-    assert one.shape == other.shape
-    np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-3)
+  found = full_resolution.pixel_sums(image, truth, mask)
+  device = jax.jit(metrics.pixel_sums)(image[None], truth[None], mask[None])
+  for sums, expected in zip(found, device, strict=True):
+    assert sums.shape == expected.shape
+    np.testing.assert_allclose(sums, expected, rtol=1e-4, atol=1e-3)
 
 
 def test_rows_come_one_by_one_and_can_go_on(folder):
@@ -182,13 +181,6 @@ def test_rows_come_one_by_one_and_can_go_on(folder):
   assert calls == [[row] for row in rows]
   assert evaluator().rows({}, source, first=2) == rows[2:]
   assert evaluator().rows({}, source, first=len(source)) == []
-
-
-def test_rows_make_a_report(folder):
-  rows = evaluator().rows({}, full_resolution.FullSize(folder, "test"))
-  report = report_of(rows, split="test")
-  assert report["protocols"]["fullres"]["count"] == len(rows)
-  assert list(report["protocols"]["fullres"]["by_subset"]) == [SUBSET]
 
 
 def test_pictures_have_one_size(folder):

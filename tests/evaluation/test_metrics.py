@@ -13,14 +13,16 @@ from hdnet_jax.evaluation import metrics
 PHOTOS = ("astronaut", "coffee", "chelsea", "rocket")
 # Relative. Sums are exact; SSIM's windows are divided in float32.
 TOLERANCES = {"mse": 1e-14, "psnr": 1e-14, "fmse": 1e-14, "ssim": 1e-6}
-measure = jax.jit(metrics.measure)
+pixel_sums = jax.jit(metrics.pixel_sums)
 
 
-def ours(images, truths, masks=None) -> dict[str, np.ndarray]:
+def compute(images, truths, masks=None) -> dict[str, np.ndarray]:
   if masks is None:
     masks = np.ones((*images.shape[:3], 1), np.uint8)
   area = masks.sum(axis=(1, 2, 3))
-  return metrics.values(measure(images, truths, masks), area, images.shape[2])
+  return metrics.from_sums(
+    pixel_sums(images, truths, masks), area, images.shape[2]
+  )
 
 
 def expect(image: np.ndarray, truth: np.ndarray) -> dict[str, float]:
@@ -39,7 +41,7 @@ def expect(image: np.ndarray, truth: np.ndarray) -> dict[str, float]:
 
 def check(images: np.ndarray, truths: np.ndarray):
   assert images.dtype == truths.dtype == np.uint8
-  found = ours(images, truths)
+  found = compute(images, truths)
   assert tuple(found) == (*metrics.NAMES, *metrics.SHIFTS)
   expected = [expect(*pair) for pair in zip(images, truths, strict=True)]
   for name, tolerance in TOLERANCES.items():
@@ -47,7 +49,7 @@ def check(images: np.ndarray, truths: np.ndarray):
     assert found[name].dtype == np.float64
     np.testing.assert_allclose(
       found[name],
-      [one[name] for one in expected],
+      [values[name] for values in expected],
       rtol=tolerance,
       err_msg=name,
     )
@@ -101,26 +103,13 @@ def test_photos(rng, name):
   brighter = np.clip(photo.astype(int) + 20, 0, 255).astype(np.uint8)
   images = np.stack([gamma, brighter, add_noise(rng, photo, 1)])
   check(images, np.stack([photo] * 3))
-
-
-@pytest.mark.parametrize("name", PHOTOS)
-def test_odd_crops_of_photos(rng, name):
-  crop = load(name)[20:91, 31:158]
+  crop = photo[20:91, 31:158]  # of odd sides
   check(add_noise(rng, crop[None], 25), crop[None])
-
-
-def test_the_widest_rows_do_not_overflow():
-  # As different as images can be, in rows of 11,000.
-  truth = np.zeros((1, 7, 11_000, 3), np.uint8)
-  found = ours(truth + np.uint8(255), truth)
-  assert found["mse"].tolist() == [255**2]
-  assert found["fmse"].tolist() == [255**2]
-  assert found["psnr"].tolist() == [0]
 
 
 def test_equal_images(rng):
   images = rng.integers(0, 256, (2, 9, 8, 3), dtype=np.uint8)
-  found = ours(images, images)
+  found = compute(images, images)
   assert found["mse"].tolist() == [0, 0]
   assert found["psnr"].tolist() == [np.inf, np.inf]
   np.testing.assert_allclose(found["ssim"], 1, rtol=1e-6)
@@ -136,32 +125,22 @@ def test_fmse_by_hand():
   mask[1, 0, :2] = 1
   mask[2, :2, :2] = 1
   # 14 over one pixel, 14 over two, and 114 over four; three channels each.
-  found = ours(image, truth, mask)
+  found = compute(image, truth, mask)
   np.testing.assert_allclose(found["fmse"], [14 / 3, 14 / 6, 114 / 12])
   np.testing.assert_allclose(found["mse"], 114 / 192)
 
 
 def test_fmse_of_an_empty_mask_is_zero(rng):
   image, truth = rng.integers(0, 256, (2, 1, 8, 8, 3), dtype=np.uint8)
-  found = ours(image, truth, np.zeros((1, 8, 8, 1), np.uint8))
+  found = compute(image, truth, np.zeros((1, 8, 8, 1), np.uint8))
   assert found["fmse"].tolist() == [0]
-
-
-def test_fmse_is_the_mse_of_a_cut_out(rng):
-  images, truths = rng.integers(0, 256, (2, 1, 23, 17, 3), dtype=np.uint8)
-  mask = np.zeros((1, 23, 17, 1), np.uint8)
-  mask[:, 4:15, 2:9] = 1
-  expected = skimage.metrics.mean_squared_error(
-    truths[:, 4:15, 2:9], images[:, 4:15, 2:9]
-  )
-  np.testing.assert_allclose(ours(images, truths, mask)["fmse"], [expected])
 
 
 def test_values_do_not_depend_on_the_batch(rng):
   images, truths = rng.integers(0, 256, (2, 5, 16, 24, 3), dtype=np.uint8)
-  together = ours(images, truths)
+  together = compute(images, truths)
   for place in range(5):
-    alone = ours(images[place : place + 1], truths[place : place + 1])
+    alone = compute(images[place : place + 1], truths[place : place + 1])
     for name in metrics.NAMES:
       assert alone[name][0] == together[name][place], name
 
@@ -171,7 +150,7 @@ def test_no_width_is_too_much(width):
   """255 everywhere, whose sum over a row of 11,009 pixels is over 2^31."""
   image = np.full((1, 7, width, 3), 255, np.uint8)
   image[:, :, -1] = 0
-  found = ours(image, np.zeros_like(image))
+  found = compute(image, np.zeros_like(image))
   mse = 255**2 * (width - 1) / width
   np.testing.assert_allclose(found["mse"], [mse], rtol=1e-12)
   np.testing.assert_allclose(found["fmse"], [mse], rtol=1e-12)
@@ -186,6 +165,6 @@ def test_shifts_are_the_means_of_the_foreground():
   mask[0, 2:4, 3:6] = 1  # of the second nothing is foreground
   image[0, 2, 3:6] = (112, 100, 94)  # half of the six pixels
   image[0, 7] = 0
-  found = ours(image, truth, mask)
+  found = compute(image, truth, mask)
   assert [found[name][0] for name in metrics.SHIFTS] == [6, 0, -3]
   assert [found[name][1] for name in metrics.SHIFTS] == [0, 0, 0]

@@ -104,10 +104,10 @@ def test_paper_truncates(images):
 def test_an_untouched_image_loses_a_level_here_and_there():
   # A fact of the authors' arithmetic that a plain implementation misses.
   levels = np.arange(256, dtype=np.uint8)
-  lost = levels != protocols._AUTHORS_PIXELS
+  lost = levels != protocols.AUTHORS_PIXELS
   assert np.flatnonzero(lost).tolist() == list(range(1, 64))
   np.testing.assert_array_equal(
-    protocols._AUTHORS_PIXELS[lost], levels[lost] - 1
+    protocols.AUTHORS_PIXELS[lost], levels[lost] - 1
   )
 
 
@@ -173,7 +173,7 @@ def test_paper_on_real_triplets_equals_its_arithmetic_done_anew(shared):
     )
     for kind, values in (("composite", image), ("harmonized", blended)):
       expected = metrics_anew(authors_pixels(values), truth, mask)
-      found = metrics.values(sums[kind], np.asarray(area), SIZE)
+      found = metrics.from_sums(sums[kind], np.asarray(area), SIZE)
       for name, value in expected.items():
         assert found[name][0] == pytest.approx(value, rel=1e-6), name
 
@@ -191,7 +191,7 @@ def test_standards_composites_equal_scikit_image(shared):
     expected = metrics_anew(composite, real, mask)
     inside = mask[..., 0] > 0
     expected["fmse"] = mean_squared_error(composite[inside], real[inside])
-    found = metrics.values(sums["composite"], np.asarray(area), SIZE)
+    found = metrics.from_sums(sums["composite"], np.asarray(area), SIZE)
     for name, value in expected.items():
       assert found[name][0] == pytest.approx(value, rel=1e-6), name
 
@@ -199,7 +199,7 @@ def test_standards_composites_equal_scikit_image(shared):
 def _measured(protocol, composite, real, mask):
   images = protocol(harmonize, composite, real, mask)
   sums = {
-    kind: metrics.measure(getattr(images, kind), images.real, mask)
+    kind: metrics.pixel_sums(getattr(images, kind), images.real, mask)
     for kind in ("composite", "harmonized")
   }
   return jnp.sum(mask, axis=(1, 2, 3), dtype=jnp.int32), sums

@@ -10,8 +10,8 @@ from PIL import Image, features
 from hdnet_jax.data import examples
 from hdnet_jax.errors import UserError
 from hdnet_jax.images import formats
-from hdnet_jax.images.file import read_picture
 from hdnet_jax.images.mask_reading import read_mask
+from hdnet_jax.images.reading import read_picture
 
 SAVED = ["JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "HEIF"]
 SIZE = (32, 24)  # width, height
@@ -65,20 +65,6 @@ def test_every_format_may_be_a_mask(tmp_path, format):
   assert np.abs(read_mask(path, SIZE)[0] - want / 255).mean() < 0.02
 
 
-def test_a_gif_that_moves_is_told(tmp_path):
-  frames = [photo(), photo().rotate(180)]
-  path = save(
-    tmp_path / "a.gif",
-    *("GIF", frames[0]),
-    save_all=True,
-    append_images=frames[1:],
-  )
-  picture = read_picture(path)
-  assert "several images; the first one is used" in picture.notes[0]
-  away = np.abs(picture.pixels.astype(int) - np.asarray(frames[0]))
-  assert away.mean() < 12
-
-
 def test_transparent_gifs_have_alpha(tmp_path):
   image = photo().quantize(16)
   path = save(tmp_path / "a.gif", "GIF", image, transparency=3)
@@ -96,7 +82,7 @@ def test_phones_photos_are_upright_with_their_metadata(tmp_path, format):
   want = np.rot90(np.asarray(photo()), -1).astype(int)
   assert np.abs(picture.pixels - want).mean() < 12
   loaded = Image.Exif()
-  loaded.load(picture.exif)
+  loaded.load(picture.metadata.exif)
   assert (loaded[0x0112], loaded[0x010F]) == (1, "Maker")
 
 

@@ -10,14 +10,11 @@ import pytest
 from PIL import Image
 
 from hdnet_jax.errors import UserError
-from hdnet_jax.images import encode, formats
-from hdnet_jax.images.file import (
-  LARGEST_SIDE,
-  Picture,
-  read_picture,
-  write_picture,
-)
+from hdnet_jax.images import formats, writing
 from hdnet_jax.images.mask_reading import read_mask
+from hdnet_jax.images.metadata import Metadata
+from hdnet_jax.images.reading import Picture, read_picture
+from hdnet_jax.images.writing import LARGEST_SIDE, write_picture
 
 # Pillow's of damaged TIFF files, which are no errors.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")
@@ -68,11 +65,11 @@ def seeds():
   files = [written(rng, *writer) for writer in WRITERS]
   for mode, channels in (("RGB", 3), ("RGBA", 4), ("LA", 2)):
     samples = rng.integers(0, 65536, (8, 11, channels), np.uint16)
-    image = encode.Encodable(samples, mode, None, None, None, (72, 72))
+    image = writing.Encodable(samples, mode, Metadata(dpi=(72, 72)))
     for format in ("PNG", "TIFF"):
       if (mode, format) != ("LA", "TIFF"):  # nobody reads those
         file = io.BytesIO()
-        encode.encode(image, file, format, 95)
+        writing.encode(image, file, format, 95)
         files.append(file.getvalue())
   frames = [Image.new("RGB", (6, 5), colour) for colour in ("red", "blue")]
   for format in ("PNG", "WEBP", "TIFF", "MPO", "GIF"):
@@ -167,8 +164,8 @@ def is_picture(data):
     if format == "JPEG" and picture.alpha is not None:
       continue
     if max(picture.size) <= LARGEST_SIDE.get(format, MAX_PIXELS):
-      image, _ = encode.image_for(picture, picture.pixels, format, None)
-      encode.encode(image, io.BytesIO(), format, 50)
+      image, _ = writing.prepare(picture, picture.pixels, format, None)
+      writing.encode(image, io.BytesIO(), format, 50)
   return True
 
 
@@ -220,7 +217,7 @@ def check_round_trip(rng, folder):
   assert cut == (picture.pixels.dtype == np.uint16 and path.suffix == ".webp")
   for name in ("pixels", "alpha", "own"):
     before, after = getattr(picture, name), getattr(again, name)
-    if name == "own" and again.kind != picture.kind:
+    if name == "own" and again.color_space != picture.color_space:
       continue  # a format without that kind: its pixels are compared
     if before is None and name == "alpha":
       # WebP leaves out alpha that is opaque everywhere.

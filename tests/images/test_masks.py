@@ -8,7 +8,7 @@ from hdnet_jax.data import examples
 from hdnet_jax.errors import UserError
 from hdnet_jax.images import masks
 from hdnet_jax.images.mask_reading import read_mask
-from hdnet_jax.inference.kinds import Composite, open_mask
+from hdnet_jax.inference.inputs import Composite, open_mask
 
 SHAPE = (16, 24)
 

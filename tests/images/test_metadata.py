@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from hdnet_jax.images.file import read_picture, write_picture
-from hdnet_jax.images.orientation import inverse, turn
-from hdnet_jax.inference.kinds import open_composite
+from hdnet_jax.images.reading import read_picture
+from hdnet_jax.images.transforms import inverse, turn
+from hdnet_jax.images.writing import Encodable, encode, write_picture
+from hdnet_jax.inference.inputs import open_composite
 
 FORMATS = ["jpg", "png", "webp", "tif"]
 
@@ -24,61 +25,35 @@ def exif_with_all(orientation: int, stored=(30, 20), order=">") -> bytes:
 
   They are as stored, width and height, before a turn.
   """
-  inner = [
-    (0x829A, 5, 1, struct.pack(f"{order}II", 1, 200)),  # exposure time
-    (0x9214, 3, 4, struct.pack(f"{order}4H", 7, 3, 4, 2)),  # subject area
-    (0xA002, 3, 1, struct.pack(f"{order}HH", stored[0], 0)),
-    (0xA003, 4, 1, struct.pack(f"{order}I", stored[1])),
-  ]
+  exif = Image.Exif()
+  exif.endian = order
+  exif[0x0112], exif[0x010F] = orientation, "Maker"
+  exif[0x011A], exif[0x011B] = 300, 150
+  inner = {0x829A: 0.005, 0x9214: (7, 3, 4, 2)}
+  exif[0x8769] = inner | {0xA002: stored[0], 0xA003: stored[1]}
+  data = bytearray(exif.tobytes().removeprefix(b"Exif\0\0"))
+  thumbnail = jpeg_file(Image.new("RGB", (8, 5), "red"))
+  # The offset to the second directory stands behind the first one's entries.
+  entries = struct.unpack_from(f"{order}H", data, 8)[0]
+  struct.pack_into(f"{order}I", data, 10 + 12 * entries, len(data))
+  place = (0x0201, 4, 1, len(data) + 30)
+  length = (0x0202, 4, 1, len(thumbnail))
+  data += struct.pack(f"{order}HHHIIHHIII", 2, *place, *length, 0)
+  return b"Exif\0\0" + bytes(data) + thumbnail
+
+
+def jpeg_file(image=None, **options) -> bytes:
   file = io.BytesIO()
-  Image.new("RGB", (8, 5), "red").save(file, "JPEG")
-  thumbnail = file.getvalue()
-  head = b"MM\0*" if order == ">" else b"II*\0"
-  main = [
-    (0x010F, 2, 6, b"Maker\0"),
-    (0x0112, 3, 1, struct.pack(f"{order}HH", orientation, 0)),
-    (0x011A, 5, 1, struct.pack(f"{order}II", 300, 1)),
-    (0x011B, 5, 1, struct.pack(f"{order}II", 150, 1)),
-    (0x8769, 4, 1, None),
-  ]
-
-  def directory(entries, start, after):
-    at = start + 2 + 12 * len(entries) + 4
-    out, data = [struct.pack(f"{order}H", len(entries))], []
-    for tag, kind, count, value in entries:
-      out.append(struct.pack(f"{order}HHI", tag, kind, count))
-      if len(value) <= 4:
-        out.append(value.ljust(4, b"\0"))
-      else:
-        out.append(struct.pack(f"{order}I", at))
-        data.append(value + bytes(len(value) % 2))
-        at += len(data[-1])
-    out.append(struct.pack(f"{order}I", after))
-    return b"".join(out + data)
-
-  length = len(directory([(*e[:3], e[3] or bytes(4)) for e in main], 8, 0))
-  second = 8 + length
-  main[-1] = (0x8769, 4, 1, struct.pack(f"{order}I", second))
-  exif = directory(inner, second, 0)
-  third = second + len(exif)
-  tags = [
-    (0x0201, 4, 1, struct.pack(f"{order}I", third + 30)),
-    (0x0202, 4, 1, struct.pack(f"{order}I", len(thumbnail))),
-  ]
-  last = directory(tags, third, 0)
-  assert len(last) == 30
-  data = head + struct.pack(f"{order}I", 8) + directory(main, 8, third)
-  return b"Exif\0\0" + data + exif + last + thumbnail
+  (image or Image.fromarray(colours())).save(file, "JPEG", **options)
+  return file.getvalue()
 
 
 def photo_file(orientation: int, order: str = ">") -> tuple[bytes, np.ndarray]:
   """A JPEG file of a phone, and its upright pixels."""
   stored = turn(colours(), inverse(orientation))
   size = stored.shape[1::-1]
-  file = io.BytesIO()
   exif = exif_with_all(orientation, size, order)
-  Image.fromarray(stored).save(file, "JPEG", exif=exif)
-  return file.getvalue(), colours()
+  return jpeg_file(Image.fromarray(stored), exif=exif), colours()
 
 
 @pytest.mark.parametrize("target", FORMATS)
@@ -133,9 +108,7 @@ def test_a_thumbnail_whose_directory_is_damaged_is_dropped(tmp_path):
   exif = bytearray(exif_with_all(1))
   start = exif.index(b"\x02\x01\0\x04") - 2  # of the second directory
   exif[start : start + 2] = b"\xff\xff"
-  file = io.BytesIO()
-  Image.fromarray(colours()).save(file, "JPEG", exif=bytes(exif))
-  picture = read_picture(file.getvalue())
+  picture = read_picture(jpeg_file(exif=bytes(exif)))
   write_picture(picture, picture.pixels, tmp_path / "a.jpg")
   with Image.open(tmp_path / "a.jpg") as image:
     assert image.getexif()[0x010F] == "Maker"
@@ -163,16 +136,14 @@ XMP = (
 
 @pytest.mark.parametrize("target", FORMATS)
 def test_marks_of_what_is_gone_are_gone(tmp_path, target):
-  file = io.BytesIO()
-  Image.fromarray(colours()).save(file, "JPEG", xmp=XMP)
-  picture = read_picture(file.getvalue())
+  picture = read_picture(jpeg_file(xmp=XMP))
   assert picture.notes == (
     "the image tells of what is left out here: gain map, motion photo, further "
     "images, extended XMP.",
   )
   out = tmp_path / f"a.{target}"
   write_picture(picture, picture.pixels, out)
-  xmp = read_picture(out).xmp
+  xmp = read_picture(out).metadata.xmp
   for gone in (
     *(b"hdrgm", b"Container", b"Item:", b"MotionPhoto", b"Thumbnails"),
     b"HasExtendedXMP",
@@ -200,16 +171,9 @@ PNG_CHUNKS = {
 
 
 def png_file(deep: bool = False, names=tuple(PNG_CHUNKS)) -> bytes:
-  file = io.BytesIO()
-  if deep:
-    picture = read_picture(png_file(names=()))
-    from hdnet_jax.images import encode
-
-    samples = picture.pixels.astype(np.uint16) * 257
-    image = encode.Encodable(samples, "RGB", None, None, None, None)
-    encode.encode(image, file, "PNG", 95)
-  else:
-    Image.fromarray(colours()).save(file, "PNG")
+  file, samples = io.BytesIO(), colours()
+  samples = samples.astype(np.uint16) * 257 if deep else samples
+  encode(Encodable(samples, "RGB"), file, "PNG", 95)
   data = file.getvalue()
   chunks = [chunk(name, PNG_CHUNKS[name]) for name in names]
   return b"".join([data[:33], *chunks, data[33:]])
@@ -249,9 +213,7 @@ def commented_jpeg() -> bytes:
   thumbnail = b"8BIM\x04\x0c\0\0" + struct.pack(">I", 6) + b"oldpic"
   body = b"Photoshop 3.0\0" + resource + bytes(len(IPTC) % 2) + thumbnail
   extra = b"\xff\xed" + struct.pack(">H", len(body) + 2) + body
-  file = io.BytesIO()
-  Image.fromarray(colours()).save(file, "JPEG", comment=b"by hand", extra=extra)
-  return file.getvalue()
+  return jpeg_file(comment=b"by hand", extra=extra)
 
 
 @pytest.mark.parametrize("target", FORMATS)
@@ -260,7 +222,7 @@ def test_iptc_and_comments_are_kept_or_told(tmp_path, target):
   assert picture.notes == ()
   out = tmp_path / f"a.{target}"
   said = " ".join(write_picture(picture, picture.pixels, out))
-  again = read_picture(out).extras
+  again = read_picture(out).metadata
   assert again.iptc == (IPTC if target in ("jpg", "tif") else None)
   assert again.comment == (b"by hand" if target == "jpg" else None)
   assert ("IPTC data is left out" in said) == (target in ("png", "webp"))
@@ -274,7 +236,7 @@ def test_iptc_of_tiff_files_goes_to_jpeg(tmp_path):
     picture = read_picture(data)
     last = tmp_path / name
     write_picture(picture, picture.pixels, last)
-  assert read_picture(last).extras.iptc == IPTC
+  assert read_picture(last).metadata.iptc == IPTC
 
 
 def test_other_tags_of_tiff_files_are_told(tmp_path):
@@ -292,9 +254,7 @@ def test_other_tags_of_tiff_files_are_told(tmp_path):
 def test_content_credentials_are_told():
   body = b"JP\0\1\0\0\0\1" + b"\0\0\0\x20jumb" + bytes(20)
   extra = b"\xff\xeb" + struct.pack(">H", len(body) + 2) + body
-  file = io.BytesIO()
-  Image.fromarray(colours()).save(file, "JPEG", extra=extra)
-  (note,) = read_picture(file.getvalue()).notes
+  (note,) = read_picture(jpeg_file(extra=extra)).notes
   assert "content credentials (C2PA)" in note
 
 
@@ -303,9 +263,7 @@ def test_what_points_elsewhere_does_not_go_to_tiff(tmp_path):
   exif[0x010F] = "Maker"
   exif[0x8769] = {0x927C: b"offsets into the old file", 0x829A: 0.005}
   exif[0x4746] = 5  # a rating
-  file = io.BytesIO()
-  Image.fromarray(colours()).save(file, "JPEG", exif=exif.tobytes())
-  picture = read_picture(file.getvalue())
+  picture = read_picture(jpeg_file(exif=exif.tobytes()))
   notes = write_picture(picture, picture.pixels, tmp_path / "a.tif")
   assert notes == (
     "Of the EXIF data TIFF files do not hold tag 18246, the camera maker's "

@@ -10,8 +10,9 @@ from PIL import Image, PngImagePlugin
 
 from hdnet_jax.data.examples import read_image, read_mask
 from hdnet_jax.images import png
-from hdnet_jax.images.file import read_picture, write_picture
 from hdnet_jax.images.mask_reading import read_mask as read_mask_file
+from hdnet_jax.images.reading import read_picture
+from hdnet_jax.images.writing import write_picture
 
 LARGE = 3 * 2**20
 
@@ -57,7 +58,7 @@ def test_texts_and_profiles_of_any_size_are_read(tmp_path, pixels, rng, kind):
   np.testing.assert_array_equal(picture.pixels, pixels)
   assert picture.notes == ()
   if kind == "iCCP":
-    assert picture.icc == zlib.decompress(chunks["iCCP"][13:])
+    assert picture.metadata.icc == zlib.decompress(chunks["iCCP"][13:])
   path = tmp_path / "a.png"
   path.write_bytes(data)
   np.testing.assert_array_equal(
@@ -85,13 +86,13 @@ def test_a_large_profile_survives_our_own_files(
   Image.fromarray(pixels).save(path, icc_profile=profile)
   picture = read_picture(path)
   assert write_picture(picture, picture.pixels, again) == ()
-  assert read_picture(again).icc == profile
+  assert read_picture(again).metadata.icc == profile
 
 
 def test_what_is_too_large_or_damaged_is_left_out_with_a_note(pixels):
   bomb = zlib.compress(bytes(100 * 2**20))
   picture = read_picture(png_of(pixels, iCCP=b"a\0\0" + bomb))
-  assert picture.icc is None
+  assert picture.metadata.icc is None
   assert picture.notes == (
     "the image has a damaged profile, which is left out.",
   )
@@ -106,9 +107,8 @@ def test_texts_named_as_values_of_pillow_are_texts(pixels):
   for keyword in (b"exif", b"transparency", b"dpi", b"icc_profile", b"xmp"):
     picture = read_picture(png_of(pixels, tEXt=keyword + b"\0nonsense"))
     np.testing.assert_array_equal(picture.pixels, pixels)
-    assert (picture.alpha, picture.exif, picture.icc, picture.xmp) == (
-      None,
-    ) * 4
+    data = picture.metadata
+    assert (picture.alpha, data.exif, data.icc, data.xmp) == (None,) * 4
 
 
 def test_chunks_behind_the_pixels_and_what_is_no_png(pixels):
@@ -120,7 +120,7 @@ def test_chunks_behind_the_pixels_and_what_is_no_png(pixels):
   length = struct.unpack_from(">I", data, start)[0] + 12
   text = data[start : start + length]
   moved = data[:start] + data[start + length : -12] + text + data[-12:]
-  assert read_picture(moved).xmp == b"<x/>"
+  assert read_picture(moved).metadata.xmp == b"<x/>"
   rest, chunks, _ = png.split(moved)
   assert b"iTXt" not in rest
   assert [name for name, _ in chunks] == [b"IHDR", b"iTXt", b"IEND"]

@@ -43,6 +43,13 @@ def nearest(mask: np.ndarray, size: int) -> np.ndarray:
   )
 
 
+def carry(image, change, size=64) -> np.ndarray:
+  """The image after a change of its copy [size, size], float or array."""
+  change = np.broadcast_to(change, (size, size, 3))
+  maps = guided_filter.fit(small(image, size), change, np.ones((size, size)))
+  return guided_filter.apply(maps, image, np.ones(image.shape[:2], bool))
+
+
 # Larger and smaller than the small image, odd, and one far from a square.
 SIZES = [(150, 203), (257, 129), (16, 16), (31, 2000), (2000, 31)]
 
@@ -65,10 +72,7 @@ def test_a_known_change_of_colours_is_carried_over(rng, size):
 @pytest.mark.parametrize("size", SIZES)
 def test_no_change_is_an_exact_copy(rng, size):
   image = photo(rng, *size)
-  maps = guided_filter.fit(
-    small(image, 64), np.zeros((64, 64, 3)), np.ones((64, 64))
-  )
-  result = guided_filter.apply(maps, image, np.ones(size, np.uint8))
+  result = carry(image, 0.0)
   np.testing.assert_array_equal(result, image)
   assert result is not image
 
@@ -83,46 +87,34 @@ def test_changes_end_at_an_edge():
   share = (seen[..., :1] - 60 / 255) / (120 / 255)
   red, green = np.array([0.1, 0.05, -0.1]), np.array([-0.1, 0.1, 0.05])
   change = share * red + (1 - share) * green
-  maps = guided_filter.fit(seen, change, np.ones((64, 64)))
-  result = guided_filter.apply(maps, image, np.ones((height, width), bool))
+  result = carry(image, change)
   expected = image + 255 * np.where(np.arange(width)[:, None] < 163, red, green)
   assert np.abs(result - expected).max() <= 1.5
 
 
 def test_a_local_change_stays_local(rng):
   image = photo(rng, 256, 256)
-  seen = small(image, 64)
   change = np.zeros((64, 64, 3))
   change[:32] = 0.2  # a shadow's edge that colours do not tell
-  maps = guided_filter.fit(seen, change, np.ones((64, 64)))
-  result = guided_filter.apply(maps, image, np.ones((256, 256), bool)).astype(
-    int
-  )
+  result = carry(image, change).astype(int)
   far = 4 * (2 * guided_filter.RADIUS + 2)
   difference = (result - image).mean(axis=1)
   np.testing.assert_allclose(difference[: 128 - far], 51, atol=2)
   np.testing.assert_allclose(difference[128 + far :], 0, atol=2)
 
 
-def test_detail_is_neither_blurred_nor_made(rng):
+def test_detail_is_neither_blurred_nor_made():
   """What the small image does not show of the large one is kept."""
   image = np.full((256, 256, 3), 120, np.uint8)
   image[::2, ::2] = 140
-  seen = small(image, 32)
-  maps = guided_filter.fit(seen, np.full((32, 32, 3), 0.1), np.ones((32, 32)))
-  result = guided_filter.apply(maps, image, np.ones((256, 256), bool))
+  result = carry(image, 0.1, size=32)
   np.testing.assert_allclose(result.astype(int) - image, 25.5, atol=0.5)
 
 
 def test_results_are_clipped(rng):
   image = photo(rng, 20, 30)
-  for change, level in ((2.0, 255), (-2.0, 0)):
-    maps = guided_filter.fit(
-      small(image, 16), np.full((16, 16, 3), change), np.ones((16, 16))
-    )
-    assert (
-      guided_filter.apply(maps, image, np.ones((20, 30), bool)) == level
-    ).all()
+  assert (carry(image, 2.0, size=16) == 255).all()
+  assert (carry(image, -2.0, size=16) == 0).all()
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3])
@@ -150,18 +142,18 @@ def test_maps_reach_parts_that_the_small_mask_missed(rng):
   np.testing.assert_allclose((result - image)[mask > 0], 25.5, atol=0.5)
 
 
-def test_bands_and_threads_do_not_show(rng, monkeypatch):
+def test_blocks_and_threads_do_not_show(rng):
   image, mask = photo(rng, 301, 203), disc(301, 203)
   maps = rng.uniform(-0.1, 0.1, (3, 4, 64, 64)).astype(np.float32)
-  expected = guided_filter.apply(maps, image, mask).astype(int)
-  monkeypatch.setattr(guided_filter, "_BAND", 1000)
-  banded = guided_filter.apply(maps, image, mask)
+
+  def apply(block_pixels: int) -> np.ndarray:
+    return guided_filter.apply(maps, image, mask, block_pixels=block_pixels)
+
+  whole, blocks = apply(10**6), apply(1000)
   # Float32 positions: a pixel may round to the other side.
-  assert np.abs(banded - expected).max() <= 1
-  assert np.mean(banded != expected) < 1e-3
-  np.testing.assert_array_equal(guided_filter.apply(maps, image, mask), banded)
-  monkeypatch.setattr(guided_filter, "_MOST_THREADS", 1)
-  np.testing.assert_array_equal(guided_filter.apply(maps, image, mask), banded)
+  assert np.abs(blocks.astype(int) - whole).max() <= 1
+  assert np.mean(blocks != whole) < 1e-3
+  np.testing.assert_array_equal(apply(1000), blocks)
 
 
 def test_maps_are_stretched_with_half_pixel_centres():
@@ -191,7 +183,7 @@ def test_every_depth_has_its_own_white(rng, dtype, white):
 
 def test_other_types_have_no_white():
   with pytest.raises(ValueError, match="uint16, float32, float64, not int32"):
-    guided_filter.peak(np.dtype(np.int32))
+    guided_filter.white_level(np.dtype(np.int32))
 
 
 @pytest.mark.parametrize("strength", [1.0, 0.5, 0.0])

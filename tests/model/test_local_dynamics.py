@@ -5,15 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hdnet_jax.model import local_dynamics
 from hdnet_jax.model.hdnet import HDNet
 from hdnet_jax.model.local_dynamics import (
   REFERENCES,
   LocalDynamics,
-  nearest,
+  l2_normalize,
+  masked_top_k,
   official_reference,
   paper_reference,
-  unit,
 )
 
 CHANNELS = 6
@@ -86,15 +85,13 @@ def run(reference, x, foreground, neighbors, cotangent):
     ("paper", 1, 400, 256),
   ],
 )
-def test_tiled_search_is_the_dense_one(
-  rng, monkeypatch, form, neighbors, count, tile
-):
-  monkeypatch.setattr(local_dynamics, "QUERY_TILE", tile)
+def test_tiled_search_is_the_dense_one(rng, form, neighbors, count, tile):
   x = make_features(rng, 2, count)
   foreground = make_foreground(rng, 2, count)
   cotangent = make_features(rng, 2, count)
   args = (x, foreground, neighbors, cotangent)
-  actual, actual_gradient = run(REFERENCES[form], *args)
+  tiled = functools.partial(REFERENCES[form], tile=tile)
+  actual, actual_gradient = run(tiled, *args)
   expected, expected_gradient = run(DENSE[form], *args)
   np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-5)
   np.testing.assert_allclose(
@@ -102,58 +99,34 @@ def test_tiled_search_is_the_dense_one(
   )
 
 
-def test_the_tile_is_read_when_traced(monkeypatch):
-  # Or the small tiles of the test above would test nothing.
-  monkeypatch.setattr(local_dynamics, "QUERY_TILE", 16)
+def test_a_tile_of_queries_is_searched_at_a_time():
   x = jnp.ones((1, 77, CHANNELS))
-  wanted = x[..., 0] > 0
-  jaxpr = jax.make_jaxpr(lambda x: nearest(x, x, wanted, ~wanted, 1))(x)
+  mask = x[..., 0] > 0
+  search = functools.partial(masked_top_k, neighbors=1, tile=16)
+  jaxpr = jax.make_jaxpr(lambda x: search(x, x, mask, ~mask))(x)
   assert (1, 128, 16) in shapes_of(jaxpr.jaxpr)  # 77 keys: groups are filled
-
-
-@pytest.mark.parametrize("neighbors", [1, 3])
-def test_candidates_are_background_only(rng, neighbors):
-  x = make_features(rng, 2, 40)
-  foreground = make_foreground(rng, 2, 40)
-  # Without the restriction every foreground feature would find itself.
-  allowed = foreground[..., 0] == 0
-  indices, found = nearest(x, x, ~allowed, allowed, neighbors)
-  assert indices.shape == found.shape == (2, 40, neighbors)
-  np.testing.assert_array_equal(
-    found, np.broadcast_to(~allowed[..., None], found.shape)
-  )
-  keys = np.take_along_axis(allowed[..., None], np.asarray(indices), axis=1)
-  assert keys[np.asarray(found)].all()
 
 
 @pytest.mark.parametrize("neighbors", [1, 3, 9])
 @pytest.mark.parametrize("group", [4, 64])
 def test_neighbors_are_in_order_and_the_first_of_equal_ones(
-  rng, monkeypatch, neighbors, group
+  rng, neighbors, group
 ):
-  monkeypatch.setattr(local_dynamics, "GROUP", group)
   # Few different features: most products are equal to others.
   x = rng.integers(-1, 2, size=(2, 90, 2)).astype(np.float32)
-  allowed = rng.uniform(size=(2, 90)) < 0.5
-  indices, found = nearest(x, x, ~allowed, allowed, neighbors)
+  key_mask = rng.uniform(size=(2, 90)) < 0.5
+  indices, valid = masked_top_k(
+    x, x, ~key_mask, key_mask, neighbors, group=group
+  )
   products = np.einsum("bqc,bkc->bqk", x, x)
-  products = np.where(allowed[:, None], products, -np.inf)
+  products = np.where(key_mask[:, None], products, -np.inf)
   expected = np.argsort(-products, axis=-1, kind="stable")[..., :neighbors]
   np.testing.assert_array_equal(
-    np.asarray(indices)[~allowed], expected[~allowed]
+    np.asarray(indices)[~key_mask], expected[~key_mask]
   )
-  assert not np.asarray(found)[allowed].any()
-
-
-def test_one_neighbor_is_a_background_feature_itself(rng):
-  x = make_features(rng, 1, 40)
-  foreground = make_foreground(rng, 1, 40)
-  reference = paper(x, foreground, 1)
-  searched = np.asarray(reference)[0, foreground[0, :, 0] > 0]
-  distance = np.abs(searched[:, None] - x[0]).max(axis=-1)
-  chosen = distance.argmin(axis=1)
-  assert distance.min(axis=1).max() == 0
-  assert (foreground[0, chosen] == 0).all()
+  np.testing.assert_array_equal(
+    valid, np.broadcast_to(~key_mask[..., None], valid.shape)
+  )
 
 
 def test_similarity_is_the_cosine():
@@ -180,23 +153,27 @@ def test_weights_are_a_softmax_over_the_neighbors():
   )
 
 
-def test_fewer_background_positions_than_neighbors(rng, monkeypatch):
+def test_fewer_background_positions_than_neighbors(rng):
   # In one image of two, and with more than one tile.
-  monkeypatch.setattr(local_dynamics, "QUERY_TILE", 16)
+  tiled = functools.partial(paper_reference, tile=16)
   x = make_features(rng, 2, 40)
   cotangent = make_features(rng, 2, 40)
   foreground = np.zeros((2, 40, 1), np.float32)
   foreground[:, :25] = 1
   foreground[1] = 1
   foreground[1, [3, 17]] = 0
-  actual = run(paper_reference, x, foreground, 9, cotangent)
+  actual = run(tiled, x, foreground, 9, cotangent)
   for image, background in ((0, 9), (1, 2)):
-    one = slice(image, image + 1)
+    part = slice(image, image + 1)
     expected = run(
-      dense_paper_reference, x[one], foreground[one], background, cotangent[one]
+      dense_paper_reference,
+      x[part],
+      foreground[part],
+      background,
+      cotangent[part],
     )
     for a, e in zip(actual, expected, strict=True):
-      np.testing.assert_allclose(a[one], e, rtol=0, atol=1e-5)
+      np.testing.assert_allclose(a[part], e, rtol=0, atol=1e-5)
 
 
 def test_no_nan_is_made_where_nothing_is_found(rng):
@@ -221,12 +198,12 @@ def test_fewer_positions_than_neighbors(rng):
   )
 
 
-def test_unit(rng):
+def test_l2_normalize(rng):
   x = make_features(rng, 5) * 1e-2
   expected = x / np.linalg.norm(x, axis=-1, keepdims=True)
-  np.testing.assert_allclose(unit(x), expected, rtol=1e-5)
-  gradient = jax.grad(lambda x: unit(x).sum())(jnp.zeros(3))
-  np.testing.assert_array_equal(unit(jnp.zeros(3)), 0)
+  np.testing.assert_allclose(l2_normalize(x), expected, rtol=1e-5)
+  gradient = jax.grad(lambda x: l2_normalize(x).sum())(jnp.zeros(3))
+  np.testing.assert_array_equal(l2_normalize(jnp.zeros(3)), 0)
   assert np.isfinite(gradient).all()
 
 
@@ -315,26 +292,14 @@ def largest(function, *args) -> int:
   return max(int(np.prod(shape)) for shape in shapes_of(jaxpr.jaxpr))
 
 
-@pytest.mark.parametrize("neighbors", [1, 9])
-def test_no_square_array_of_positions_exists(neighbors):
-  positions = 32 * 32
-  x = jnp.ones((1, positions, CHANNELS))
-  foreground = jnp.ones((1, positions, 1))
-  tiled = functools.partial(
-    paper_reference, foreground=foreground, neighbors=neighbors
-  )
-  dense = functools.partial(
-    dense_paper_reference, foreground=foreground, neighbors=neighbors
-  )
-  assert largest(jax.jit(dense), x) >= positions**2
-  assert largest(jax.jit(tiled), x) < positions**2
-
-
 @pytest.mark.parametrize(
   ("form", "neighbors"), [("paper", 1), ("paper", 9), ("official", 1)]
 )
-def test_no_square_array_of_positions_in_the_network(form, neighbors):
+def test_no_square_array_of_positions_exists(form, neighbors):
   positions = 64 * 64  # of a 512x512 image at an eighth of its size
+  x, foreground = jnp.ones((1, positions, 1)), jnp.ones((1, positions, 1))
+  dense = functools.partial(DENSE[form], neighbors=neighbors)
+  assert largest(dense, x, foreground) >= positions**2
   model = HDNet(1, form, neighbors)
   image = jax.ShapeDtypeStruct((1, 512, 512, 3), jnp.float32)
   mask = jax.ShapeDtypeStruct((1, 512, 512, 1), jnp.float32)
@@ -344,24 +309,20 @@ def test_no_square_array_of_positions_in_the_network(form, neighbors):
 
 @pytest.mark.parametrize("neighbors", [1, 3])
 def test_a_soft_fringe_borrows_from_the_background_only(rng, neighbors):
-  """Not from the fringe, where each position is most like itself."""
+  # Not from the fringe, where each position is most similar to itself.
   x = rng.normal(size=(1, 12, 4)).astype(np.float32)
   mask = np.zeros((1, 12, 1), np.float32)
   mask[0, :5, 0] = (0.01, 0.3, 0.49, 0.5, 1.0)
-  found = local_dynamics.paper_reference(
-    jnp.asarray(x), jnp.asarray(mask), neighbors
-  )
+  reference = np.asarray(paper(x, mask, neighbors))
   # What is in the fringe or the object changes nobody else's reference.
   for place in range(5):
     changed = x.copy()
     changed[0, place] = 100 * rng.normal(size=4)
-    again = local_dynamics.paper_reference(
-      jnp.asarray(changed), jnp.asarray(mask), neighbors
-    )
+    again = paper(changed, mask, neighbors)
     others = [i for i in range(5) if i != place]
-    np.testing.assert_array_equal(found[0, others], again[0, others])
+    np.testing.assert_array_equal(reference[0, others], again[0, others])
   if neighbors == 1:
     for place in range(5):
-      distances = np.abs(x[0] - np.asarray(found)[0, place]).max(axis=1)
+      distances = np.abs(x[0] - reference[0, place]).max(axis=1)
       assert distances.argmin() >= 5
       assert distances.min() < 1e-6

@@ -47,10 +47,6 @@ def rain_by_definition(x, mask, params):
   return mask * foreground + (1 - mask) * background
 
 
-def test_epsilon():
-  assert EPSILON == 1e-5
-
-
 def test_instance_norm_is_the_formula(rng):
   scale = np.array([1e-3, 1.0, 30.0])
   x = (scale * (3 + rng.normal(size=(2, 5, 4, 3)))).astype(np.float32)

@@ -1,7 +1,6 @@
 """A small photo folder, a config that trains on it in seconds, train.py."""
 
 import csv
-import dataclasses
 import os
 import pathlib
 import shutil
@@ -15,9 +14,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hdnet_jax import devices
 from hdnet_jax.config import Config, DataConfig, ModelConfig, only
 from hdnet_jax.data.photos import split_of
+from hdnet_jax.data.pipeline import ReadOptions, open_source
+from hdnet_jax.training.batches import host_batches
 from hdnet_jax.training.loop import train_and_evaluate
+from hdnet_jax.training.state import make_optimizer, make_start
+from hdnet_jax.training.step import make_train_step
 
 ROOT = pathlib.Path(__file__).parents[2]
 SPLITS = {"train": 10, "validation": 3, "test": 3}
@@ -103,17 +107,40 @@ def finished(trained, tmp_path) -> pathlib.Path:
   return shutil.copytree(trained, tmp_path / "finished")
 
 
-def with_data(config: Config, **values) -> Config:
-  return dataclasses.replace(
-    config, data=dataclasses.replace(config.data, **values)
-  )
+class Stepper:
+  """What the loop builds of a config, to take single steps."""
+
+  def __init__(self, config: Config, chosen=None):
+    self.mesh = devices.make_mesh(config.mesh, chosen or jax.devices()[:1])
+    optimizer = make_optimizer(config.optimizer, steps_per_epoch=2.0)
+    self.step = make_train_step(config, optimizer, self.mesh)
+    self.start = make_start(config, optimizer, self.mesh)
+    source = open_source(config.data, "train")
+    self.batches = host_batches(config, source, ReadOptions())
+
+  def put(self, batch):
+    return devices.put(batch, self.mesh)
+
+  def next_batch(self):
+    return self.put(next(self.batches))
+
+
+@pytest.fixture(scope="session")
+def make_stepper():
+  return Stepper
+
+
+@pytest.fixture
+def state(config, make_stepper):
+  """That of a run before its first step, on one device."""
+  return make_stepper(config).start()
 
 
 CONFIG_FILE = """
 from hdnet_jax import config
 
 def get_config():
-  return config.flags_of(config.Config.from_dict({values!r}))
+  return config.make_config_dict(config.Config.from_dict({values!r}))
 """
 
 
@@ -144,7 +171,7 @@ def start(
 
 
 def wait_for_step(process, workdir: pathlib.Path, step: int) -> None:
-  """Returns when the run has logged `step`, or fails with its output."""
+  """Return when the run has logged `step`, or fail with its output."""
   path, deadline = workdir / "metrics.jsonl", time.monotonic() + 300
   while time.monotonic() < deadline:
     if path.exists() and f'"step": {step},' in path.read_text():

@@ -1,6 +1,5 @@
 """Runs on a disk that is full, closed, or fails while a save is under way."""
 
-import concurrent.futures
 import dataclasses
 import errno
 import os
@@ -9,26 +8,14 @@ import resource
 import shutil
 import subprocess
 import threading
+import time
 
 import jax
 import pytest
 
-from hdnet_jax.devices import make_mesh
 from hdnet_jax.errors import UserError
-from hdnet_jax.evaluation import report
-from hdnet_jax.training import checkpoint, loop
 from hdnet_jax.training.checkpoint import Checkpoints
 from hdnet_jax.training.loop import train_and_evaluate
-from hdnet_jax.training.state import make_optimizer, make_start
-from hdnet_jax.training.writer import RunLog
-
-
-@pytest.fixture
-def state(config):
-  """That of a run before its first step."""
-  mesh = make_mesh(config.mesh, jax.devices()[:1])
-  return make_start(config, make_optimizer(config.optimizer, 1.0), mesh)()
-
 
 NAMES = ("metrics.json", "per_image.csv", "grid.png")
 
@@ -42,26 +29,33 @@ def assert_same_end(workdir: pathlib.Path, whole: pathlib.Path) -> None:
     assert (folder / "state/manifest.ocdbt").stat().st_size > 0
 
 
-@pytest.mark.parametrize(
-  ("owner", "name", "number"),
-  [
-    (checkpoint, "check_room", errno.ENOSPC),  # at the first checkpoint
-    (RunLog, "scalars", errno.EDQUOT),
-    (report, "_write", errno.EROFS),
-  ],
-  ids=["save", "log", "report"],
-)
-def test_a_full_or_closed_disk_is_one_line_and_the_same_command_continues(
-  config, trained, tmp_path, monkeypatch, owner, name, number
-):
+def at_the_first_checkpoint(monkeypatch):
   def fail(*_):
-    raise OSError(number, os.strerror(number))
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
+  monkeypatch.setattr(os, "posix_fallocate", fail)
+
+
+def at_the_report(monkeypatch):
+  replace = pathlib.Path.replace
+
+  def fail(self, target):
+    if target.name == "metrics.json":
+      raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(target))
+    return replace(self, target)
+
+  monkeypatch.setattr(pathlib.Path, "replace", fail)
+
+
+@pytest.mark.parametrize("break_disk", [at_the_first_checkpoint, at_the_report])
+def test_a_full_or_closed_disk_is_one_line_and_the_same_command_continues(
+  config, trained, tmp_path, monkeypatch, break_disk
+):
   with monkeypatch.context() as patch:
-    patch.setattr(owner, name, fail)
+    break_disk(patch)
     with pytest.raises(UserError, match=r"and the same command continues$"):
       train_and_evaluate(config, tmp_path, jax.devices()[:1])
-  if owner is checkpoint:
+  if break_disk is at_the_first_checkpoint:
     assert list((tmp_path / "checkpoints").iterdir()) == []
   state = train_and_evaluate(config, tmp_path, jax.devices()[:1])
   assert int(state.step) == 7
@@ -81,7 +75,7 @@ def test_what_orbax_says_of_a_full_disk_is_the_systems_error(
   state, tmp_path, monkeypatch
 ):
   """Its files are limited in size, which its own threads find out."""
-  monkeypatch.setattr(checkpoint, "check_room", lambda *_: None)
+  monkeypatch.setattr(os, "posix_fallocate", lambda *_: None)
   old = resource.getrlimit(resource.RLIMIT_FSIZE)
   with Checkpoints(tmp_path) as checkpoints:
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, old[1]))
@@ -100,34 +94,30 @@ def test_what_orbax_says_of_a_full_disk_is_the_systems_error(
 
 @pytest.mark.parametrize("saved", [True, False])
 def test_an_error_while_a_save_is_under_way(
-  config, tmp_path, monkeypatch, saved
+  state, tmp_path, monkeypatch, saved
 ):
-  """The error is told as it is, and the checkpoint is whole or not there."""
-  under_way = threading.Event()
-  write = Checkpoints._write
+  """The error is raised as it is; the checkpoint is whole or not there."""
+  failed = threading.Event()
 
-  def slow_write(self, step, *arguments):
-    assert under_way.wait(60)
+  def slow(*_):
+    assert failed.wait(60)
     if not saved:
       raise OSError(errno.EIO, "the disk is gone")
-    write(self, step, *arguments)
 
-  def fail(*_):
-    under_way.set()
-    raise RuntimeError("a defect")
+  monkeypatch.setattr(os, "posix_fallocate", slow)
 
-  config = dataclasses.replace(config, save_every=3)
-  with monkeypatch.context() as patch:
-    patch.setattr(Checkpoints, "_write", slow_write)
-    patch.setattr(loop, "_validate", fail)
-    with pytest.raises(RuntimeError, match="a defect") as told:
-      train_and_evaluate(config, tmp_path, jax.devices()[:1])
+  def run():
+    with Checkpoints(tmp_path) as checkpoints:
+      checkpoints.save(state)
+      failed.set()
+      raise RuntimeError("a defect")
+
+  with pytest.raises(RuntimeError, match="a defect") as told:
+    run()
   notes = getattr(told.value, "__notes__", [])
   assert any("the disk is gone" in note for note in notes) is not saved
   names = [path.name for path in (tmp_path / "checkpoints").iterdir()]
-  assert names == (["3"] if saved else [])
-  state = train_and_evaluate(config, tmp_path, jax.devices()[:1])
-  assert int(state.step) == 7
+  assert names == (["0"] if saved else [])
 
 
 def test_a_failed_save_is_noticed_before_the_next_one(
@@ -136,13 +126,19 @@ def test_a_failed_save_is_noticed_before_the_next_one(
   def fail(*_):
     raise OSError(errno.ENOSPC, "No space left on device")
 
-  monkeypatch.setattr(checkpoint, "check_room", fail)
+  monkeypatch.setattr(os, "posix_fallocate", fail)
+
+  def wait_for_it(checkpoints):
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+      checkpoints.notice()
+      time.sleep(0.01)
+
   with Checkpoints(tmp_path) as checkpoints:
     checkpoints.notice()
     checkpoints.save(state)
-    concurrent.futures.wait([checkpoints._saving])
     with pytest.raises(OSError, match="No space left"):
-      checkpoints.notice()
+      wait_for_it(checkpoints)
 
 
 @pytest.fixture

@@ -32,9 +32,7 @@ def run_config(config) -> Config:
 
 
 def start_two(program, config, folder: pathlib.Path, workdir: pathlib.Path):
-  with socket.socket() as free:
-    free.bind(("127.0.0.1", 0))
-    port = free.getsockname()[1]
+  port = free_port()
   return [
     program.start(
       config,
@@ -61,7 +59,7 @@ import jax
 rank, workdir = int(sys.argv[1]), pathlib.Path(sys.argv[3])
 jax.distributed.initialize(sys.argv[2], 2, rank)
 
-from hdnet_jax import files, hosts
+from hdnet_jax import atomic_write
 from hdnet_jax.config import Config, MeshConfig
 from hdnet_jax.errors import UserError
 from hdnet_jax.devices import make_mesh
@@ -86,13 +84,19 @@ restore(workdir if rank == 0 else workdir / "nothing")
 def fail(*_):
   raise OSError(5, "Input/output error", "sha256.json")
 
-files.PAUSES = (0.0,)
-checkpoint.check = fail
+atomic_write.PAUSES = (0.0,)
+checkpoint.verify = fail
 try:
   restore(workdir)
 except UserError as error:
   print("told refused", error)
 """
+
+
+def free_port() -> int:
+  with socket.socket() as free:
+    free.bind(("127.0.0.1", 0))
+    return free.getsockname()[1]
 
 
 def run_two(script: str, folder: pathlib.Path, *arguments, devices=1):
@@ -102,9 +106,7 @@ def run_two(script: str, folder: pathlib.Path, *arguments, devices=1):
   """
   file = folder / "script.py"
   file.write_text(script)
-  with socket.socket() as free:
-    free.bind(("127.0.0.1", 0))
-    port = free.getsockname()[1]
+  port = free_port()
   processes = [
     subprocess.Popen(
       [sys.executable, file, f"{rank}", f"127.0.0.1:{port}", *arguments],
@@ -150,18 +152,18 @@ import numpy as np
 rank = int(sys.argv[1])
 jax.distributed.initialize(sys.argv[2], 2, rank)
 
-from hdnet_jax import sharding
+from hdnet_jax import devices
 from hdnet_jax.config import MeshConfig
 
 # Interleaved, as `jax.make_mesh` orders those of a TPU pod.
-devices = [jax.devices()[i] for i in (0, 1, 4, 5, 2, 3, 6, 7)]
+order = [jax.devices()[i] for i in (0, 1, 4, 5, 2, 3, 6, 7)]
 for spatial in (1, 2):
-  mesh = sharding.make_mesh(MeshConfig(0, spatial), devices)
+  mesh = devices.make_mesh(MeshConfig(0, spatial), order)
   rows = np.arange(4 * rank, 4 * rank + 4, dtype=np.int32)
   images = np.zeros((4, 8, 8, 3), np.uint8) + rows[:, None, None, None]
-  batch = sharding.put({"index": rows, "real": images.astype(np.uint8)}, mesh)
-  image = np.asarray(sharding.gather(batch["real"]))
-  index = sharding.gather(batch["index"])
+  batch = devices.put({"index": rows, "real": images.astype(np.uint8)}, mesh)
+  image = np.asarray(devices.gather(batch["real"]))
+  index = devices.gather(batch["index"])
   print("told", index.tolist(), image[:, 5, 2, 1].tolist())
 """
 
@@ -223,14 +225,14 @@ def test_two_processes_equal_one_device(program, run_config, tmp_path, whole):
     tmp_path / "again",
     devices=jax.devices()[:1],
   )
-  two, one = (
+  metrics, expected = (
     json.loads((folder / "metrics.json").read_text())["protocols"]["standard"]
     for folder in (workdir / "evaluation", tmp_path / "again")
   )
   # Pixels on the verge of two values may round either way.
   for name in ("mse", "psnr", "fmse", "ssim"):
-    assert two["harmonized"][name] == pytest.approx(
-      one["harmonized"][name], rel=1e-3
+    assert metrics["harmonized"][name] == pytest.approx(
+      expected["harmonized"][name], rel=1e-3
     )
 
 
@@ -297,16 +299,16 @@ def test_hosts_are_given_in_full(config, values, words):
   config = dataclasses.replace(
     config, distributed=True, hosts=HostsConfig(**values)
   )
-  with pytest.raises(UserError, match=words), distributed.joined(config):
+  with pytest.raises(UserError, match=words), distributed.initialize(config):
     pass
 
 
 def test_alone_there_is_nobody_to_join(config):
-  with distributed.joined(config):
+  with distributed.initialize(config):
     assert jax.process_count() == 1
     assert distributed.is_main()
     step = jax.jit(lambda x: x)
-    assert distributed.together(step) is step
+    assert distributed.compile_before_start(step) is step
 
 
 def test_what_a_lost_process_looks_like(monkeypatch):
@@ -320,8 +322,7 @@ def test_what_a_lost_process_looks_like(monkeypatch):
     (UserError("no data"), False),
     (None, False),
   ]
-  assert not any(distributed.is_loss(error) for error, _ in errors)
+  assert not any(distributed.is_lost_process(error) for error, _ in errors)
   monkeypatch.setattr(jax, "process_count", lambda: 2)
-  assert [distributed.is_loss(error) for error, _ in errors] == [
-    x for _, x in errors
-  ]
+  for error, lost in errors:
+    assert distributed.is_lost_process(error) == lost

@@ -7,12 +7,12 @@ import jax
 import numpy as np
 import pytest
 
-from hdnet_jax import released, weights
+from hdnet_jax import weights
 from hdnet_jax.config import Config, TrainingConfig
 from hdnet_jax.errors import UserError
-from hdnet_jax.training.initial import initial_params
+from hdnet_jax.training.checkpoint import restore_params
 from hdnet_jax.training.loop import train_and_evaluate
-from hdnet_jax.training.restore import restore_params
+from hdnet_jax.training.state import load_initial_params
 
 
 @pytest.fixture
@@ -76,11 +76,11 @@ def test_those_of_another_network_are_refused(config, file, tmp_path):
   assert not (tmp_path / "run").exists()
 
 
-def test_released_ones_have_a_name(tmp_path):
+def test_released_ones_have_a_name():
   config = from_weights(Config(), "hdnet-lite")
   with pytest.raises(UserError, match=r"set config\.model\.width=8$"):
-    initial_params(config, tmp_path)
+    load_initial_params(config)
   lite = dataclasses.replace(config.model, width=8)
-  params = initial_params(dataclasses.replace(config, model=lite), tmp_path)
-  expected, _, _ = released.load("hdnet-lite")
+  params = load_initial_params(dataclasses.replace(config, model=lite))
+  expected, _, _ = weights.load("hdnet-lite")
   jax.tree.map(np.testing.assert_array_equal, params, expected)

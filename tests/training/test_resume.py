@@ -18,14 +18,12 @@ import pytest
 from hdnet_jax import atomic_write as files
 from hdnet_jax.devices import make_mesh
 from hdnet_jax.errors import UserError
-from hdnet_jax.training import seal
-from hdnet_jax.training.checkpoint import Checkpoints
+from hdnet_jax.training.checkpoint import Checkpoints, Damaged, verify
 from hdnet_jax.training.loop import train_and_evaluate
 from hdnet_jax.training.state import (
   abstract_state,
   initial_state,
   make_optimizer,
-  make_start,
 )
 
 LAST = 40  # steps
@@ -158,7 +156,7 @@ def cut(file: pathlib.Path, share: float | None) -> None:
     os.truncate(file, int(file.stat().st_size * share))
 
 
-def test_every_file_of_a_checkpoint_is_under_its_seal(finished, tmp_path):
+def test_every_file_of_a_checkpoint_is_verified(finished, tmp_path):
   whole = finished / "checkpoints" / "7"
   files = [path for path in whole.rglob("*") if path.is_file()]
   files = [path.relative_to(whole) for path in files]
@@ -168,22 +166,22 @@ def test_every_file_of_a_checkpoint_is_under_its_seal(finished, tmp_path):
       copy = shutil.copytree(whole, tmp_path / f"{file.name}-{share}")
       cut(copy / file, share)
       if file.name == "sha256.json" and share is None:
-        assert not seal.check(copy)  # no seal: an earlier version's
+        assert not verify(copy)  # an earlier version's
       else:
-        with pytest.raises(seal.Damaged):
-          seal.check(copy)
+        with pytest.raises(Damaged):
+          verify(copy)
       shutil.rmtree(copy)
 
 
-@pytest.mark.parametrize("sealed", [True, False])
+@pytest.mark.parametrize("digests", [True, False])
 @pytest.mark.parametrize("share", [0, 0.5])
 @pytest.mark.parametrize("file", ["metrics/metrics", "state/_METADATA"])
 def test_a_cut_checkpoint_is_set_aside(
-  like, finished, caplog, file, share, sealed
+  like, finished, caplog, file, share, digests
 ):
   newest = finished / "checkpoints" / "7"
   cut(newest / file, share)
-  if not sealed:  # by a version that sealed at the next save
+  if not digests:  # a version that wrote them at the next save
     cut(newest / "sha256.json", None)
   with Checkpoints(finished) as checkpoints:
     assert int(checkpoints.restore_latest(like).step) == 6
@@ -192,7 +190,7 @@ def test_a_cut_checkpoint_is_set_aside(
   assert "checkpoint 7 cannot be read (" in caplog.text
 
 
-def test_without_a_seal_what_is_missing_is_damage(like, finished):
+def test_without_digests_what_is_missing_is_damage(like, finished):
   newest = finished / "checkpoints" / "7"
   cut(newest / "sha256.json", None)
   shutil.copytree(newest, finished / "checkpoints" / "8")
@@ -276,20 +274,17 @@ def test_a_defect_of_reading_sets_nothing_aside(
   assert not (finished / "broken_checkpoints").exists()
 
 
-def test_half_written_checkpoint_is_ignored(config, finished):
-  temporary = finished / "checkpoints" / "9.orbax-checkpoint-tmp"
-  (temporary / "state").mkdir(parents=True)
-  state = train_and_evaluate(config, finished, jax.devices()[:1])
-  assert int(state.step) == 7
-  assert not temporary.exists()
-
-
-def test_looking_at_a_run_leaves_it_alone(finished, tmp_path):
+def test_what_was_half_written_is_removed_by_the_run_alone(
+  like, finished, tmp_path
+):
   temporary = finished / "checkpoints" / "9.orbax-checkpoint-tmp"
   (temporary / "state").mkdir(parents=True)
   with Checkpoints(finished, read_only=True) as checkpoints:
     assert checkpoints.steps()[-1] == 7
   assert temporary.exists()
+  with Checkpoints(finished) as checkpoints:
+    assert int(checkpoints.restore_latest(like).step) == 7
+  assert not temporary.exists()
   with pytest.raises(UserError, match="train longer"):
     Checkpoints(tmp_path / "nothing", read_only=True)
 
@@ -301,28 +296,14 @@ def test_all_checkpoints_damaged_is_an_error(config, finished):
     train_and_evaluate(config, finished, jax.devices()[:1])
 
 
-def test_keeps_the_last_and_the_best(config, tmp_path):
-  optimizer = make_optimizer(config.optimizer, 1.0)
-  mesh = make_mesh(config.mesh, jax.devices()[:1])
-  state = make_start(config, optimizer, mesh)()
-  quality = {1: 20.0, 2: 30.0, 3: None, 4: 25.0, 5: None}
+def test_keeps_the_last_and_the_best(state, tmp_path):
+  metrics = {1: None, 2: {"psnr": 30.0}, 3: None, 4: {"psnr": 25.0}, 5: None}
   with Checkpoints(tmp_path, keep=2) as checkpoints:
-    for step, psnr in quality.items():
-      metrics = {"psnr": psnr} if psnr else None
-      state = state.replace(step=np.int32(step))
-      checkpoints.save(state, metrics)
+    assert checkpoints.best() is None
+    for step, of_step in metrics.items():
+      checkpoints.save(state.replace(step=np.int32(step)), of_step)
       checkpoints.wait()
+      assert checkpoints.best() == (None if step == 1 else 2)
     assert checkpoints.steps() == [2, 4, 5]
-    assert checkpoints.best() == 2
   with Checkpoints(tmp_path, keep=2) as checkpoints:
     assert checkpoints.best() == 2
-
-
-def test_no_best_before_the_first_evaluation(config, tmp_path):
-  optimizer = make_optimizer(config.optimizer, 1.0)
-  with Checkpoints(tmp_path) as checkpoints:
-    assert checkpoints.best() is None
-    mesh = make_mesh(config.mesh, jax.devices()[:1])
-    checkpoints.save(make_start(config, optimizer, mesh)())
-    checkpoints.wait()
-    assert checkpoints.best() is None

@@ -5,14 +5,15 @@ import json
 
 import jax
 import numpy as np
+import optax
 import pytest
 
 from hdnet_jax.config import Config, OptimizerConfig, TrainingConfig
 from hdnet_jax.errors import UserError
 from hdnet_jax.training import workdir as workdirs
 from hdnet_jax.training.loop import train_and_evaluate
-from hdnet_jax.training.schedule import Plan, make_plan
-from hdnet_jax.training.state import make_schedule
+from hdnet_jax.training.schedule import Plan, make_plan, make_schedule
+from hdnet_jax.training.state import make_optimizer
 
 
 def replan(config: Config, epochs=5.0, boundaries=(100.0,), half=0.0) -> Config:
@@ -28,15 +29,35 @@ def test_epochs_as_steps():
   config = replan(Config(), 5.0, (1.0, 4.0, 4.1), 3.0)
   plan = make_plan(config, 1.25)
   assert plan == Plan(total=7, half_size=4, boundaries=(1, 5, 5))
-  assert plan.until(5) == Plan(5, 4, (1,))
-  assert plan.until(6) == Plan(6, 4, (1, 5, 5))
-  assert plan.until(3) == Plan(3, 3, (1,))
+  assert plan.before(5) == Plan(5, 4, (1,))
+  assert plan.before(6) == Plan(6, 4, (1, 5, 5))
+  assert plan.before(3) == Plan(3, 3, (1,))
   # A boundary is the first step that has the lower rate.
   rate = make_schedule(config.optimizer, 1.25)
   rates = [float(rate(step)) for step in range(7)]
   np.testing.assert_allclose(
     rates, [1e-3, 1e-4, 1e-4, 1e-4, 1e-4, 1e-6, 1e-6], rtol=1e-5
   )
+
+
+def test_the_papers_schedule():
+  steps = 65_742 / 12
+  rate = make_schedule(OptimizerConfig(), steps)
+  np.testing.assert_allclose(rate(0), 1e-3)
+  np.testing.assert_allclose(rate(round(100 * steps) - 1), 1e-3)
+  np.testing.assert_allclose(rate(round(100 * steps) + 1), 1e-4, rtol=1e-6)
+  np.testing.assert_allclose(rate(round(110 * steps) + 1), 1e-5, rtol=1e-6)
+
+
+def test_the_optimizer_is_adam():
+  optimizer = make_optimizer(OptimizerConfig(), 1e6)
+  adam = optax.adam(1e-3, b1=0.9, b2=0.999)
+  params = {"w": np.array([1.0, -2.0], np.float32)}
+  gradient = {"w": np.array([0.3, -0.1], np.float32)}
+  (update, _), (expected, _) = (
+    x.update(gradient, x.init(params)) for x in (optimizer, adam)
+  )
+  np.testing.assert_allclose(update["w"], expected["w"], rtol=1e-6)
 
 
 def test_half_size_epochs_and_a_continuation_in_them(config, tmp_path):

@@ -59,9 +59,9 @@ def add(commands) -> None:
 
 
 def _ablation(options: argparse.Namespace) -> None:
-  from hdnet_jax.app.ablation import rows as all_rows
+  from hdnet_jax.app import ablation
 
-  rows = all_rows.choose(all_rows.load_rows(options.config), options.rows)
+  rows = ablation.choose_rows(ablation.load_rows(options.config), options.rows)
   baseline = options.baseline or rows[0]
   seeds = list(dict.fromkeys(options.seeds))
   if baseline not in rows:
@@ -73,14 +73,13 @@ def _ablation(options: argparse.Namespace) -> None:
       f"--no-train reads what was trained; leave out {options.overrides[0]}"
     )
   if not options.no_train:
-    from hdnet_jax.app.ablation.run import run_rows
     from hdnet_jax.training.loop import Stopped
 
-    jobs = all_rows.make_jobs(
+    jobs = ablation.make_jobs(
       options.workdir, options.config, rows, seeds, options.overrides
     )
     try:
-      run_rows(jobs, lambda line: print(line, flush=True))
+      ablation.train_rows(jobs, lambda line: print(line, flush=True))
     except Stopped as stopped:
       print(stopped)
       return
@@ -94,17 +93,18 @@ def _draw(
   baseline: str,
   protocol: str,
 ) -> None:
-  from hdnet_jax.app.ablation import results
-  from hdnet_jax.evaluation import ablation_table
+  from hdnet_jax.app.ablation import read_runs
+  from hdnet_jax.evaluation import ablation
+  from hdnet_jax.terminal import print_tables
 
-  runs, missing = results.read_runs(workdir, rows, seeds, protocol)
+  runs, missing = read_runs(workdir, rows, seeds, protocol)
   if not runs:
     raise UserError(
       f"{workdir} has no finished row of {', '.join(rows)}; leave out "
       "--no-train to train them"
     )
-  report = ablation_table.summarize(runs, baseline, missing, protocol)
-  paths = results.write(report, workdir)
-  ablation_table.show(report)
+  report = ablation.summarize(runs, baseline, missing, protocol)
+  paths = ablation.write(report, workdir)
+  print_tables([ablation.table_of(report)])
   names = "table", "numbers", "figure"
   arguments.print_results(dict(zip(names, paths, strict=True)), 9)

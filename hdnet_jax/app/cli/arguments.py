@@ -116,21 +116,21 @@ def add_image_format(parser) -> None:
 
 def load_network(options: argparse.Namespace):
   """Load the network of --weights, for --mode."""
-  from hdnet_jax.inference.harmonizer import SizedNetwork
-  from hdnet_jax.trained import find
+  from hdnet_jax.inference.harmonizer import Harmonizer
 
-  return SizedNetwork(*find(options.weights), options.mode)
+  return Harmonizer.from_pretrained(options.weights, options.mode)
 
 
-def change(network, pixels, mask, alpha, options: argparse.Namespace):
-  """Harmonize arrays, as the options of `add_changes` say."""
-  strength, feather = options.strength, options.feather
-  return network(pixels, mask, strength, feather, options.background, alpha)
+def change_options(options: argparse.Namespace):
+  """Make the `ChangeOptions` of the flags of `add_changes`."""
+  from hdnet_jax.inference.change import ChangeOptions
+
+  return ChangeOptions(options.strength, options.feather, options.background)
 
 
 def check_output(path: pathlib.Path, options: argparse.Namespace) -> None:
   """Raise UserError for a folder, and without --force for what exists."""
-  from hdnet_jax.images.file import check_free
+  from hdnet_jax.images.writing import check_free
 
   check_free(path, options.force)
 
@@ -161,16 +161,6 @@ def output_path(name: str, format: str | None) -> Iterator[pathlib.Path]:
     yield path
     sys.stdout.buffer.write(path.read_bytes())
     sys.stdout.buffer.flush()
-
-
-def progress_bar():
-  """Make a progress bar on standard error, under which any name is printed."""
-  from rich.console import Console
-  from rich.progress import MofNCompleteColumn, Progress
-
-  console = Console(stderr=True, highlight=False, markup=False, emoji=False)
-  columns = (*Progress.get_default_columns(), MofNCompleteColumn())
-  return Progress(*columns, console=console)
 
 
 def print_results(results: Mapping[str, Any], width: int = 12) -> None:

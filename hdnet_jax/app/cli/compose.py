@@ -38,29 +38,28 @@ def add(commands) -> None:
 
 
 def _compose(options: argparse.Namespace) -> None:
-  from hdnet_jax.images import file, masks
-  from hdnet_jax.inference import compose
+  from hdnet_jax.images import masks, reading, writing
+  from hdnet_jax.inference.paste import paste
 
   if not 0 < options.scale < math.inf:
     raise UserError(f"--scale is above 0, not {options.scale}")
   place = _parse_place(options.at)
   if options.cutout == options.photo == arguments.STREAM:
     raise UserError("only one of CUTOUT and PHOTO can be stdin")
-  cutout = file.read_picture(arguments.read_source(options.cutout))
-  photo = file.read_picture(arguments.read_source(options.photo))
+  cutout = reading.read_picture(arguments.read_source(options.cutout))
+  photo = reading.read_picture(arguments.read_source(options.photo))
   with arguments.output_path(options.output, options.format) as path:
-    file.check_output(photo, path, options.quality, options.force)
-    pasted = compose.paste(cutout, photo, place, options.scale)
+    writing.check_output(photo, path, options.quality, options.force)
+    pasted = paste(cutout, photo, place, options.scale)
     notes = [*cutout.notes, *photo.notes, *pasted.notes]
     alpha = pasted.photo.alpha
     if report := masks.report(pasted.mask, "", alpha):
       notes.append(report)
     network = arguments.load_network(options)
-    pixels = arguments.change(
-      network, pasted.pixels, pasted.mask, alpha, options
-    )
+    change = arguments.change_options(options)
+    pixels = network.harmonize(pasted.pixels, pasted.mask, change, alpha)
     # Pixels that are still the photo's are written as the photo has them.
-    notes += file.write_picture(
+    notes += writing.write_picture(
       pasted.photo, pixels, path, options.quality, force=options.force
     )
   for note in notes:

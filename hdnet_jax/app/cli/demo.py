@@ -88,10 +88,9 @@ def _check_address(host: str, port: int) -> None:
 def _serve(options: argparse.Namespace, folder: pathlib.Path) -> None:
   from hdnet_jax.app.demo import examples
   from hdnet_jax.app.demo.work import Work
-  from hdnet_jax.inference.harmonizer import SizedNetwork
-  from hdnet_jax.trained import find
+  from hdnet_jax.inference.harmonizer import Harmonizer
 
-  network = SizedNetwork(*find(options.weights))
+  network = Harmonizer.from_pretrained(options.weights)
   cache, samples = folder / "cache", folder / "examples"
   cache.mkdir()
   samples.mkdir()

@@ -75,16 +75,16 @@ def _evaluate(options: argparse.Namespace) -> None:
   output = pathlib.Path(options.output or workdir / "evaluation")
 
   # JAX loads after the flags were found to be right.
-  from hdnet_jax import distributed, trained
+  from hdnet_jax import distributed, weights
   from hdnet_jax.evaluation import report
   from hdnet_jax.training import evaluate
 
-  with distributed.joined(config):
+  with distributed.initialize(config):
     protocols = report.check_protocols(
       [name.strip() for name in options.protocol.split(",")]
     )
     if options.weights:
-      params, model, _ = trained.find(options.weights)
+      params, model, _ = weights.load(options.weights)
       name = pathlib.Path(options.weights).name
       evaluate.evaluate_weights(config, params, model, name, output, protocols)
     elif options.predictions:

@@ -83,10 +83,10 @@ def _export(options: argparse.Namespace) -> None:
   if options.format == "stablehlo" and options.dtype != "float32":
     raise UserError("--dtype is for --format onnx; leave it out")
 
-  from hdnet_jax import released
+  from hdnet_jax import weights
   from hdnet_jax.atomic_write import write_then_rename
 
-  params, model, provenance = released.load(options.weights)
+  params, model, provenance = weights.load(options.weights)
   pixels = "uint8" if options.uint8 else "float32"
   if options.format == "onnx":
     data, format = _onnx(options, pixels, params, model, provenance)

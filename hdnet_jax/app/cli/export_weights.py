@@ -38,24 +38,14 @@ def add(commands) -> None:
 
 
 def _export_weights(options: argparse.Namespace) -> None:
-  import hdnet_jax
   from hdnet_jax import weights
-  from hdnet_jax.training.restore import restore_params
+  from hdnet_jax.training.checkpoint import restore_params
 
   out = options.out
   weights.check_name(out)
   arguments.check_output(out, options)
   params, config, step = restore_params(options.workdir, options.checkpoint)
-  # Names only: a path would tell of the machine, and means nothing elsewhere.
-  provenance = {
-    "run": config.name,
-    "step": str(step),
-    "checkpoint": options.checkpoint,
-    "hdnet_jax": hdnet_jax.__version__,
-    "data": config.data.source,
-    # What the network should see.
-    "image_size": str(config.data.image_size),
-  }
+  provenance = weights.provenance_of(config, step, options.checkpoint)
   weights.save(out, params, config.model, provenance, options.dtype)
   count = arguments.count_parameters(params)
   arguments.print_results(

@@ -21,7 +21,7 @@ import pathlib
 from hdnet_jax.app.cli import arguments
 from hdnet_jax.atomic_write import with_end, write_then_rename
 from hdnet_jax.errors import UserError
-from hdnet_jax.terminal import line, tell
+from hdnet_jax.terminal import ProgressBar, line, tell
 
 
 def add(commands) -> None:
@@ -135,15 +135,15 @@ def _harmonize_file(
     mask: None for the composite's own alpha.
     force: whether files that exist are replaced.
   """
-  from hdnet_jax.images import file as files
-  from hdnet_jax.images import masks
+  from hdnet_jax.images import masks, writing
   from hdnet_jax.images.mask_reading import mask_of_alpha, read_mask
+  from hdnet_jax.images.reading import read_picture
 
-  picture = files.read_picture(composite)
+  picture = read_picture(composite)
   # What cannot be written is found before anything is computed.
-  files.check_output(picture, output, options.quality, force)
+  writing.check_output(picture, output, options.quality, force)
   if options.compare:
-    files.check_free(_comparison(output), force)
+    writing.check_free(_comparison(output), force)
   if mask is None:
     pixels_mask, mask_notes = mask_of_alpha(picture, options.invert_mask)
     alpha = None
@@ -159,11 +159,10 @@ def _harmonize_file(
   notes = [*picture.notes, *mask_notes]
   if report := masks.report(pixels_mask, "give --invert-mask", alpha):
     notes.append(report)
-  pixels = arguments.change(
-    network, picture.pixels, pixels_mask, alpha, options
-  )
-  changed = 1 - pixels_mask if options.background else pixels_mask
-  notes += files.write_picture(
+  change = arguments.change_options(options)
+  pixels = network.harmonize(picture.pixels, pixels_mask, change, alpha)
+  changed = change.region(pixels_mask)
+  notes += writing.write_picture(
     picture, pixels, output, options.quality, changed, force
   )
   if options.compare:
@@ -180,10 +179,10 @@ def _write_comparison(before, after, path: pathlib.Path) -> None:
   import numpy as np
   from PIL import Image
 
-  from hdnet_jax.inference.arrays import to_bytes
+  from hdnet_jax.images.color import to_uint8
 
   # Of 8 bits: it is a picture to look at.
-  both = to_bytes(np.concatenate([before, after], axis=1))
+  both = to_uint8(np.concatenate([before, after], axis=1))
   write_then_rename(path, Image.fromarray(both).save)
 
 
@@ -203,8 +202,9 @@ def _harmonize_folder(options: argparse.Namespace) -> None:
     tell(note)
   network = arguments.load_network(options)
   done = skipped = 0
-  with arguments.progress_bar() as bar:
-    for pair in bar.track(work.pairs, description="harmonizing"):
+  with ProgressBar("harmonizing", len(work.pairs)) as bar:
+    for place, pair in enumerate(work.pairs):
+      bar.update(place)
       if _is_done(pair.output, options):
         skipped += 1
         continue
@@ -217,6 +217,7 @@ def _harmonize_folder(options: argparse.Namespace) -> None:
         done += 1
       except UserError as error:
         failures.append(str(error))
+    bar.update(len(work.pairs))
   for failure in failures:
     tell(f"error: {failure}")
   if skipped and not options.skip_existing:

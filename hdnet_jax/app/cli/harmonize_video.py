@@ -20,7 +20,7 @@ import sys
 
 from hdnet_jax.app.cli import arguments
 from hdnet_jax.errors import UserError
-from hdnet_jax.terminal import tell
+from hdnet_jax.terminal import ProgressBar, tell
 
 
 def add(commands) -> None:
@@ -87,21 +87,18 @@ def _harmonize_video(options: argparse.Namespace) -> None:
   )
   harmonizer = harmonize.FrameHarmonizer(
     arguments.load_network(options),
-    options.strength,
-    options.feather,
-    options.background,
+    arguments.change_options(options),
     options.smoothing,
   )
   try:
-    with arguments.progress_bar() as bar:
-      task = bar.add_task("harmonizing", total=clip.frames)
+    with ProgressBar("harmonizing", clip.frames) as bar:
       notes = harmonize.harmonize_video(
         clip,
         masks,
         options.output,
         harmonizer,
         options.quality,
-        lambda: bar.advance(task),
+        bar.advance,
         options.chroma,
       )
   except KeyboardInterrupt:

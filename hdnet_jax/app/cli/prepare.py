@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from hdnet_jax.app.cli import arguments
 from hdnet_jax.errors import UserError
-from hdnet_jax.terminal import tell
+from hdnet_jax.terminal import ProgressBar, tell
 
 
 def add(commands) -> None:
@@ -76,7 +76,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 
 def check_options(options: argparse.Namespace, subsets: Sequence[str] = ()):
   """Check the flags of both data sets; return the preparation's options."""
-  from hdnet_jax.data.prepare.iharmony4 import Options
+  from hdnet_jax.data.prepare.checks import Options
 
   for name in ("workers", "max_pixels"):
     value, least = getattr(options, name), int(name == "max_pixels")
@@ -108,15 +108,16 @@ def _prepare_iharmony4(options: argparse.Namespace) -> None:
     python train.py --config=configs/hdnet.py \\
         --config.data.root=data/iharmony4
   """
-  from hdnet_jax.data.iharmony4 import check_subsets
+  from hdnet_jax.data.iharmony4 import NAME, VERSION, check_subsets
   from hdnet_jax.data.prepare import checks
-  from hdnet_jax.data.prepared import NAME, VERSION, check_complete
 
   settings = check_options(options, options.subset)
   subsets = check_subsets(options.subset)
   output = options.output or options.root
   folder = output / NAME / options.image_size / VERSION
   if folder.is_dir():
+    from hdnet_jax.data.prepare.builder import check_complete
+
     check_complete(folder, options.root, subsets)
     print(f"{folder} is prepared already")
     return
@@ -189,9 +190,10 @@ def _print_skipped(faults, folder: pathlib.Path) -> None:
 
 def _pack(options: argparse.Namespace, rows) -> None:
   from hdnet_jax.data import archive
-  from hdnet_jax.data.prepare.processes import bar_of
 
-  with bar_of("packing", len(rows)) as advance:
-    archive.pack(options.root, rows, options.pack, options.pack_size, advance)
+  with ProgressBar("packing", len(rows)) as bar:
+    archive.pack(
+      options.root, rows, options.pack, options.pack_size, bar.advance
+    )
   size = options.pack.stat().st_size / 2**20
   print(f"packed in  {options.pack} ({size:.1f} MiB)")

@@ -48,17 +48,16 @@ def _scorecard(options: argparse.Namespace) -> None:
   if not (options.genuine or options.photos):
     raise UserError("give --genuine DIR, --photos DIR, or both")
 
-  import rich
-
-  from hdnet_jax import trained
+  from hdnet_jax import weights
   from hdnet_jax.atomic_write import write_text
   from hdnet_jax.evaluation import scorecard
+  from hdnet_jax.terminal import print_tables
 
-  params, model, size = trained.find(options.weights)
-  size = options.size or size
+  loaded = weights.load(options.weights)
+  size = options.size or loaded.image_size
   rows = scorecard.scorecard(
-    params,
-    model,
+    loaded.params,
+    loaded.model,
     size,
     options.genuine or "",
     options.photos or "",
@@ -66,7 +65,7 @@ def _scorecard(options: argparse.Namespace) -> None:
     on_row=lambda row: print("  ".join(scorecard.cells(row)), flush=True),
   )
   title = f"{options.weights}, {size}x{size}"
-  rich.print(scorecard.table_of(title, rows).rich())
+  print_tables([scorecard.table_of(title, rows)])
   if options.json is not None:
     numbers = {"weights": str(options.weights), "size": size, "rows": rows}
     write_text(options.json, json.dumps(numbers, indent=2) + "\n")

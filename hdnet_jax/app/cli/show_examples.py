@@ -43,7 +43,7 @@ def _show_examples(options: argparse.Namespace) -> None:
   from hdnet_jax.app.config_file import load_config
   from hdnet_jax.atomic_write import write_then_rename
   from hdnet_jax.evaluation import visuals
-  from hdnet_jax.training.preview import first_examples
+  from hdnet_jax.training.batches import first_examples
 
   config = load_config(options.config, options.overrides)
   examples = itertools.islice(first_examples(config), options.count)

@@ -61,7 +61,7 @@ def _train(options: argparse.Namespace) -> None:
   from hdnet_jax.evaluation import report
   from hdnet_jax.training import loop
 
-  with distributed.joined(config):
+  with distributed.initialize(config):
     try:
       loop.train_and_evaluate(config, workdir)
     except loop.Stopped as stopped:

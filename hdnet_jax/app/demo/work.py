@@ -18,12 +18,15 @@ from PIL import Image
 
 from hdnet_jax.errors import UserError
 from hdnet_jax.images import masks
-from hdnet_jax.images.file import Picture, read_picture, write_picture
 from hdnet_jax.images.formats import format_in, suffix_of
 from hdnet_jax.images.mask_reading import read_mask
-from hdnet_jax.inference import compose
-from hdnet_jax.inference.arrays import to_bytes
-from hdnet_jax.inference.harmonizer import SizedNetwork
+from hdnet_jax.images.metadata import Metadata
+from hdnet_jax.images.reading import Picture, read_picture
+from hdnet_jax.images.writing import write_picture
+from hdnet_jax.inference.change import ChangeOptions
+from hdnet_jax.inference.harmonizer import Harmonizer
+from hdnet_jax.inference.inputs import to_uint8
+from hdnet_jax.inference.paste import Pasted, paste
 
 SHOWN = 1600  # pixels of the longer side of what the page shows
 PLACED = 1024  # of what it shows at every move of a slider, or is painted on
@@ -86,7 +89,7 @@ class Work:
   """
 
   def __init__(
-    self, network: SizedNetwork, folder: pathlib.Path, max_pixels: int
+    self, network: Harmonizer, folder: pathlib.Path, max_pixels: int
   ):
     self._network, self._folder = network, folder
     self._max_pixels = max_pixels
@@ -131,6 +134,7 @@ class Work:
       UserError: for files that are no images, too large or unfit, and options
         out of range.
     """
+    change = ChangeOptions(strength, feather, background)
     picture = self._read(photo)
     composite, changed, remedy = picture.pixels, None, ""
     if isinstance(foreground, Cutout):
@@ -141,14 +145,12 @@ class Work:
     else:
       mask, mask_notes = self._mask(foreground, picture)
       notes = [*picture.notes, *mask_notes]
-      changed = 1 - mask if background else mask
+      changed = change.region(mask)
       if isinstance(foreground, MaskFile):
         remedy = "switch on 'Black is the object'"
     if report := masks.report(mask, remedy, picture.alpha):
       notes.append(report)
-    pixels = self._network(
-      composite, mask, strength, feather, background, picture.alpha
-    )
+    pixels = self._network.harmonize(composite, mask, change, picture.alpha)
     # The extension is that of the contents, or .png where they are not written.
     name = f"{pathlib.Path(photo).stem}-harmonized{suffix_of(format_in(photo))}"
     path = self._folder / uuid.uuid4().hex / name
@@ -224,7 +226,7 @@ def _upload(path: Path) -> io.BytesIO:
   return file
 
 
-def _paste(cutout: Picture, photo: Picture, place: Cutout) -> compose.Pasted:
+def _paste(cutout: Picture, photo: Picture, place: Cutout) -> Pasted:
   """Paste at a place in percent, which is the same at every size."""
   room = min(
     side / own for side, own in zip(photo.size, cutout.size, strict=True)
@@ -237,14 +239,14 @@ def _paste(cutout: Picture, photo: Picture, place: Cutout) -> compose.Pasted:
       photo.size, cutout.size, (place.across, place.down), strict=True
     )
   ]
-  return compose.paste(cutout, photo, (at[0], at[1]), scale)
+  return paste(cutout, photo, (at[0], at[1]), scale)
 
 
 def _reduced(picture: Picture, side: int) -> Picture:
   """A copy of 8 bits, whose sides are `side` at most."""
-  samples = to_bytes(picture.pixels)
+  samples = to_uint8(picture.pixels)
   if picture.alpha is not None:  # by which Pillow weighs the colours
-    samples = np.dstack((samples, to_bytes(picture.alpha)))
+    samples = np.dstack((samples, to_uint8(picture.alpha)))
   small = Image.fromarray(samples)
   small.thumbnail((side, side), Image.Resampling.BILINEAR)
   samples = np.asarray(small)
@@ -253,7 +255,7 @@ def _reduced(picture: Picture, side: int) -> Picture:
     None if picture.alpha is None else samples[..., 3],
     picture.name,
     orientation=picture.orientation,
-    icc=picture.icc,
+    metadata=Metadata(icc=picture.metadata.icc),
   )
 
 

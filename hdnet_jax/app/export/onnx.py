@@ -1,7 +1,7 @@
-"""The network as an ONNX graph, made node by node: no tracing converter.
+"""The network as an ONNX graph, built node by node.
 
-The graph takes and gives images as [B, H, W, 3] and masks as [B, H, W, 1]; the
-batch is free. `export.onnx_layers` says what memory LD takes.
+The graph takes images [B, H, W, 3] and masks [B, H, W, 1] of any batch size.
+`export.onnx_layers` says what memory LD takes.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from hdnet_jax.app.export.onnx_layers import (
   rain,
 )
 from hdnet_jax.config import ModelConfig
-from hdnet_jax.model.conv import Double, Halve, Same
+from hdnet_jax.model.conv import Conv3x3, DownConv4x4, UpConv4x4
 from hdnet_jax.model.hdnet import (
   DECODER,
   ENCODER,
@@ -41,24 +41,22 @@ def build(
   storage: Storage = "float32",
   metadata: Mapping[str, str] | None = None,
 ) -> onnx.ModelProto:
-  """The harmonization I_h of a composite and a mask.
+  """Build the graph of I_h, `harmonized`, of `composite` and `mask`.
 
-  Inputs are `composite` and `mask`, the output is `harmonized`. Where the mask
-  is 0 the output is a copy.
+  Where the mask is 0 the output is a copy.
 
   Args:
-    params: of `weights.load`: the network's, as NumPy arrays.
-    model: the network that they are of; it is computed in float32.
-    size: height and width, multiples of 8; None takes every size. Sizes that
-      are no multiples of 8 are filled up inside: the image by its last rows and
-      columns, the mask by 0.
+    params: of `weights.load`.
+    model: the network of `params`; it is computed in float32.
+    size: height and width, multiples of 8. None takes every size: the graph
+      pads images by their last rows and columns, and masks by 0.
     pixels: "float32", images in -1 to 1 and masks in 0 to 1; or "uint8", images
-      as they are on a screen, and masks that are foreground from 128.
+      in 0 to 255 and masks that are foreground from 128.
     storage: of the parameters in the file.
     metadata: strings for the file's `metadata_props`.
 
   Raises:
-    ValueError: for a size that is no multiple of 8, and what no network is.
+    ValueError: for a size that is no multiple of 8, and unknown networks.
   """
   if size and (min(size) < REDUCTION or any(x % REDUCTION for x in size)):
     raise ValueError(f"size={size} is no multiple of {REDUCTION}")
@@ -81,14 +79,7 @@ def build(
     image = g.cast(composite, np.float32) / 127.5 - 1.0
     inside = g.add("Greater", g.cast(mask, np.float32), 127.5)
     region = g.cast(inside, np.float32)
-  seen = [g.add("Transpose", x, perm=[0, 3, 1, 2]) for x in (image, region)]
-  if size:
-    output = _network(*seen, params, model, size)
-  else:
-    full, *seen = _filled_up(*seen)
-    output = _network(*seen, params, model, None)
-    output = g.add("Slice", output, [0, 0], full, [2, 3])
-  output = g.add("Transpose", output, perm=[0, 2, 3, 1])
+  output = _network(image, region, params, model, size)
   if pixels == "uint8":
     rounded = g.cast(g.add("Round", (output + 1.0) * 127.5), np.uint8)
     blended = g.add("Where", inside, rounded, composite)
@@ -98,30 +89,46 @@ def build(
   return g.model("hdnet", dict(metadata or {}))
 
 
-def _filled_up(image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-  """Height and width, and image and mask at the next multiples of 8."""
-  g = image.graph
-  full = g.add("Slice", g.add("Shape", image), [2], [4])
-  missing = g.add("Mod", g.add("Neg", full), [REDUCTION])
-  pads = g.add("Concat", [0, 0, 0, 0, 0, 0], missing, axis=0)
-  return full, g.add("Pad", image, pads, mode="edge"), g.add("Pad", mask, pads)
-
-
 def _network(
+  image: Tensor,
+  mask: Tensor,
+  params: Mapping,
+  model: ModelConfig,
+  size: tuple[int, int] | None,
+) -> Tensor:
+  """Add the network in NHWC; without a `size`, pad to multiples of 8."""
+  g = image.graph
+  image, mask = (
+    g.add("Transpose", x, perm=[0, 3, 1, 2]) for x in (image, mask)
+  )
+  if size:
+    output = _network_nchw(image, mask, params, model, size)
+  else:
+    full = g.add("Slice", g.add("Shape", image), [2], [4])
+    missing = g.add("Mod", g.add("Neg", full), [REDUCTION])
+    pads = g.add("Concat", [0, 0, 0, 0, 0, 0], missing, axis=0)
+    image = g.add("Pad", image, pads, mode="edge")
+    mask = g.add("Pad", mask, pads)
+    output = _network_nchw(image, mask, params, model, None)
+    output = g.add("Slice", output, [0, 0], full, [2, 3])
+  return g.add("Transpose", output, perm=[0, 2, 3, 1])
+
+
+def _network_nchw(
   composite: Tensor,
   mask: Tensor,
   params: Mapping,
   model: ModelConfig,
   size: tuple[int, int] | None,
 ) -> Tensor:
-  """`HDNet.__call__`: [B, 3, H, W] in -1 to 1."""
+  """Add the nodes of `HDNet.__call__`; return [B, 3, H, W] in -1 to 1."""
   g = composite.graph
   masks = {1: mask}
   for s in (2, 4, REDUCTION):
     masks[s] = g.add("Slice", mask, [0, 0], [_END, _END], [2, 3], [s, s])
 
   with g.scope("x0"):
-    x = convolution(composite, params["x0"], Same)
+    x = convolution(composite, params["x0"], Conv3x3)
   skips, reduction = [], 1
   for stage in ENCODER:
     x = g.add("LeakyRelu", x, alpha=0.2)
@@ -131,7 +138,7 @@ def _network(
         x = convolution(x, params[stage.name]["conv"], stage.convolution)
       if stage.name != UNNORMALIZED:
         x = instance_norm(x, stage.widths * model.width)
-    reduction *= 2 if stage.convolution is Halve else 1
+    reduction *= 2 if stage.convolution is DownConv4x4 else 1
 
   if model.local_dynamics != "none":
     positions = size and size[0] * size[1] // REDUCTION**2
@@ -139,7 +146,7 @@ def _network(
       x = local_dynamics(x, masks[reduction], params["ld"], model, positions)
 
   for stage, skip in zip(DECODER, reversed(skips), strict=True):
-    reduction //= 2 if stage.convolution is Double else 1
+    reduction //= 2 if stage.convolution is UpConv4x4 else 1
     with g.scope(stage.name):
       with g.scope("conv"):
         x = g.add("Relu", x)
@@ -155,5 +162,5 @@ def _network(
         )
 
   with g.scope("out"):
-    x = convolution(g.add("Relu", x), params["out"], Same)
+    x = convolution(g.add("Relu", x), params["out"], Conv3x3)
     return g.add("Tanh", x)

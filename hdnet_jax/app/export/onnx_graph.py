@@ -1,8 +1,8 @@
-"""ONNX graphs written node by node, with arithmetic that reads as such."""
+"""ONNX graphs written node by node, with Python's arithmetic."""
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 import numpy as np
@@ -17,33 +17,28 @@ _PACKED = 1024  # values from which an array is stored in the file's own type
 Storage = Literal["float32", "float16", "int8"]
 
 
+def _operator(kind: str, reflected: bool = False) -> Callable:
+  def operate(tensor: "Tensor", other: "Value") -> "Tensor":
+    inputs = (other, tensor) if reflected else (tensor, other)
+    return tensor.graph.add(kind, *inputs)
+
+  return operate
+
+
 @dataclasses.dataclass(frozen=True)
 class Tensor:
-  """A named value of a graph; `-x`, `x + y` and so on add a node."""
+  """A named value of a graph; `x + y` and so on add a node."""
 
   graph: "Graph"
   name: str
 
-  def __add__(self, other: "Value") -> "Tensor":
-    return self.graph.add("Add", self, other)
-
-  def __sub__(self, other: "Value") -> "Tensor":
-    return self.graph.add("Sub", self, other)
-
-  def __rsub__(self, other: "Value") -> "Tensor":
-    return self.graph.add("Sub", other, self)
-
-  def __mul__(self, other: "Value") -> "Tensor":
-    return self.graph.add("Mul", self, other)
-
-  def __truediv__(self, other: "Value") -> "Tensor":
-    return self.graph.add("Div", self, other)
-
-  def __rtruediv__(self, other: "Value") -> "Tensor":
-    return self.graph.add("Div", other, self)
-
-  def __matmul__(self, other: "Value") -> "Tensor":
-    return self.graph.add("MatMul", self, other)
+  __add__ = _operator("Add")
+  __sub__ = _operator("Sub")
+  __rsub__ = _operator("Sub", reflected=True)
+  __mul__ = _operator("Mul")
+  __truediv__ = _operator("Div")
+  __rtruediv__ = _operator("Div", reflected=True)
+  __matmul__ = _operator("MatMul")
 
 
 # Numbers become float32 constants, lists int64 ones.
@@ -54,10 +49,9 @@ class Graph:
   """Nodes in the order that they are added, and the constants they use.
 
   Args:
-    storage: how parameters of many values lie in the file. float16 and int8
-      (with a scale for each output channel) are made float32 where they are
-      used, which ONNX Runtime does once, when it loads the file: the file is
-      smaller, and neither faster nor slower.
+    storage: of large parameters in the file. ONNX Runtime converts float16 and
+      int8 (with a scale an output channel) to float32 when it loads the file:
+      it is smaller, and neither faster nor slower.
   """
 
   def __init__(self, storage: Storage = "float32"):
@@ -70,7 +64,7 @@ class Graph:
 
   @contextlib.contextmanager
   def scope(self, name: str) -> Iterator[None]:
-    """Names of what is added inside start with `name`."""
+    """Start the names of what is added inside with `name`."""
     before = self._scope
     self._scope = f"{before}{name}/"
     yield
@@ -87,7 +81,7 @@ class Graph:
     self._outputs.append(_information(name, dtype, shape, doc))
 
   def add(self, kind: str, *inputs: Value, **attributes) -> Tensor:
-    """The first output of a new node; a None among the inputs is left out."""
+    """Add a node and return its first output; a None input is left out."""
     return self.add_many(kind, 1, *inputs, **attributes)[0]
 
   def add_many(
@@ -106,7 +100,7 @@ class Graph:
     return self.add("Cast", value, to=kind)
 
   def parameter(self, name: str, array: np.ndarray, axis: int = 0) -> Tensor:
-    """A learned array, whose output channels lie along `axis`."""
+    """Add a learned array, whose output channels lie along `axis`."""
     name = f"{self._scope}{name}"
     array = np.ascontiguousarray(array, np.float32)
     if array.size < _PACKED or self._storage == "float32":
@@ -123,7 +117,7 @@ class Graph:
     return stored * self._constant(f"{name}_scale", scale)
 
   def model(self, name: str, metadata: dict[str, str]) -> onnx.ModelProto:
-    """The checked model of what was added."""
+    """Return the model of what was added; ONNX checks it."""
     graph = onnx.helper.make_graph(
       self._nodes,
       name,

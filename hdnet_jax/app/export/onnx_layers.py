@@ -1,12 +1,11 @@
 """The layers of `hdnet_jax.model` as nodes of an ONNX graph.
 
 Features are [B, C, H, W], masks [B, 1, H, W]; LD's are [B, N, C] with N = H * W
-positions. Parameters are those of the layer, as NumPy arrays, and are named as
-in a weights file.
+positions. Parameters have the names that they have in a weights file.
 
-LD's search holds the similarities of all positions to each other, N^2 float32
-values an image: 4 MB at 256x256 pixels, 64 MB at 512x512, 1 GB at 1024x1024. A
-graph of one size above 512x512 makes them in parts of 64 MB.
+LD's search holds N^2 float32 similarities an image: 4 MB at 256x256 pixels,
+64 MB at 512x512, 1 GB at 1024x1024. A graph of a fixed, larger size computes
+them in parts of 64 MB.
 """
 
 from collections.abc import Mapping
@@ -15,7 +14,7 @@ import numpy as np
 
 from hdnet_jax.app.export.onnx_graph import Tensor
 from hdnet_jax.config import ModelConfig
-from hdnet_jax.model.conv import Double, Halve
+from hdnet_jax.model.conv import DownConv4x4, UpConv4x4
 from hdnet_jax.model.global_dynamics import REGIONS
 from hdnet_jax.model.local_dynamics import TINY
 from hdnet_jax.model.norm import EPSILON
@@ -25,28 +24,28 @@ _NOTHING = -4.0  # below every similarity, which are cosines
 
 
 def convolution(x: Tensor, params: Mapping, kind) -> Tensor:
-  """`model.conv`, whose kernels are [height, width, in, out]."""
+  """Add a module of `model.conv`; kernels are [height, width, in, out]."""
   g, kernel, bias = x.graph, params["kernel"], params.get("bias")
   pads = [1, 1, 1, 1]
-  if kind is Double:
+  if kind is UpConv4x4:
     # The operator's kernel is the one that it flips.
     flipped = kernel[::-1, ::-1].transpose(2, 3, 0, 1)
     weight = g.parameter("kernel", flipped, axis=1)
     return g.add("ConvTranspose", x, weight, pads=pads, strides=[2, 2])
   weight = g.parameter("kernel", kernel.transpose(3, 2, 0, 1))
   rest = [] if bias is None else [g.parameter("bias", bias)]
-  strides = [2, 2] if kind is Halve else [1, 1]
+  strides = [2, 2] if kind is DownConv4x4 else [1, 1]
   return g.add("Conv", x, weight, *rest, pads=pads, strides=strides)
 
 
 def _dense(x: Tensor, params: Mapping) -> Tensor:
-  """A linear layer of [..., in]."""
+  """Add a linear layer of [..., in]."""
   kernel = x.graph.parameter("kernel", params["kernel"], axis=1)
   return x @ kernel + x.graph.parameter("bias", params["bias"])
 
 
 def _pointwise(x: Tensor, params: Mapping) -> Tensor:
-  """A linear layer of the channels of [B, C, H, W]."""
+  """Add a linear layer of the channels of [B, C, H, W]."""
   g = x.graph
   weight = g.parameter("kernel", params["kernel"].T[:, :, None, None])
   return g.add("Conv", x, weight, g.parameter("bias", params["bias"]))
@@ -60,7 +59,7 @@ def instance_norm(x: Tensor, channels: int) -> Tensor:
 
 
 def rain(x: Tensor, region: Tensor, params: Mapping) -> Tensor:
-  """`norm.RAIN`."""
+  """Add `norm.RAIN`."""
   g = x.graph
 
   def learned(name: str) -> Tensor:
@@ -96,7 +95,7 @@ def local_dynamics(
   model: ModelConfig,
   positions: int | None,
 ) -> Tensor:
-  """`LocalDynamics`; `positions` is H * W where it is known."""
+  """Add `LocalDynamics`; `positions` is H * W if it is known."""
   g = x.graph
   flat = g.add("Transpose", g.add("Reshape", x, [0, 0, -1]), perm=[0, 2, 1])
   foreground = g.add("Reshape", mask, [0, -1, 1])  # [B, N, 1]
@@ -123,21 +122,19 @@ def _paper_reference(
   background = g.add("GreaterOrEqual", g.add("Neg", mask), 0.0)
   if neighbors == 1:
     # Its weight is 1, or 0 where the image has no background.
-    _, indices = _nearest(directions, directions, background, [1], positions)
-    some = g.add("ReduceMax", g.cast(background, np.float32), axes=[2])
-    return _gather(x, indices) * some
+    _, indices = _top_k(directions, directions, background, [1], positions)
+    valid = g.add("ReduceMax", g.cast(background, np.float32), axes=[2])
+    return _gather(x, indices) * valid
   if positions:
     count = [min(neighbors, positions)]
   else:
     # A tiny image has fewer positions than K asks for.
-    all_of_them = g.add("Slice", g.add("Shape", x), [1], [2])
-    count = g.add("Min", all_of_them, [neighbors])
-  values, indices = _nearest(
-    directions, directions, background, count, positions
-  )
-  found = g.add("Greater", values, _NOTHING / 2)
-  weights = g.add("Softmax", g.add("Where", found, values, -1e9), axis=-1)
-  weights = weights * g.cast(found, np.float32)
+    all_positions = g.add("Slice", g.add("Shape", x), [1], [2])
+    count = g.add("Min", all_positions, [neighbors])
+  values, indices = _top_k(directions, directions, background, count, positions)
+  valid = g.add("Greater", values, _NOTHING / 2)
+  weights = g.add("Softmax", g.add("Where", valid, values, -1e9), axis=-1)
+  weights = weights * g.cast(valid, np.float32)
   channels = g.add("Slice", g.add("Shape", x), [2], [3])
   shape = g.add("Concat", g.add("Shape", indices), channels, axis=0)
   rows = g.add("Reshape", _gather(x, indices), shape)  # [B, N, K, C]
@@ -150,51 +147,51 @@ def _official_reference(
 ) -> Tensor:
   g = x.graph
   queries, support = x * foreground, x * (1.0 - foreground)
-  _, indices = _nearest(queries, support, None, [1], positions)
+  _, indices = _top_k(queries, support, None, [1], positions)
   best = _gather(support, indices)
   similarities = g.add("ReduceSum", queries * best, [2])  # [B, N, 1]
   return g.add("Softmax", similarities, axis=1) * best
 
 
-def _nearest(
+def _top_k(
   queries: Tensor,
   keys: Tensor,
-  allowed: Tensor | None,
+  key_mask: Tensor | None,
   neighbors: list[int] | Tensor,
   positions: int | None,
 ) -> tuple[Tensor | None, Tensor]:
-  """Products and indices, [B, N, K], of the `allowed` ([B, 1, N]) keys.
+  """Return the largest products of `key_mask`'s keys and their indices.
 
-  The products are None for K = 1. ArgMax is for it alone: unlike TopK it stays
-  on the GPU in browsers.
+  Both are [B, N, K]; products are None for K = 1, as ArgMax has none: unlike
+  TopK it stays on the GPU in browsers.
   """
   g = queries.graph
   columns = g.add("Transpose", keys, perm=[0, 2, 1])
 
   def search(rows: Tensor) -> list[Tensor]:
     products = rows @ columns
-    if allowed is not None:
-      products = g.add("Where", allowed, products, _NOTHING)
+    if key_mask is not None:
+      products = g.add("Where", key_mask, products, _NOTHING)
     if neighbors == [1]:
       return [g.add("ArgMax", products, axis=2)]
     return g.add_many("TopK", 2, products, neighbors, axis=2)
 
   if not positions or positions**2 <= _PART:
-    found = search(queries)
+    outputs = search(queries)
   else:
     step = max(1, _PART // positions)
     parts = [
       search(g.add("Slice", queries, [start], [start + step], [1]))
       for start in range(0, positions, step)
     ]
-    found = [
+    outputs = [
       g.add("Concat", *part, axis=1) for part in zip(*parts, strict=True)
     ]
-  return (None, *found) if len(found) == 1 else tuple(found)
+  return (None, *outputs) if len(outputs) == 1 else tuple(outputs)
 
 
 def _gather(x: Tensor, indices: Tensor) -> Tensor:
-  """The rows of [B, N, C] at [B, N, K], as [B, N * K, C]."""
+  """Return the rows of [B, N, C] at [B, N, K], as [B, N * K, C]."""
   g = x.graph
   indices = g.add("Reshape", indices, [0, -1, 1])
   return g.add("GatherND", x, indices, batch_dims=1)
@@ -203,7 +200,7 @@ def _gather(x: Tensor, indices: Tensor) -> Tensor:
 def global_dynamics(
   x: Tensor, mask: Tensor, params: Mapping, kind: str
 ) -> Tensor:
-  """`GlobalDynamics`, or `SpatialAttention`."""
+  """Add `GlobalDynamics` or `SpatialAttention`."""
   g = x.graph
   if kind == "spatial_attention":
     with g.scope("gate"):

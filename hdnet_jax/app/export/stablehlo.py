@@ -18,6 +18,7 @@ from jax import export
 from hdnet_jax.config import ModelConfig
 from hdnet_jax.model.hdnet import REDUCTION, HDNet, blend
 from hdnet_jax.model.local_dynamics import QUERY_TILE
+from hdnet_jax.model.pixels import normalize, to_pixels
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 # LD's search of an unknown size is in whole tiles: 128x128 pixels, 64x256, ...
@@ -30,9 +31,9 @@ def build(
   size: tuple[int, int] | None = None,
   pixels: Literal["float32", "uint8"] = "float32",
 ) -> export.Exported:
-  """The harmonization I_h of a composite [B, H, W, 3] and a mask [B, H, W, 1].
+  """Export I_h of a composite [B, H, W, 3] and a mask [B, H, W, 1].
 
-  The batch is free. Where the mask is 0 the output is a copy.
+  Any batch size is taken. Where the mask is 0 the output is a copy.
 
   Args:
     params: of `weights.load`.
@@ -48,18 +49,14 @@ def build(
     raise ValueError(f"size={size} is no multiple of {REDUCTION}")
   network = HDNet(**dataclasses.asdict(model))
 
-  def floats(composite, mask):
-    output = network.apply({"params": params}, composite, mask)
-    return blend(output, composite, mask)
-
-  def integers(composite, mask):
+  def harmonize(composite, mask):
+    if pixels == "float32":
+      output = network.apply({"params": params}, composite, mask)
+      return blend(output, composite, mask)
     inside = mask > 127
-    image = composite.astype(jnp.float32) / 127.5 - 1
-    output = network.apply(
-      {"params": params}, image, inside.astype(jnp.float32)
-    )
-    rounded = jnp.round((output + 1) * 127.5).astype(jnp.uint8)
-    return jnp.where(inside, rounded, composite)
+    image, region = normalize(composite), inside.astype(jnp.float32)
+    output = network.apply({"params": params}, image, region)
+    return jnp.where(inside, to_pixels(output), composite)
 
   if size:
     (batch,), (height, width) = export.symbolic_shape("batch"), size
@@ -72,5 +69,4 @@ def build(
     jax.ShapeDtypeStruct((batch, height, width, channels), jnp.dtype(pixels))
     for channels in (3, 1)
   ]
-  harmonize = jax.jit(floats if pixels == "float32" else integers)
-  return export.export(harmonize, platforms=PLATFORMS)(*shapes)
+  return export.export(jax.jit(harmonize), platforms=PLATFORMS)(*shapes)

@@ -1,9 +1,7 @@
-"""The authors' PyTorch weights as ours, and back.
+"""Conversion of the authors' PyTorch weights, and back.
 
-The conversion is the table `_names`: the authors' name, our path and how the
-array is laid out. Nothing is guessed: every leftover, missing or misshapen
-entry is reported at once. It needs NumPy only; `torch_file` reads and writes
-the authors' files.
+It follows the table `_names`: the authors' name, the parameter's path, and the
+array's layout. Every leftover, missing or misshapen entry is reported at once.
 """
 
 import pathlib
@@ -11,18 +9,20 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
+from flax import traverse_util
 
 from hdnet_jax.app.export.torch_file import read_file
 from hdnet_jax.config import ModelConfig
 from hdnet_jax.errors import UserError
+from hdnet_jax.model.hdnet import WITH_MGD
 from hdnet_jax.weights import parameter_shapes
 
 
 class Layout(NamedTuple):
-  """An array of theirs as ours, and of ours as theirs."""
+  """Conversions between an array of a state dict and a parameter."""
 
-  ours: Callable[[np.ndarray], np.ndarray]
-  theirs: Callable[[np.ndarray], np.ndarray]
+  to_parameter: Callable[[np.ndarray], np.ndarray]
+  to_torch: Callable[[np.ndarray], np.ndarray]
 
 
 # OIHW as HWIO.
@@ -41,7 +41,7 @@ _LINE = Layout(
   lambda kernel: kernel.T[:, :, None],
 )
 # [O, I, 1, 1] of a 2-d one as [I, O].
-_POINT = Layout(_LINE.ours, lambda kernel: kernel.T[:, :, None, None])
+_POINT = Layout(_LINE.to_parameter, lambda kernel: kernel.T[:, :, None, None])
 # [2*C*C, 2, 1, 1] of MGD's grouped 1x1 convolution as [region, 2, C*C].
 _GROUPED = Layout(
   lambda weight: weight.reshape(2, -1, weight.shape[1]).transpose(0, 2, 1),
@@ -52,34 +52,13 @@ _REGIONS = Layout(lambda bias: bias.reshape(2, -1), np.ravel)
 _VECTOR = Layout(lambda array: array, lambda array: array)
 
 
-_ENCODER = {
-  "x1": "model_layer1.1",
-  "x2": "model_layer2.1",
-  "x3": "model_layer3.1",
-  "x4": "model_layer4.1",
-  "x5": "model_layer5.1",
-  "x6": "model_layer6.1",
-  "x7": "model_layer71.1",
-}
-_DECODER = {
-  "y6": "model_layer72",
-  "y5": "model_layer8",
-  "y4": "model_layer9",
-  "y3": "model_layer10",
-  "y2": "model_layer11",
-  "y1": "model_layer12",
-  "y0": "model_layer13",
-}
-_RAIN = (
-  "foreground_gamma",
-  "foreground_beta",
-  "background_gamma",
-  "background_beta",
-)
+# Stage to the authors' layer.
+_ENCODER = {"x1": 1, "x2": 2, "x3": 3, "x4": 4, "x5": 5, "x6": 6, "x7": 71}
+_DECODER = {"y6": 72, "y5": 8, "y4": 9, "y3": 10, "y2": 11, "y1": 12, "y0": 13}
 
 
 def _names() -> dict[str, tuple[str, Layout]]:
-  """The authors' name -> (our path, layout)."""
+  """Return path and layout of every parameter by the authors' name."""
   table = {
     "model_layer0.weight": ("x0/kernel", _CONV),
     "model_out.1.weight": ("out/kernel", _DECONV),
@@ -87,43 +66,41 @@ def _names() -> dict[str, tuple[str, Layout]]:
     "LD.linear.weight": ("ld/fuse/kernel", _LINE),
     "LD.linear.bias": ("ld/fuse/bias", _VECTOR),
   }
-  for ours, theirs in _ENCODER.items():
-    table[f"{theirs}.weight"] = (f"{ours}/conv/kernel", _CONV)
-  for ours, theirs in _DECODER.items():
-    table[f"{theirs}.1.weight"] = (f"{ours}/conv/kernel", _DECONV)
-    for name in _RAIN:
-      table[f"{theirs}norm.{name}"] = (f"{ours}/rain/{name}", _VECTOR)
-  for ours in ("y2", "y1", "y0"):
-    theirs, mgd = f"{_DECODER[ours]}att.conv_kernel", f"mgd_{ours}"
+  for stage, number in _ENCODER.items():
+    table[f"model_layer{number}.1.weight"] = (f"{stage}/conv/kernel", _CONV)
+  for stage, number in _DECODER.items():
+    layer = f"model_layer{number}"
+    table[f"{layer}.1.weight"] = (f"{stage}/conv/kernel", _DECONV)
+    for region in ("foreground", "background"):
+      for name in (f"{region}_gamma", f"{region}_beta"):
+        table[f"{layer}norm.{name}"] = (f"{stage}/rain/{name}", _VECTOR)
+  for stage in WITH_MGD:
+    predictor = f"model_layer{_DECODER[stage]}att.conv_kernel"
     table |= {
-      f"{theirs}.1.weight": (f"{mgd}/squeeze/kernel", _POINT),
-      f"{theirs}.1.bias": (f"{mgd}/squeeze/bias", _VECTOR),
-      f"{theirs}.3.weight": (f"{mgd}/kernel", _GROUPED),
-      f"{theirs}.3.bias": (f"{mgd}/bias", _REGIONS),
+      f"{predictor}.1.weight": (f"mgd_{stage}/squeeze/kernel", _POINT),
+      f"{predictor}.1.bias": (f"mgd_{stage}/squeeze/bias", _VECTOR),
+      f"{predictor}.3.weight": (f"mgd_{stage}/kernel", _GROUPED),
+      f"{predictor}.3.bias": (f"mgd_{stage}/bias", _REGIONS),
     }
   return table
 
 
 def is_unused(name: str) -> bool:
-  """Whether `name` is a weight that the authors' forward never touches."""
+  """Whether the authors' forward pass leaves the weight `name` out."""
   return ".conv_guide." in name or name.startswith("conv_guide.")
 
 
 def convert_state_dict(
   state_dict: Mapping[str, np.ndarray],
 ) -> tuple[ModelConfig, dict]:
-  """The authors' `state_dict` as our config and parameters.
-
-  Args:
-    state_dict: float arrays by the authors' names and in PyTorch's layouts.
-      `conv_guide` takes no part in a given-mask model and is dropped.
+  """Convert the authors' state dict, float arrays, to config and parameters.
 
   Returns:
-    The config, in the official form and of the width found, and the "params"
-    of `HDNet(**dataclasses.asdict(config))`, float32.
+    The config, with local_dynamics="official", and the "params" of
+    `HDNet(**dataclasses.asdict(config))`, float32; without `conv_guide`.
 
   Raises:
-    UserError: listing every entry that is missing, left over or misshapen.
+    UserError: with every entry that is missing, left over or misshapen.
   """
   first = state_dict.get("model_layer0.weight")
   if first is None or np.ndim(first) != 4:
@@ -141,15 +118,15 @@ def convert_state_dict(
       continue
     array = np.asarray(state_dict[name])
     try:
-      ours = np.ascontiguousarray(layout.ours(array), dtype=np.float32)
+      parameter = layout.to_parameter(array)
     except (ValueError, IndexError):
-      ours = None
-    if ours is None or ours.shape != shapes[path]:
+      parameter = None
+    if parameter is None or parameter.shape != shapes[path]:
       problems.append(
         f"wrong shape: {name} {array.shape} for {path} {shapes[path]}"
       )
       continue
-    _put(params, path, ours)
+    params[path] = np.ascontiguousarray(parameter, dtype=np.float32)
   problems += [
     f"left over: {name}"
     for name in state_dict
@@ -160,37 +137,33 @@ def convert_state_dict(
       f"{len(problems)} entries do not fit HDNet of width {config.width}:\n  "
       + "\n  ".join(problems)
     )
-  return config, params
+  return config, traverse_util.unflatten_dict(params, sep="/")
 
 
 def make_state_dict(
   params: Mapping, config: ModelConfig
 ) -> dict[str, np.ndarray]:
-  """The authors' state dict of our parameters, the inverse of the above.
+  """Convert parameters to the authors' state dict.
 
-  `conv_guide`, without which their network does not load, is of zeros: it takes
-  no part in what is computed.
+  `conv_guide`, without which their network does not load, is of zeros.
 
   Raises:
-    UserError: where the network is not in the form that their code computes.
+    UserError: if their code computes another form of the network.
   """
   for name, value in (
     ("local_dynamics", "official"),
     ("neighbors", 1),
     ("global_dynamics", "mask"),
   ):
-    found = getattr(config, name)
-    if found != value:
+    own = getattr(config, name)
+    if own != value:
       raise UserError(
-        f"the authors' code computes {name}={value!r}, not {found!r}"
+        f"the authors' code computes {name}={value!r}, not {own!r}"
       )
-  state_dict = {}
+  leaves, state_dict = traverse_util.flatten_dict(params, sep="/"), {}
   for name, (path, layout) in _names().items():
-    leaf = params
-    for part in path.split("/"):
-      leaf = leaf[part]
-    array = np.asarray(leaf, np.float32)
-    state_dict[name] = np.ascontiguousarray(layout.theirs(array))
+    array = np.asarray(leaves[path], np.float32)
+    state_dict[name] = np.ascontiguousarray(layout.to_torch(array))
     if name.endswith("conv_kernel.1.weight"):
       guide = name.replace("conv_kernel.1.weight", "conv_guide")
       channels = array.shape[0]
@@ -202,7 +175,7 @@ def make_state_dict(
 def differing(
   state_dict: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]
 ) -> list[str]:
-  """Used entries of `state_dict` that `other` does not hold bit for bit.
+  """List used entries of `state_dict` whose bits `other` does not hold.
 
   Types may differ where no bit is lost by it, as float16 in float32.
   """
@@ -219,7 +192,7 @@ def differing(
 
 
 def unwrap(checkpoint: Mapping) -> dict:
-  """The state dict inside what the authors' and others' programs save.
+  """Return the state dict inside what training programs save.
 
   It may lie under `state_dict` or `netG`, and its names may start with
   `module.` or `netG.`.
@@ -244,20 +217,12 @@ def unwrap(checkpoint: Mapping) -> dict:
 
 
 def read_checkpoint(path: pathlib.Path) -> dict[str, np.ndarray]:
-  """The state dict of a file of `torch.save`, unwrapped, as NumPy arrays.
-
-  Nothing but arrays and plain containers is read: no code of the file's runs.
+  """Read the state dict of a file of `torch.save`, unwrapped.
 
   Raises:
-    pickle.UnpicklingError: where the file holds anything else, or is damaged.
-    UserError: where it is none, or holds no names and arrays.
+    pickle.UnpicklingError: if the file holds more than arrays and plain
+      containers, or is damaged.
+    UserError: if it is no such file, or holds no names and arrays.
   """
   checkpoint = unwrap(read_file(path))
   return {name: np.asarray(value) for name, value in checkpoint.items()}
-
-
-def _put(tree: dict, path: str, leaf: np.ndarray) -> None:
-  *parents, last = path.split("/")
-  for name in parents:
-    tree = tree.setdefault(name, {})
-  tree[last] = leaf

@@ -44,9 +44,9 @@ def read_file(path: pathlib.Path):
   Tensors of bfloat16 become float32, which holds them exactly.
 
   Raises:
-    pickle.UnpicklingError: where the file holds more than arrays and plain
+    pickle.UnpicklingError: if the file holds more than arrays and plain
       containers, or is damaged.
-    UserError: where it is no such file.
+    UserError: if it is no such file.
   """
   try:
     with zipfile.ZipFile(path) as archive:
@@ -112,7 +112,7 @@ class _Unpickler(pickle.Unpickler):
 def _tensor(
   storage: _Storage, offset: int, shape: tuple, strides: tuple, *_
 ) -> np.ndarray:
-  """A tensor: a strided view of its storage, copied."""
+  """Copy a tensor, a strided view of its storage."""
   values = storage.values
   steps = zip(shape, strides, strict=True)
   last = offset + sum((size - 1) * step for size, step in steps)
@@ -141,7 +141,7 @@ def write_file(path: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def _pickled(arrays: Mapping[str, np.ndarray]) -> bytes:
-  """The pickle, opcode by opcode: `pickle` would import torch for its names."""
+  """Pickle by opcodes: `pickle` would import torch for its names."""
   rebuild = _global("torch._utils", "_rebuild_tensor_v2")
   storage = _text("storage") + _global("torch", "FloatStorage")
   no_hooks = (
@@ -156,12 +156,8 @@ def _pickled(arrays: Mapping[str, np.ndarray]) -> bytes:
       _tuple(b"".join(map(_integer, _strides(array.shape)))),
       *(pickle.NEWFALSE, no_hooks),
     )
-    entries += [
-      _text(name),
-      rebuild,
-      _tuple(b"".join(arguments)),
-      pickle.REDUCE,
-    ]
+    rebuilt = rebuild + _tuple(b"".join(arguments)) + pickle.REDUCE
+    entries += [_text(name), rebuilt]
   items = pickle.MARK + b"".join(entries) + pickle.SETITEMS
   return pickle.PROTO + b"\x02" + pickle.EMPTY_DICT + items + pickle.STOP
 

@@ -12,8 +12,7 @@ from hdnet_jax.app.video.reading import Clip
 from hdnet_jax.errors import UserError
 from hdnet_jax.images.folders import files_in, told
 from hdnet_jax.images.formats import NAMES, NOT_READ, format_of
-from hdnet_jax.images.mask_fit import fit
-from hdnet_jax.images.mask_reading import holds_ones, read_mask
+from hdnet_jax.images.mask_reading import fit, holds_ones, read_mask
 
 # Of 255: what a video's compression leaves of black and takes of white.
 _NOISE = 8

@@ -25,14 +25,15 @@ from hdnet_jax.app.video.writing import Chroma, Writer
 from hdnet_jax.atomic_write import write_then_rename
 from hdnet_jax.errors import UserError
 from hdnet_jax.inference import guided_filter
-from hdnet_jax.inference.feather import feathered
-from hdnet_jax.inference.harmonizer import SizedNetwork, check_options
+from hdnet_jax.inference.change import ChangeOptions, feather_mask
+from hdnet_jax.inference.harmonizer import Harmonizer
 
 SMOOTHING = 0.5  # seconds
 # Mean change of the small frame, of colours from 0 to 1, over which it is
 # another scene. Noise and motion stay below it; a reset too many does no harm
 # but that one frame is not smoothed.
 CUT = 0.1
+_WHOLE_CHANGE = ChangeOptions()
 
 
 class Smoother:
@@ -80,9 +81,7 @@ class FrameHarmonizer:
 
   Args:
     network: of mode "guided".
-    strength: 0 to 1, the share of the change that is made.
-    feather: pixels over which it sets in, as `feathered` says.
-    background: whether the background changes to fit the foreground.
+    change: how much of the change is made, and where.
     smoothing: time constant of `Smoother`, in seconds; 0 smooths nothing.
 
   Raises:
@@ -91,18 +90,14 @@ class FrameHarmonizer:
 
   def __init__(
     self,
-    network: SizedNetwork,
-    strength: float = 1.0,
-    feather: float = 0.0,
-    background: bool = False,
+    network: Harmonizer,
+    change: ChangeOptions = _WHOLE_CHANGE,
     smoothing: float = SMOOTHING,
   ):
     if network.mode != "guided":
       raise UserError("only what mode guided makes can be smoothed over time")
-    check_options(strength, feather)
     self._network, self._smoother = network, Smoother(smoothing)
-    self._strength, self._feather = strength, feather
-    self._background = background
+    self._change = change
     # The last mask, and what it was made to.
     self._mask: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
     self.changed = 0
@@ -122,23 +117,22 @@ class FrameHarmonizer:
       time: when the frame is shown, in seconds.
     """
     mask, share = self._prepared(mask)
-    if not self._strength or not (mask > 0.5).any():
+    if not self._change.strength or not (mask > 0.5).any():
       return None
     self.changed += 1
     pixels = image()
-    maps, seen = self._network.maps(pixels, mask)
+    maps, seen = self._network.fit_maps(pixels, mask)
     maps = self._smoother(maps, seen, time)
-    result = guided_filter.apply(maps, pixels, share, self._strength)
+    result = guided_filter.apply(maps, pixels, share, self._change.strength)
     result -= pixels
     return result
 
   def _prepared(self, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """What changes, and how much of it; a mask for all is prepared once."""
     if self._mask is None or self._mask[0] is not mask:
-      given = mask
-      if self._background and (mask > 0.5).any():
-        mask = 1 - mask
-      self._mask = given, mask, feathered(mask, self._feather)
+      region = self._change.region(mask)
+      share = feather_mask(region, self._change.feather)
+      self._mask = mask, region, share
     return self._mask[1:]
 
 

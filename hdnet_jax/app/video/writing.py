@@ -10,7 +10,7 @@ import av
 from hdnet_jax.app.video import colours
 from hdnet_jax.app.video.reading import Clip
 from hdnet_jax.errors import UserError
-from hdnet_jax.images.file import check_free
+from hdnet_jax.images.writing import check_free
 
 # Of a file's extension: the container and the encoder of its frames.
 FORMATS = {

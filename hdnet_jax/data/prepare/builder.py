@@ -1,4 +1,4 @@
-"""The TFDS builder of iHarmony4, for `tfds.builder("iharmony4/256")` and ours.
+"""The TFDS builder of iHarmony4, which `hdnet prepare iharmony4` runs.
 
 Importing this module registers it. It is built and read without TensorFlow:
 
@@ -7,30 +7,28 @@ Importing this module registers it. It is built and read without TensorFlow:
     builder.download_and_prepare(
       download_config=tfds.download.DownloadConfig(manual_dir=ROOT))
     source = builder.as_data_source(split="HCOCO_train+HFlickr_train")
-
-`hdnet prepare iharmony4` does the same, with its options.
 """
 
 import contextlib
 import io
 import pathlib
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar
 
 import tensorflow_datasets as tfds
 
+from hdnet_jax.data import iharmony4 as published
 from hdnet_jax.data.prepare import iharmony4
-from hdnet_jax.data.prepare.checks import Fault
-from hdnet_jax.data.prepare.processes import bar_of
-from hdnet_jax.data.prepared import NAME, VERSION, write_names
+from hdnet_jax.data.prepare.checks import Fault, Options
 from hdnet_jax.lock import locked
+from hdnet_jax.terminal import ProgressBar
 
 
 class Iharmony4(tfds.core.GeneratorBasedBuilder):
   """iHarmony4, a split for each subset: HCOCO_train, HAdobe5k_test, ..."""
 
-  VERSION = tfds.core.Version(VERSION)
+  VERSION = tfds.core.Version(published.VERSION)
   BUILDER_CONFIGS: ClassVar = [
     tfds.core.BuilderConfig(
       name=size,
@@ -52,7 +50,7 @@ class Iharmony4(tfds.core.GeneratorBasedBuilder):
     file_format: str | tfds.core.FileFormat = "array_record",
     **arguments: Any,
   ):
-    """`prepared` is what to write; without, the manual folder is prepared."""
+    """Build of what is `prepared`; of the manual folder for None."""
     self._prepared = prepared
     self._names: dict[str, list[str]] = {}  # by split, as they are written
     self.on_example: Callable[[], object] = lambda: None
@@ -61,11 +59,9 @@ class Iharmony4(tfds.core.GeneratorBasedBuilder):
   def download_and_prepare(self, **arguments: Any) -> None:
     super().download_and_prepare(**arguments)
     for split, names in self._names.items():
-      write_names(pathlib.Path(self.data_path), split, names)
-    # The chunks are in the data set now.
-    work = self._work_dir()
-    if work.exists():
-      shutil.rmtree(work)
+      published.write_names(pathlib.Path(self.data_path), split, names)
+    # The data set has what the chunks have.
+    shutil.rmtree(self._work_dir(), ignore_errors=True)
 
   def _work_dir(self) -> pathlib.Path:
     return work_dir(pathlib.Path(self._data_dir_root), self.builder_config.name)
@@ -85,17 +81,16 @@ class Iharmony4(tfds.core.GeneratorBasedBuilder):
         }
       ),
       homepage="https://github.com/bcmi/Image-Harmonization-Dataset-iHarmony4",
-      disable_shuffling=True,  # the order is the lists'
+      disable_shuffling=True,  # keep the lists' order
     )
 
   def _split_generators(self, dl_manager) -> dict[str, Iterator]:
-    prepared = self._prepared
-    if prepared is None:
-      size = self.builder_config.name
-      root = pathlib.Path(dl_manager.manual_dir)
-      prepared = iharmony4.prepare(
-        root, self._work_dir(), size, iharmony4.Options()
-      )
+    prepared = self._prepared or iharmony4.prepare(
+      pathlib.Path(dl_manager.manual_dir),
+      self._work_dir(),
+      self.builder_config.name,
+      Options(),
+    )
     return {
       split: self._generate_examples(split, chunks)
       for split, chunks in prepared.chunks.items()
@@ -104,59 +99,63 @@ class Iharmony4(tfds.core.GeneratorBasedBuilder):
   def _generate_examples(
     self, split: str, chunks: list[iharmony4.Chunk]
   ) -> Iterator:
-    key, names = 0, self._names.setdefault(split, [])
+    names = self._names.setdefault(split, [])
     for chunk in chunks:
       for triplet, encoded in iharmony4.read_chunk(chunk):
         self.on_example()
         example = {part: io.BytesIO(data) for part, data in encoded.items()}
+        example |= {"name": triplet.name, "subset": triplet.subset}
+        yield len(names), example
         names.append(triplet.name)
-        yield key, {**example, "name": triplet.name, "subset": triplet.subset}
-        key += 1
 
 
 def work_dir(output: pathlib.Path, size: str) -> pathlib.Path:
-  """The folder of chunks, which an interrupted preparation leaves."""
+  """Return the folder of chunks, which an interrupted preparation leaves."""
   return output / f".iharmony4_{size}_work"
 
 
 def build(
-  root: pathlib.Path,
-  output: pathlib.Path,
-  size: str,
-  options: iharmony4.Options,
+  root: pathlib.Path, output: pathlib.Path, size: str, options: Options
 ) -> tuple[Iharmony4, list[Fault]]:
-  """Prepares the data set at `root` into `output/iharmony4/SIZE`.
+  """Prepare the data set at `root` in `output/iharmony4/SIZE`.
 
   Returns:
     The builder, which can be read from, and what was left out.
 
   Raises:
-    UserError: where there is no data set, where another process prepares it,
-      or, if strict, for any fault.
+    UserError: if there is no data set, if another process prepares it, or, if
+      strict, for any fault.
   """
   work = work_dir(output, size)
   iharmony4.make_folder(work)
-  with locked(work):  # another one would remove what this one writes
-    return _build(root, output, work, size, options)
-
-
-def _build(
-  root: pathlib.Path,
-  output: pathlib.Path,
-  work: pathlib.Path,
-  size: str,
-  options: iharmony4.Options,
-) -> tuple[Iharmony4, list[Fault]]:
-  prepared = iharmony4.prepare(root, work, size, options)
-  for left in (output / NAME / size).glob("incomplete.*"):
-    shutil.rmtree(left)  # by a preparation that was killed as it wrote
-  builder = Iharmony4(prepared=prepared, config=size, data_dir=output)
-  tfds.disable_progress_bar()
-  # TFDS says on standard output that it downloads, which it does not.
-  with (
-    bar_of("writing", prepared.count) as advance,
-    contextlib.redirect_stdout(io.StringIO()),
-  ):
-    builder.on_example = lambda: advance(1)
-    builder.download_and_prepare(download_dir=work / "downloads")
+  with locked(work):  # another process would remove what this one writes
+    prepared = iharmony4.prepare(root, work, size, options)
+    for left in (output / published.NAME / size).glob("incomplete.*"):
+      shutil.rmtree(left)  # by a preparation that was killed as it wrote
+    builder = Iharmony4(prepared=prepared, config=size, data_dir=output)
+    tfds.disable_progress_bar()
+    # TFDS says on standard output that it downloads, which it does not.
+    with (
+      ProgressBar("writing", prepared.count) as bar,
+      contextlib.redirect_stdout(io.StringIO()),
+    ):
+      builder.on_example = bar.advance
+      builder.download_and_prepare(download_dir=work / "downloads")
   return builder, prepared.faults
+
+
+def check_complete(
+  folder: pathlib.Path, root: pathlib.Path, subsets: Sequence[str]
+) -> None:
+  """Check that the data set prepared in `folder` has what `root` lists.
+
+  Raises:
+    UserError: if a listed split of one of `subsets` is missing.
+  """
+  prepared = set(tfds.builder_from_directory(folder).info.splits)
+  for split in published.SPLITS:
+    lists = published.find_lists(root, split)
+    triplets = [x for path in lists for x in published.read_list(path)[0]]
+    listed = {triplet.subset for triplet in triplets} & set(subsets)
+    if listed:
+      published.split_names(folder, prepared, split, tuple(listed))

@@ -1,26 +1,30 @@
-"""What can be wrong with the files of a data set: faults, gathered in a table.
+"""Checks of a data set's files, by many processes: faults, and their table.
 
-Everything is looked at before anything is refused, so that a person mends a
-data set once.
+Everything is checked before anything is refused, so that a person mends a data
+set once.
 """
 
 import collections
+import concurrent.futures
 import csv
 import dataclasses
 import io
+import multiprocessing
+import os
 import pathlib
-from collections.abc import Iterable
+import signal
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from PIL import Image
-from rich.console import Console
-from rich.table import Table
 
 from hdnet_jax.atomic_write import write_text
 from hdnet_jax.data import examples
 from hdnet_jax.errors import UserError
 from hdnet_jax.images import masks
-from hdnet_jax.images.orientation import turned_size
-from hdnet_jax.terminal import line
+from hdnet_jax.images.transforms import turned_size
+from hdnet_jax.terminal import Table, line, print_tables
 
 UNLISTED = "file without list entry"
 NO_FILE = "list entry without file"
@@ -31,7 +35,19 @@ BAD_LINE = "bad list line"
 LISTED_TWICE = "listed twice"
 LISTS_DISAGREE = "lists disagree"
 
+CHUNK = 64  # examples that a process checks at once
 SHOWN = 30  # rows of a table; all of them are in skipped.csv
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+  """How to prepare a data set; the defaults are the command line's."""
+
+  subsets: tuple[str, ...] = ()  # all
+  workers: int = 0  # processes; 0 is one a core
+  strict: bool = True  # refuse a data set with faults, or leave them out
+  max_pixels: int = examples.MAX_PIXELS  # of an image; more is refused
+  chunk: int = CHUNK  # examples that a process takes at once
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -41,51 +57,67 @@ class Fault:
   detail: str = ""
 
 
-def read(
-  root: pathlib.Path,
-  name: str,
-  max_pixels: int,
-  faults: list[Fault],
-  missing: str = examples.MISSING,
-) -> Image.Image | None:
-  """The image at `root/name`, or None and a fault.
+@dataclasses.dataclass
+class Checker:
+  """Reads and checks files inside `root`, and collects their faults."""
 
-  Args:
-    missing: what a file that is not there is called.
-  """
-  try:
-    return examples.open_image(root / name, max_pixels)
-  except examples.BadImage as error:
-    kind = missing if error.kind == examples.MISSING else error.kind
-    faults.append(Fault(kind, name, error.detail))
-    return None
+  root: pathlib.Path
+  max_pixels: int = examples.MAX_PIXELS
+  max_side: int = sys.maxsize  # pixels
+  faults: list[Fault] = dataclasses.field(default_factory=list)
 
+  def add(self, kind: str, file: str, detail: str) -> None:
+    self.faults.append(Fault(kind, file, detail))
 
-def check_sizes(
-  sizes: dict[str, tuple[int, int]], name: str, faults: list[Fault]
-) -> None:
-  """A fault of `name` where its images differ in width or height.
+  def read(
+    self, name: str, missing: str = examples.MISSING
+  ) -> Image.Image | None:
+    """Read the image `name`; None for a fault, `missing` if it is not there."""
+    try:
+      image = examples.open_image(self.root / name, self.max_pixels)
+    except examples.BadImage as error:
+      kind = missing if error.kind == examples.MISSING else error.kind
+      self.add(kind, name, error.detail)
+      return None
+    if max(image.size) > self.max_side:
+      detail = "{}x{}: a side is over {}".format(*image.size, self.max_side)
+      self.add(examples.TOO_LARGE, name, detail)
+    return image
 
-  Args:
-    sizes: width and height of those that could be read, by what they are.
-  """
-  if len(set(sizes.values())) > 1:
-    text = ", ".join(f"{what} {w}x{h}" for what, (w, h) in sizes.items())
-    faults.append(Fault(SIZES_DIFFER, name, text))
+  def check_sizes(self, sizes: dict[str, tuple[int, int]], name: str) -> None:
+    """Check that the images of the example `name` have one size."""
+    if len(set(sizes.values())) > 1:
+      text = ", ".join(f"{what} {w}x{h}" for what, (w, h) in sizes.items())
+      self.add(SIZES_DIFFER, name, text)
 
+  def check_turned_sizes(
+    self, photo: Image.Image, mask: Image.Image, name: str
+  ) -> None:
+    """Check that the mask `name` has the size of its photo, upright."""
+    if mask.size == photo.size[::-1] and photo.info.get("orientation", 1) >= 5:
+      w, h = photo.size
+      detail = (
+        f"photo {w}x{h} by its EXIF data, mask {h}x{w} as that is stored; turn "
+        "it"
+      )
+      self.add(SIZES_DIFFER, name, detail)
+    else:
+      self.check_sizes({"photo": photo.size, "mask": mask.size}, name)
 
-def check_turned_sizes(
-  photo: Image.Image, mask: Image.Image, name: str, faults: list[Fault]
-) -> None:
-  """A fault of a mask that is not of its photo's size, upright."""
-  if mask.size == photo.size[::-1] and photo.info.get("orientation", 1) >= 5:
-    w, h = photo.size
-    detail = (
-      f"photo {w}x{h} by its EXIF data, mask {h}x{w} as that is stored; turn it"
-    )
-    faults.append(Fault(SIZES_DIFFER, name, detail))
-    return
-  check_sizes({"photo": photo.size, "mask": mask.size}, name, faults)
+  def check_mask(
+    self, mask: Image.Image | None, name: str
+  ) -> Image.Image | None:
+    """Return the mask in gray; check that it is one, and has a foreground."""
+    if mask is None:
+      return None
+    try:
+      light = examples.gray(mask)
+    except masks.BadMask as error:
+      self.add(NO_MASK, name, error.detail)
+      return None
+    if light.getextrema()[1] <= 127:
+      self.add(EMPTY_MASK, name, "nothing in it is over half white")
+    return light
 
 
 def is_ambiguous(photo: Image.Image, mask: Image.Image) -> bool:
@@ -95,24 +127,8 @@ def is_ambiguous(photo: Image.Image, mask: Image.Image) -> bool:
   return turned != 1 and same and "orientation" not in mask.info
 
 
-def check_mask(
-  mask: Image.Image | None, name: str, faults: list[Fault]
-) -> Image.Image | None:
-  """The mask in gray; a fault where it is none, or has no foreground."""
-  if mask is None:
-    return None
-  try:
-    light = examples.gray(mask)
-  except masks.BadMask as error:
-    faults.append(Fault(NO_MASK, name, error.detail))
-    return None
-  if light.getextrema()[1] <= 127:
-    faults.append(Fault(EMPTY_MASK, name, "nothing in it is over half white"))
-  return light
-
-
 def unique(faults: Iterable[Fault]) -> list[Fault]:
-  """In order of kind and file, a file once a kind: examples share files."""
+  """Sort by kind and file, and keep one of a kind a file."""
   first: dict[tuple[str, str], Fault] = {}
   for fault in faults:
     first.setdefault((fault.kind, fault.file), fault)
@@ -120,17 +136,17 @@ def unique(faults: Iterable[Fault]) -> list[Fault]:
 
 
 def summary(faults: list[Fault]) -> str:
-  """One line: how many, by kind."""
+  """Count the faults by kind, in one line."""
   counts = collections.Counter(fault.kind for fault in faults)
   kinds = ", ".join(f"{kind} ({n})" for kind, n in sorted(counts.items()))
   return f"{len(faults)} fault{'s' * (len(faults) != 1)}: {kinds}"
 
 
 def report(root: pathlib.Path, faults: list[Fault], strict: bool) -> None:
-  """Shows the faults of a data set, and raises UserError if `strict`."""
+  """Show the faults of a data set; raise UserError for any if `strict`."""
   if not faults:
     return
-  show(faults)
+  print_tables([table_of(faults)], stderr=True)
   if strict:
     raise UserError(
       f"{root}: {summary(faults)}; mend these, or leave them out with "
@@ -138,39 +154,68 @@ def report(root: pathlib.Path, faults: list[Fault], strict: bool) -> None:
     )
 
 
-def show(faults: list[Fault]) -> None:
-  """Prints the table on standard error."""
-  # A file's name is no markup.
-  console = Console(stderr=True, highlight=False, markup=False, emoji=False)
-  if not console.is_terminal:
-    # A log has no width to fit in, and is searched for names of files.
-    console.width = max(console.width, 160)
-  console.print(table_of(faults))
-
-
 def table_of(faults: list[Fault]) -> Table:
-  """The first faults by kind, and how many there are of each."""
+  """Return the first faults by kind, and how many there are of each."""
   counts = collections.Counter(fault.kind for fault in faults)
-  table = Table(title=summary(faults), title_justify="left")
-  for name in ("kind", "count", "file", "what is wrong"):
-    table.add_column(name, overflow="fold", justify="left")
+  rows = []
   # Every kind gets a share of the rows.
   share = max(SHOWN // max(len(counts), 1), 1)
   for kind, count in sorted(counts.items()):
-    of_kind = [fault for fault in faults if fault.kind == kind]
-    for place, fault in enumerate(of_kind[:share]):
-      first = (kind, str(count)) if place == 0 else ("", "")
-      table.add_row(*first, line(fault.file), line(fault.detail))
+    head = (kind, str(count))
+    for fault in [fault for fault in faults if fault.kind == kind][:share]:
+      rows.append((*head, line(fault.file), line(fault.detail)))
+      head = ("", "")
     if count > share:
-      table.add_row("", "", f"and {count - share} more", "")
-    table.add_section()
-  return table
+      rows.append(("", "", f"and {count - share} more", ""))
+  return Table(
+    title=summary(faults),
+    header=("kind", "count", "file", "what is wrong"),
+    rows=tuple(rows),
+    left=(0, 2, 3),
+  )
 
 
 def write_csv(path: pathlib.Path, faults: list[Fault]) -> None:
-  """Every fault, a line each: kind, file, detail."""
+  """Write every fault in a line: kind, file, detail."""
   text = io.StringIO()
   writer = csv.writer(text, lineterminator="\n")
   writer.writerow([field.name for field in dataclasses.fields(Fault)])
   writer.writerows(dataclasses.astuple(fault) for fault in faults)
   write_text(path, text.getvalue())
+
+
+def in_processes(
+  workers: int, calls: list[tuple], on_done: Callable[[int], None]
+) -> list[Any]:
+  """Run calls, (function, argument, ...), in processes; return their results.
+
+  Args:
+    workers: processes; 0 is one a core.
+    on_done: called with a call's place when it is done, in any order.
+  """
+  pool = concurrent.futures.ProcessPoolExecutor(
+    min(workers or os.cpu_count() or 1, len(calls)),
+    multiprocessing.get_context("spawn"),
+    initializer=_start_worker,
+  )
+  results: list[Any] = [None] * len(calls)
+  try:
+    places = {pool.submit(*call): i for i, call in enumerate(calls)}
+    for future in concurrent.futures.as_completed(places):
+      results[places[future]] = future.result()
+      on_done(places[future])
+  except concurrent.futures.process.BrokenProcessPool:
+    raise UserError(
+      "a worker died, perhaps for want of memory: the same command with fewer "
+      '--workers continues (a script needs: if __name__ == "__main__")'
+    ) from None
+  finally:
+    # After Ctrl-C running calls are finished, and the rest never start.
+    pool.shutdown(cancel_futures=True)
+  return results
+
+
+def _start_worker() -> None:
+  signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
+  # `examples.open_image` has a limit of its own, before pixels are decoded.
+  Image.MAX_IMAGE_PIXELS = None

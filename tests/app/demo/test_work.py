@@ -15,16 +15,17 @@ from hdnet_jax.app.demo.work import (
   explain_errors,
 )
 from hdnet_jax.errors import UserError
-from hdnet_jax.images.file import Picture, read_picture, write_picture
-from hdnet_jax.inference.harmonizer import SizedNetwork
-from hdnet_jax.trained import find
+from hdnet_jax.images.metadata import Metadata
+from hdnet_jax.images.reading import Picture, read_picture
+from hdnet_jax.images.writing import write_picture
+from hdnet_jax.inference.harmonizer import Harmonizer
 
 HEIGHT, WIDTH = 40, 56
 
 
 @pytest.fixture(scope="module")
 def harmonizer(network, unoptimized):
-  return SizedNetwork(*find(network))
+  return Harmonizer.from_pretrained(network)
 
 
 @pytest.fixture
@@ -124,14 +125,13 @@ def test_every_place_is_on_the_photo(work, photo, cutout, across, down):
 def test_depth_profile_and_alpha_stay(work, mask, inside, tmp_path, rng):
   samples = rng.integers(0, 65536, (HEIGHT, WIDTH, 4)).astype(np.uint16)
   path = tmp_path / "deep.png"
-  deep = Picture(
-    samples[..., :3], samples[..., 3], exif=b"Exif\0\0II*\0\x08" + bytes(9)
-  )
+  metadata = Metadata(exif=b"Exif\0\0II*\0\x08" + bytes(9))
+  deep = Picture(samples[..., :3], samples[..., 3], metadata=metadata)
   write_picture(deep, deep.pixels, path)
   result = work.harmonize(path, MaskFile(mask))
   after = read_picture(result.path)
   assert after.pixels.dtype == np.uint16
-  assert after.exif == deep.exif
+  assert after.metadata.exif == metadata.exif
   np.testing.assert_array_equal(after.alpha, deep.alpha)
   np.testing.assert_array_equal(after.pixels[~inside], deep.pixels[~inside])
   assert result.after.mode == "RGB"

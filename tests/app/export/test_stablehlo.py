@@ -1,17 +1,16 @@
 """Serialized programs, read again by a process that has jax alone."""
 
-import dataclasses
 import subprocess
 import sys
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from hdnet_jax.app.export import stablehlo
 from hdnet_jax.config import ModelConfig
-from hdnet_jax.model.hdnet import HDNet, blend
+
+from .conftest import in_jax, params_of
 
 pytestmark = pytest.mark.usefixtures("unoptimized")
 
@@ -20,31 +19,12 @@ TINY = ModelConfig(width=1)
 SIZE = 64, 264  # a little above the least number of pixels
 
 
-def make_params() -> dict:
-  rng = np.random.default_rng(0)
-  image, mask = jnp.zeros((1, 8, 8, 3)), jnp.zeros((1, 8, 8, 1))
-  network = HDNet(**dataclasses.asdict(TINY))
-  shapes = jax.eval_shape(network.init, jax.random.key(0), image, mask)
-  return jax.tree.map(
-    lambda leaf: (0.2 * rng.normal(size=leaf.shape)).astype(np.float32),
-    shapes["params"],
-  )
-
-
 def make_inputs(rng: np.random.Generator, *shape: int):
   """Images in -1 to 1, and a rectangle."""
   image = rng.uniform(-1, 1, (*shape, 3)).astype(np.float32)
   mask = np.zeros((*shape, 1), np.float32)
   mask[:, 3:20, 5:30] = 1
   return image, mask
-
-
-@jax.jit
-def in_jax(image, mask):
-  network = HDNet(**dataclasses.asdict(TINY))
-  return blend(
-    network.apply({"params": make_params()}, image, mask), image, mask
-  )
 
 
 SCRIPT = """
@@ -70,7 +50,7 @@ def test_a_fresh_process_runs_it(tmp_path, rng):
   file, inputs, output = (
     tmp_path / name for name in ("x.stablehlo", "in.npz", "out.npy")
   )
-  file.write_bytes(stablehlo.build(make_params(), TINY).serialize())
+  file.write_bytes(stablehlo.build(params_of(TINY), TINY).serialize())
   image, mask = make_inputs(rng, 2, *SIZE)
   np.savez(inputs, image=image, mask=mask)
   result = subprocess.run(
@@ -81,13 +61,13 @@ def test_a_fresh_process_runs_it(tmp_path, rng):
     timeout=300,
   )
   assert result.returncode == 0, result.stderr
-  expected = in_jax(image, mask)
+  expected = in_jax(TINY)(image, mask)
   assert abs(expected - image).max() > 0.1
   np.testing.assert_allclose(np.load(output), expected, rtol=0, atol=1e-5)
 
 
 def test_a_fixed_size_of_bytes(rng):
-  exported = stablehlo.build(make_params(), TINY, SIZE, "uint8")
+  exported = stablehlo.build(params_of(TINY), TINY, SIZE, "uint8")
   program = jax.export.deserialize(exported.serialize())
   _, mask = make_inputs(rng, 2, *SIZE)
   mask = (mask * 255).astype(np.uint8)
@@ -95,7 +75,7 @@ def test_a_fixed_size_of_bytes(rng):
   result = np.asarray(program.call(image, mask))
   assert result.dtype == np.uint8
   scaled = image.astype(np.float32) / 127.5 - 1
-  expected = np.rint((in_jax(scaled, mask / np.float32(255)) + 1) * 127.5)
+  expected = np.rint((in_jax(TINY)(scaled, mask / np.float32(255)) + 1) * 127.5)
   assert abs(result - expected).max() <= 1
   assert (result != image).any()
   copies = np.broadcast_to(mask == 0, image.shape)
@@ -105,7 +85,7 @@ def test_a_fixed_size_of_bytes(rng):
 def test_more_neighbors_and_any_size():
   # Fewer neighbors than the least number of positions: no size is refused.
   model = ModelConfig(width=1, neighbors=3)
-  exported = stablehlo.build(make_params(), model)
+  exported = stablehlo.build(params_of(model), model)
   shape = ", ".join(map(str, exported.out_avals[0].shape))
   assert shape == "batch, 8*rows, 8*columns, 3"
 
@@ -113,16 +93,14 @@ def test_more_neighbors_and_any_size():
 @pytest.mark.parametrize("size", [(0, 8), (20, 32)])
 def test_sizes_that_are_refused(size):
   with pytest.raises(ValueError, match="multiple of 8"):
-    stablehlo.build(make_params(), TINY, size)
+    stablehlo.build(params_of(TINY), TINY, size)
 
 
 def test_each_platform_has_its_own_forms():
   """Also where a CPU exports: others do not get the forms that suit it."""
-  program = stablehlo.build(make_params(), TINY, (16, 16)).mlir_module()
+  program = stablehlo.build(params_of(TINY), TINY, (16, 16)).mlir_module()
   # The paper's transposed convolutions, and a CPU's in their place.
   assert "lhs_dilate = [2, 2]" in program
   assert "case" in program
-  here = jax.jit(in_jax).lower(
-    *make_inputs(np.random.default_rng(0), 1, 16, 16)
-  )
+  here = in_jax(TINY).lower(*make_inputs(np.random.default_rng(0), 1, 16, 16))
   assert "lhs_dilate = [2, 2]" not in here.as_text()

@@ -77,13 +77,13 @@ def test_layouts():
   _, params = convert_state_dict(state_dict)
   # [out, in, h, w] of a convolution.
   conv = state_dict["model_layer1.1.weight"]
-  ours = params["x1"]["conv"]["kernel"]
-  assert ours[0, 3, 0, 1] == conv[1, 0, 0, 3]
+  kernel = params["x1"]["conv"]["kernel"]
+  assert kernel[0, 3, 0, 1] == conv[1, 0, 0, 3]
   # [in, out, h, w] of a transposed one, whose kernel is flipped.
   deconv = state_dict["model_layer13.1.weight"]
-  ours = params["y0"]["conv"]["kernel"]
-  assert ours.shape == (4, 4, 4, 1)
-  assert ours[0, 1, 2, 0] == deconv[2, 0, 3, 2]
+  kernel = params["y0"]["conv"]["kernel"]
+  assert kernel.shape == (4, 4, 4, 1)
+  assert kernel[0, 1, 2, 0] == deconv[2, 0, 3, 2]
   # The foreground's C*C outputs come first.
   grouped = state_dict["model_layer13att.conv_kernel.3.weight"]
   assert params["mgd_y0"]["kernel"].shape == (2, 2, 4)
@@ -256,27 +256,27 @@ def names(folder: pathlib.Path) -> list[str]:
 
 
 def test_convert_and_back(tmp_path, capsys):
-  theirs, ours, back = (
+  torch_file, own_file, back = (
     tmp_path / name for name in ("a.pth", "b.safetensors", "c.pth")
   )
   state_dict = {
     name: array.astype(np.float32) for name, array in authors(2).items()
   }
-  write_file(theirs, prefixed("module.", state_dict))
-  run(theirs, ours)
-  params, model, provenance = weights.load(ours)
+  write_file(torch_file, prefixed("module.", state_dict))
+  run(torch_file, own_file)
+  params, model, provenance = weights.load(own_file)
   assert model == ModelConfig(width=2, local_dynamics="official")
   jax.tree.map(
     np.testing.assert_array_equal, params, convert_state_dict(state_dict)[1]
   )
   assert provenance["converted_from"] == "a.pth"
-  assert str(tmp_path).encode() not in ours.read_bytes()
+  assert str(tmp_path).encode() not in own_file.read_bytes()
   text = capsys.readouterr().out
   count = sum(leaf.size for leaf in jax.tree.leaves(params))
-  for word in (str(ours), "n = 2,", f"{count:,}, all equal bit by bit"):
+  for word in (str(own_file), "n = 2,", f"{count:,}, all equal bit by bit"):
     assert word in text
 
-  run(ours, back)
+  run(own_file, back)
   again = read_file(back)
   assert again.keys() == state_dict.keys()
   assert not differing(state_dict, again)
@@ -374,12 +374,12 @@ def test_files_of_torch(kind, tmp_path):
     name: torch.from_numpy(array).to(getattr(torch, kind))
     for name, array in authors().items()
   }
-  theirs, ours = tmp_path / "a.pth", tmp_path / "b.safetensors"
-  torch.save({"netG": prefixed("module.", tensors), "epoch": 3}, theirs)
-  run(theirs, ours)
-  params, model, _ = weights.load(ours)
+  torch_file, own_file = tmp_path / "a.pth", tmp_path / "b.safetensors"
+  torch.save({"netG": prefixed("module.", tensors), "epoch": 3}, torch_file)
+  run(torch_file, own_file)
+  params, model, _ = weights.load(own_file)
   back = make_state_dict(params, model)
-  run(ours, tmp_path / "c.pth")
+  run(own_file, tmp_path / "c.pth")
   again = torch.load(tmp_path / "c.pth", weights_only=True)
   assert again.keys() == tensors.keys()
   for name, tensor in tensors.items():

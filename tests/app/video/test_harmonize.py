@@ -22,7 +22,8 @@ from hdnet_jax.app.video.harmonize import (  # noqa: E402
 from hdnet_jax.config import ModelConfig  # noqa: E402
 from hdnet_jax.errors import UserError  # noqa: E402
 from hdnet_jax.inference import guided_filter  # noqa: E402
-from hdnet_jax.inference.harmonizer import SizedNetwork  # noqa: E402
+from hdnet_jax.inference.change import ChangeOptions  # noqa: E402
+from hdnet_jax.inference.harmonizer import Harmonizer  # noqa: E402
 from hdnet_jax.model.hdnet import HDNet  # noqa: E402
 
 HEIGHT, WIDTH, COUNT = 48, 64, 12
@@ -38,7 +39,7 @@ class Brighter:
 
   mode = "guided"
 
-  def maps(self, image, mask):
+  def fit_maps(self, image, mask):
     maps = np.zeros((3, 4, 8, 8), np.float32)
     maps[:, 3] = 0.1
     return maps, np.zeros((8, 8, 3), np.float32)
@@ -70,7 +71,7 @@ def harmonize(
     clip,
     FrameMasks(masks, clip),
     output,
-    FrameHarmonizer(Brighter(), **options),
+    FrameHarmonizer(Brighter(), ChangeOptions(**options)),
     quality,
     watch or (lambda: None),
     chroma,
@@ -525,7 +526,7 @@ def test_few_frames_are_in_memory(tmp_path, make_clip, mask):
   assert 1 <= max(alive) < 20
 
 
-def flickering_network() -> SizedNetwork:
+def flickering_network() -> Harmonizer:
   """Random weights, large enough that a little noise changes much."""
   image, mask = jnp.zeros((1, 8, 8, 3)), jnp.zeros((1, 8, 8, 1))
   shapes = jax.eval_shape(HDNet(2).init, jax.random.key(0), image, mask)
@@ -533,7 +534,7 @@ def flickering_network() -> SizedNetwork:
   params = jax.tree.map(
     lambda leaf: 0.6 * rng.normal(size=leaf.shape), shapes["params"]
   )
-  return SizedNetwork(params, ModelConfig(width=2), 32)
+  return Harmonizer(params, ModelConfig(width=2), 32)
 
 
 def test_a_static_scene_does_not_flicker(rng):
@@ -558,7 +559,7 @@ def test_a_static_scene_does_not_flicker(rng):
     ]
     return change(given + np.stack(changes))
 
-  maps = np.mean([network.maps(frame, mask)[0] for frame in given], axis=0)
+  maps = np.mean([network.fit_maps(frame, mask)[0] for frame in given], axis=0)
   held = change(
     np.stack([guided_filter.apply(maps, frame, mask) for frame in given])
   )
