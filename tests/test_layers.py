@@ -78,8 +78,8 @@ PARTS = {
   "app/cli": (
     (
       *(*LIBRARY, "__init__", "data", "evaluation", "training"),
-      *("app/config_file", "app/ablation", "app/export", "app/video"),
-      "app/demo",
+      *("distributed", "app/config_file"),
+      *("app/ablation", "app/export", "app/video", "app/demo"),
     ),
     ("absl", "numpy", "PIL"),
   ),
