@@ -86,7 +86,7 @@ PARTS = {
 
 # What a part imports against the order, inside a function only: a run's folder
 # is read by the library that wrote it.
-LATE = {"weights": "hdnet_jax.training.restore.restore_params"}
+LATE = {"weights": "hdnet_jax.training.checkpoint.restore_params"}
 
 
 def part_of(name: str) -> str:

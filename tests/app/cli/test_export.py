@@ -147,7 +147,7 @@ def test_without_onnx(source, tmp_path, monkeypatch):
 def test_help_loads_nothing_and_has_examples(command, tmp_path):
   script = f"""
 import argparse, sys
-from hdnet_jax.commands import {command}
+from hdnet_jax.app.cli import {command}
 parser = argparse.ArgumentParser()
 {command}.add(parser.add_subparsers())
 try:
