@@ -60,8 +60,6 @@ def build(
   """
   if size and (min(size) < REDUCTION or any(x % REDUCTION for x in size)):
     raise ValueError(f"size={size} is no multiple of {REDUCTION}")
-  if model.local_dynamics == "official" and model.neighbors != 1:
-    raise ValueError("local_dynamics='official' has neighbors=1 only")
   g = Graph(storage)
   shape = "batch", *(size or ("height", "width"))
   words = (

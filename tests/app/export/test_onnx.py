@@ -261,13 +261,7 @@ def test_equal_input_makes_equal_bytes():
   assert first.SerializeToString() == second.SerializeToString()
 
 
-@pytest.mark.parametrize(
-  ("model", "size", "message"),
-  [
-    *((TINY, size, "multiple of 8") for size in ((0, 8), (20, 32), (32, 4))),
-    (ModelConfig(2, "official", neighbors=3), None, "neighbors=1 only"),
-  ],
-)
-def test_what_is_refused(model, size, message):
-  with pytest.raises(ValueError, match=message):
-    onnx.build(params_of(TINY), model, size)
+@pytest.mark.parametrize("size", [(0, 8), (20, 32), (32, 4)])
+def test_other_sizes_are_refused(size):
+  with pytest.raises(ValueError, match="multiple of 8"):
+    onnx.build(params_of(TINY), TINY, size)

@@ -205,7 +205,6 @@ def test_lost_bits_are_found():
   "changes",
   [
     {"local_dynamics": "paper"},
-    {"local_dynamics": "official", "neighbors": 3},
     {"local_dynamics": "official", "global_dynamics": "learned_mask"},
   ],
 )
