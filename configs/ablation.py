@@ -6,6 +6,7 @@ data set that `hdnet prepare iharmony4` made.
 """
 
 from hdnet_jax import config
+from hdnet_jax.errors import UserError
 
 # What is not said is as in HDNet: both LD, with one neighbor, and MGD.
 ROWS = {
@@ -22,8 +23,7 @@ ROWS = {
 
 def get_config(row="hdnet"):
   if row not in ROWS:
-    # A KeyError reaches the user as one line; a ValueError as a traceback.
-    raise KeyError(f"row {row!r}; the rows are {', '.join(ROWS)}")
+    raise UserError(f"no row {row!r}; the rows are {', '.join(ROWS)}")
   return config.make_config_dict(
     config.Config(
       name=f"ablation_{row}",

@@ -5,6 +5,7 @@ Set --config.data.root to a folder with images/, masks/ and manifest.csv.
 """
 
 from hdnet_jax import config
+from hdnet_jax.errors import UserError
 
 ROWS = {
   "base": {"local_dynamics": "none", "global_dynamics": "none"},
@@ -23,8 +24,7 @@ ROWS = {
 
 def get_config(row="hdnet"):
   if row not in ROWS:
-    # A KeyError reaches the user as one line; a ValueError as a traceback.
-    raise KeyError(f"row {row!r}; the rows are {', '.join(ROWS)}")
+    raise UserError(f"no row {row!r}; the rows are {', '.join(ROWS)}")
   return config.make_config_dict(
     config.Config(
       name=f"ablation_photos_{row}",

@@ -6,6 +6,7 @@ ablation --config configs/neighbors.py` runs all of them. Set
 """
 
 from hdnet_jax import config
+from hdnet_jax.errors import UserError
 
 ROWS = {
   "1": {"neighbors": 1},
@@ -18,8 +19,7 @@ ROWS = {
 
 def get_config(row="1"):
   if row not in ROWS:
-    # A KeyError reaches the user as one line; a ValueError as a traceback.
-    raise KeyError(f"row {row!r}; the rows are {', '.join(ROWS)}")
+    raise UserError(f"no row {row!r}; the rows are {', '.join(ROWS)}")
   return config.make_config_dict(
     config.Config(
       name=f"neighbors_{row}",

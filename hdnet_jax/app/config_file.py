@@ -45,10 +45,11 @@ def load_config(name: str, overrides: Sequence[str]) -> Config:
   get_config = load_module(pathlib.Path(file)).get_config
   if arguments and not inspect.signature(get_config).parameters:
     raise UserError(f"{file} takes no argument; leave out :{arguments[0]}")
+  config = get_config(*arguments)
   try:
     holder = config_flags.DEFINE_config_dict(
       "config",
-      get_config(*arguments),
+      config,
       flag_values=values,
       lock_config=True,
       sys_argv=command,
