@@ -64,6 +64,15 @@ def add(parser, names: str, help: str, default: Any = None, **values) -> None:
   parser.add_argument(*flags, metavar=metavar, help=help, **values)
 
 
+def add_checkpoint(parser) -> None:
+  add(
+    parser,
+    "--checkpoint",
+    "last, or best on the validation split",
+    choices=("last", "best"),
+  )
+
+
 def add_force(parser) -> None:
   add(parser, "--force", "replace OUT where it exists", False)
 

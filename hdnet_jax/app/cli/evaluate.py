@@ -32,12 +32,7 @@ def add(commands) -> None:
     "--workdir DIR",
     "a training run's folder (default: runs/NAME of the config)",
   )
-  arguments.add(
-    parser,
-    "--checkpoint",
-    "last, or best on the validation split",
-    choices=("last", "best"),
-  )
+  arguments.add_checkpoint(parser)
   arguments.add(
     parser,
     "--weights FILE",

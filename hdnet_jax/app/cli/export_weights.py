@@ -22,12 +22,7 @@ def add(commands) -> None:
   out = "file to write; ends in .safetensors"
   arguments.add(parser, "WORKDIR", "folder of the run", type=pathlib.Path)
   arguments.add(parser, "OUT", out, type=pathlib.Path)
-  arguments.add(
-    parser,
-    "--checkpoint",
-    "last, or best on the validation split",
-    choices=("last", "best"),
-  )
+  arguments.add_checkpoint(parser)
   arguments.add(
     parser,
     "--dtype",
