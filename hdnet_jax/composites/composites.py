@@ -11,7 +11,7 @@ from hdnet_jax.composites import development, transfer
 from hdnet_jax.composites.color_map import apply_map
 from hdnet_jax.composites.development import Mask, Photo, Settings
 from hdnet_jax.composites.jpeg import save_as_jpeg
-from hdnet_jax.config import CompositesConfig
+from hdnet_jax.config import CHANGES, CompositesConfig
 
 
 class Layers(NamedTuple):
@@ -71,15 +71,18 @@ def make_composites(
   # Three keys are used; a split in three would draw other composites.
   keys = jax.vmap(lambda key: jax.random.split(key, 4))(keys)
   layers = Layers(*(layer.astype(jnp.float32) / 255 for layer in layers))
-  truth, settings = jax.vmap(lambda *of_example: _truth(*of_example, config))(
-    keys[:, 0], layers
-  )
+  settings = jax.vmap(lambda key: _truth_settings(key, config))(keys[:, 0])
+  truth = _one_by_one(_develop_layers, settings, layers)
   if donors is not None:
     donors = tuple(layer.astype(jnp.float32) / 255 for layer in donors)
   elif len(truth.alpha) > 1:
     donors = tuple(jnp.roll(x, 1, axis=0) for x in (truth.object, truth.alpha))
   else:
     donors = truth.background, 1 - truth.alpha
+  # Drawn here: in the loop over examples XLA would draw them for every pixel.
+  settings = jax.vmap(lambda key, of_truth: _settings(key, of_truth, config))(
+    keys[:, 1], settings
+  )
   changed = _one_by_one(
     lambda *of_example: _changed(*of_example, config, color_maps),
     keys[:, 1],
@@ -91,8 +94,8 @@ def make_composites(
   real = jax.vmap(_over)(truth.object, truth)
   composite = jax.vmap(_over)(changed, truth)
   if config.jpeg:
-    composite = jax.vmap(lambda key, x: _saved(key, x, config.jpeg))(
-      keys[:, 2], composite
+    composite = _one_by_one(
+      lambda key, x: _saved(key, x, config.jpeg), keys[:, 2], composite
     )
   return Composites(
     _to_pixels(composite),
@@ -114,21 +117,58 @@ def _one_by_one(function: Callable, *examples):
   )
 
 
-def _truth(
-  key: Array, layers: Layers, config: CompositesConfig
-) -> tuple[Layers, Settings]:
-  """Develop the layers for the truth; return its settings, too."""
+def _truth_settings(key: Array, config: CompositesConfig) -> Settings:
+  """Draw the development of the truth."""
   truths = {
     "as_it_is": lambda key: development.AS_IT_IS,
     "dull": development.draw_dull,
     "developed": development.draw_light,
   }
-  settings = _one_of(key, truths, config)
-  developed = layers._replace(
+  return _one_of(key, truths, config)
+
+
+def _develop_layers(settings: Settings, layers: Layers) -> Layers:
+  return layers._replace(
     background=development.develop(settings, layers.background),
     object=development.develop(settings, layers.object),
   )
-  return developed, settings
+
+
+DEVELOPMENTS = {
+  "expert": development.draw_expert,
+  "dulled": development.draw_dull,
+  "light": development.draw_light,
+}
+TRANSFERS = {
+  "covariance": transfer.covariance,
+  "reinhard": transfer.reinhard_lab,
+  "distribution": transfer.distribution,
+}
+
+
+def _settings(
+  key: Array, truth: Settings, config: CompositesConfig
+) -> Settings:
+  """Draw the object's development, which adds to the truth's.
+
+  That of other changes is the truth's.
+  """
+  key_change, amount = _amount(key, config)
+  amount = config.strength * amount
+
+  def added(draw):
+    return lambda key: development.add(truth, draw(key), amount)
+
+  changes = {name: lambda key: truth for name in CHANGES}
+  changes |= {name: added(draw) for name, draw in DEVELOPMENTS.items()}
+  return _one_of(key_change, changes, config)
+
+
+def _amount(key: Array, config: CompositesConfig) -> tuple[Array, Array]:
+  """Return the key that chooses the change, and the change's amount."""
+  key_change, key_amount = jax.random.split(key)
+  low = config.least_amount
+  return key_change, low + (1 - low) * jax.random.uniform(key_amount)
 
 
 def _changed(
@@ -142,17 +182,9 @@ def _changed(
 ) -> Photo:
   """Change the colours of the object's layer.
 
-  Developments add to the truth's settings, and are of the photo as it is; other
-  changes are of the truth.
+  Developments are of the photo as it is, other changes of the truth.
   """
-  key_change, key_amount = jax.random.split(key)
-  low = config.least_amount
-  amount = low + (1 - low) * jax.random.uniform(key_amount)
-
-  def redeveloped(change):
-    return lambda key: development.develop(
-      development.add(settings, change(key), config.strength * amount), photo
-    )
+  key_change, amount = _amount(key, config)
 
   def blended(change):
     return lambda key: truth.object + amount * (change(key) - truth.object)
@@ -166,17 +198,17 @@ def _changed(
     # NumPy arrays take no traced index.
     return apply_map(jnp.asarray(color_maps)[number], truth.object)
 
+  def developed(key):
+    del key  # drawn already
+    return development.develop(settings, photo)
+
   changes = {
     "nothing": lambda key: truth.object,
-    "expert": redeveloped(development.draw_expert),
-    "dulled": redeveloped(development.draw_dull),
-    "light": redeveloped(development.draw_light),
-    "covariance": transferred(transfer.covariance),
-    "reinhard": transferred(transfer.reinhard_lab),
     "color_map": blended(mapped),
-    "distribution": transferred(transfer.distribution),
+    **dict.fromkeys(DEVELOPMENTS, developed),
+    **{name: transferred(method) for name, method in TRANSFERS.items()},
   }
-  return _one_of(key_change, changes, config)
+  return _one_of(key_change, {name: changes[name] for name in CHANGES}, config)
 
 
 def _one_of(
@@ -210,10 +242,10 @@ def _over(photo: Photo, layers: Layers) -> Photo:
 def _saved(key: Array, photo: Photo, share: float) -> Photo:
   key_whether, key_quality = jax.random.split(key)
   quality = jax.random.uniform(key_quality, minval=70.0, maxval=97.0)
-  return jnp.where(
+  return jax.lax.cond(
     jax.random.bernoulli(key_whether, share),
-    save_as_jpeg(photo, quality),
-    photo,
+    lambda: save_as_jpeg(photo, quality),
+    lambda: photo,
   )
 
 
