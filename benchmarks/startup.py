@@ -110,11 +110,11 @@ def make_rows(args: argparse.Namespace, folder: pathlib.Path) -> dict:
   }
   kinds = common.kinds(args.official)
   if "onnx" in kinds:
-    from hdnet_jax.app.export import onnx
+    from hdnet_jax.onnx import network
 
     graph = folder / "network.onnx"
     size = args.size, args.size
-    graph.write_bytes(onnx.build(params, model, size).SerializeToString())
+    graph.write_bytes(network.build(params, model, size))
     case = {"kind": "onnx", "file": os.fspath(graph)} | shared
     rows[common.TITLES["onnx"]] = case, {}
   if "official" in kinds:

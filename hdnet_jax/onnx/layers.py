@@ -12,29 +12,26 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from hdnet_jax.app.export.onnx_graph import Tensor
 from hdnet_jax.config import ModelConfig
-from hdnet_jax.model.conv import DownConv4x4, UpConv4x4
-from hdnet_jax.model.global_dynamics import REGIONS
-from hdnet_jax.model.local_dynamics import TINY
-from hdnet_jax.model.norm import EPSILON
+from hdnet_jax.model.architecture import EPSILON, REGIONS, TINY, Size
+from hdnet_jax.onnx.graph import Tensor
 
 _PART = 2**24  # similarities that a graph of a fixed size holds at once
 _NOTHING = -4.0  # below every similarity, which are cosines
 
 
-def convolution(x: Tensor, params: Mapping, kind) -> Tensor:
-  """Add a module of `model.conv`; kernels are [height, width, in, out]."""
+def convolution(x: Tensor, params: Mapping, size: Size) -> Tensor:
+  """Add a convolution; kernels are [height, width, in, out]."""
   g, kernel, bias = x.graph, params["kernel"], params.get("bias")
   pads = [1, 1, 1, 1]
-  if kind is UpConv4x4:
+  if size is Size.DOUBLED:
     # The operator's kernel is the one that it flips.
     flipped = kernel[::-1, ::-1].transpose(2, 3, 0, 1)
     weight = g.parameter("kernel", flipped, axis=1)
     return g.add("ConvTranspose", x, weight, pads=pads, strides=[2, 2])
   weight = g.parameter("kernel", kernel.transpose(3, 2, 0, 1))
   rest = [] if bias is None else [g.parameter("bias", bias)]
-  strides = [2, 2] if kind is DownConv4x4 else [1, 1]
+  strides = [2, 2] if size is Size.HALVED else [1, 1]
   return g.add("Conv", x, weight, *rest, pads=pads, strides=strides)
 
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from typing import Literal
 
 import numpy as np
-import onnx
+
+from hdnet_jax.onnx import protobuf
 
 # 17 is old enough for every ONNX Runtime of the last years, Web and mobile
 # included; the file's format (IR) is the one of its time.
@@ -56,10 +57,10 @@ class Graph:
 
   def __init__(self, storage: Storage = "float32"):
     self._storage = storage
-    self._nodes: list[onnx.NodeProto] = []
-    self._constants: dict[str, onnx.TensorProto] = {}
-    self._inputs: list[onnx.ValueInfoProto] = []
-    self._outputs: list[onnx.ValueInfoProto] = []
+    self._nodes: list[bytes] = []
+    self._constants: dict[str, bytes] = {}
+    self._inputs: list[bytes] = []
+    self._outputs: list[bytes] = []
     self._scope = ""
 
   @contextlib.contextmanager
@@ -71,14 +72,14 @@ class Graph:
     self._scope = before
 
   def input(self, name: str, dtype: type, shape: tuple, doc: str) -> Tensor:
-    self._inputs.append(_information(name, dtype, shape, doc))
+    self._inputs.append(protobuf.value(name, dtype, shape, doc))
     return Tensor(self, name)
 
   def output(self, value: Tensor, name: str, dtype: type, shape, doc: str):
     self._nodes.append(
-      onnx.helper.make_node("Identity", [value.name], [name], name=name)
+      protobuf.node("Identity", [value.name], [name], name, {})
     )
-    self._outputs.append(_information(name, dtype, shape, doc))
+    self._outputs.append(protobuf.value(name, dtype, shape, doc))
 
   def add(self, kind: str, *inputs: Value, **attributes) -> Tensor:
     """Add a node and return its first output; a None input is left out."""
@@ -90,14 +91,11 @@ class Graph:
     name = f"{self._scope}{kind}_{len(self._nodes)}"
     results = [name, *(f"{name}_{i}" for i in range(1, outputs))]
     names = ["" if x is None else self._as_tensor(x).name for x in inputs]
-    self._nodes.append(
-      onnx.helper.make_node(kind, names, results, name=name, **attributes)
-    )
+    self._nodes.append(protobuf.node(kind, names, results, name, attributes))
     return [Tensor(self, result) for result in results]
 
   def cast(self, value: Value, dtype: type) -> Tensor:
-    kind = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
-    return self.add("Cast", value, to=kind)
+    return self.add("Cast", value, to=protobuf.data_type(dtype))
 
   def parameter(self, name: str, array: np.ndarray, axis: int = 0) -> Tensor:
     """Add a learned array, whose output channels lie along `axis`."""
@@ -116,24 +114,16 @@ class Graph:
     stored = self.cast(self._constant(name, steps), np.float32)
     return stored * self._constant(f"{name}_scale", scale)
 
-  def model(self, name: str, metadata: dict[str, str]) -> onnx.ModelProto:
-    """Return the model of what was added; ONNX checks it."""
-    graph = onnx.helper.make_graph(
+  def model(self, name: str, metadata: dict[str, str]) -> bytes:
+    """Return the file of what was added."""
+    graph = protobuf.graph(
       self._nodes,
       name,
       self._inputs,
       self._outputs,
-      list(self._constants.values()),
+      self._constants.values(),
     )
-    model = onnx.helper.make_model(
-      graph,
-      opset_imports=[onnx.helper.make_opsetid("", OPSET)],
-      ir_version=_IR_VERSION,
-      producer_name="hdnet_jax",
-    )
-    onnx.helper.set_model_props(model, metadata)
-    onnx.checker.check_model(model, full_check=True)
-    return model
+    return protobuf.model(graph, _IR_VERSION, OPSET, "hdnet_jax", metadata)
 
   def _as_tensor(self, value: Value) -> Tensor:
     if isinstance(value, Tensor):
@@ -145,10 +135,5 @@ class Graph:
 
   def _constant(self, name: str, array: np.ndarray) -> Tensor:
     if name not in self._constants:
-      self._constants[name] = onnx.numpy_helper.from_array(array, name)
+      self._constants[name] = protobuf.tensor(name, array)
     return Tensor(self, name)
-
-
-def _information(name, dtype, shape, doc) -> onnx.ValueInfoProto:
-  kind = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
-  return onnx.helper.make_tensor_value_info(name, kind, shape, doc)
