@@ -6,6 +6,7 @@ else is a defect of ours and keeps its traceback.
 
 import contextlib
 import difflib
+import importlib.util
 from collections.abc import Iterator
 
 
@@ -46,6 +47,12 @@ class MissingLibrary(UserError, ImportError):
     super().__init__(
       f'{purpose} needs {name}, which is not installed; pip install "{package}"'
     )
+
+
+def require(library: str, purpose: str = "this") -> None:
+  """Raise MissingLibrary where a library is not installed; import nothing."""
+  if importlib.util.find_spec(library) is None:
+    raise MissingLibrary(library, purpose)
 
 
 @contextlib.contextmanager

@@ -22,7 +22,7 @@ import safetensors.numpy
 import hdnet_jax
 from hdnet_jax.atomic_write import write_then_rename
 from hdnet_jax.config import Config, ModelConfig
-from hdnet_jax.errors import UserError
+from hdnet_jax.errors import UserError, missing_libraries_told
 from hdnet_jax.model.architecture import parameter_shapes
 
 SUFFIX = ".safetensors"
@@ -210,7 +210,8 @@ def _released_file(released: Released) -> pathlib.Path:
 
 def _load_run(workdir: pathlib.Path) -> Weights:
   # Imported here: it loads the libraries of the training.
-  from hdnet_jax.training.checkpoint import restore_params
+  with missing_libraries_told(f"{workdir}, the folder of a run,"):
+    from hdnet_jax.training.checkpoint import restore_params
 
   params, config, step = restore_params(workdir, "last")
   provenance = provenance_of(config, step, "last")

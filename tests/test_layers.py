@@ -14,8 +14,8 @@ PACKAGE = pathlib.Path(__file__).parents[1] / "hdnet_jax"
 BASE = ("errors", "config", "atomic_write", "lock", "terminal", "images")
 LIBRARY = (*BASE, "model", "weights", "onnx", "inference")
 PARTS = {
-  "__init__": ((), ()),
   "errors": ((), ()),
+  "__init__": (("errors",), ()),
   # Inside a function only, for those who write config files.
   "config": (("errors",), ("ml_collections",)),
   "atomic_write": (("errors",), ()),

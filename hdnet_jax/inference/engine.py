@@ -11,7 +11,7 @@ import numpy as np
 
 from hdnet_jax import weights
 from hdnet_jax.config import ModelConfig
-from hdnet_jax.errors import MissingLibrary, UserError
+from hdnet_jax.errors import UserError, require
 
 BATCH = 8  # images that the network sees at once, where there are many
 ONNX_SUFFIX = ".onnx"
@@ -49,8 +49,7 @@ def choose(engine: EngineName) -> Literal["onnxruntime", "jax"]:
   if engine == "auto":
     use_jax = has_jax and (_has_accelerator() or not has_runtime)
     engine = "jax" if use_jax else "onnxruntime"
-  if not (has_jax if engine == "jax" else has_runtime):
-    raise MissingLibrary(engine)
+  require(engine, f"the engine {engine}")
   return engine
 
 
