@@ -97,8 +97,8 @@ def load(name: str | os.PathLike) -> Weights:
   elif not path.is_file():
     raise UserError(
       f"there are no weights {str(name)!r}: it is no file, and released are "
-      f"{', '.join(sorted(RELEASED))}; train some with python train.py "
-      "--config=configs/quickstart.py --workdir=DIR, and make a file of them "
+      f"{', '.join(sorted(RELEASED))}; train some with hdnet train "
+      "--config=quickstart --workdir=DIR, and make a file of them "
       f"with hdnet export-weights DIR NAME{SUFFIX}"
     )
   return _load_file(path)

@@ -18,6 +18,7 @@ PARTS = {
   "__init__": (("errors",), ()),
   # Inside a function only, for those who write config files.
   "config": (("errors",), ("ml_collections",)),
+  "configs": (("errors", "config"), ()),
   "atomic_write": (("errors",), ()),
   "lock": (("errors",), ()),
   "terminal": ((), ("rich",)),

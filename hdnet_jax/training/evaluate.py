@@ -1,4 +1,4 @@
-"""What eval.py does: a run, a weights file, or images made elsewhere."""
+"""What hdnet evaluate does: a run, a weights file, or images made elsewhere."""
 
 import pathlib
 from collections.abc import Mapping, Sequence

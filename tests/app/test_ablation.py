@@ -233,7 +233,7 @@ def test_overrides_are_in_every_row(config_file):
     ("--config.seed=1", "--seeds"),
     ("--config.model.local_dynamics=none", "what the rows differ in"),
     ("--config.model.neighbors=3", "what the rows differ in"),
-    ("--config.distributed=true", "train.py, then draw with --no-train"),
+    ("--config.distributed=true", "hdnet train, then draw with --no-train"),
   ],
 )
 def test_mistakes_in_overrides_are_one_line(config_file, override, words):
