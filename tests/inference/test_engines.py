@@ -15,6 +15,7 @@ from hdnet_jax.app.cli import main
 from hdnet_jax.errors import MissingLibrary, UserError
 from hdnet_jax.inference import engine
 from hdnet_jax.inference.harmonizer import SizeWarning
+from hdnet_jax.onnx import network as graphs
 
 OPTIONS = (
   {},
@@ -135,7 +136,7 @@ def test_a_files_only_size_decides(exported):
   assert own.image_size == 64
   assert told[0].filename == __file__
   for options in ({"image_size": 32}, {"mode": "direct"}):
-    with pytest.raises(UserError, match="64x64 only, not .*--size dynamic"):
+    with pytest.raises(UserError, match=r"64x64 only, not .*--size dynamic"):
       Harmonizer.from_pretrained(exported("--size=64"), **options)
   with pytest.raises(UserError, match="32x64 only, not squares"):
     Harmonizer.from_pretrained(exported("--size=32x64"))
@@ -146,17 +147,11 @@ def test_other_onnx_files_are_told(tmp_path, network):
   with pytest.raises(UserError, match=r"y\.onnx is no file"):
     Harmonizer.from_pretrained(path)
   path.write_bytes(b"no graph")
-  with pytest.raises(
-    UserError, match=r"y\.onnx cannot be read as an ONNX file"
-  ):
+  with pytest.raises(UserError, match=r"y\.onnx cannot be read as an ONNX"):
     Harmonizer.from_pretrained(path)
-  from hdnet_jax.onnx import network as graphs
-
   loaded = weights.load(network)
   path.write_bytes(graphs.build(loaded.params, loaded.model))
   with pytest.raises(UserError, match=r"y\.onnx .* is not of hdnet_jax"):
     Harmonizer.from_pretrained(path)
-  with pytest.raises(
-    UserError, match=r"is for the engine onnxruntime, not jax"
-  ):
+  with pytest.raises(UserError, match="is for the engine onnxruntime, not"):
     Harmonizer.from_pretrained(path, engine="jax")
