@@ -74,7 +74,7 @@ def make_engine(
 
 def load_engine(
   name: str | os.PathLike, engine: EngineName = "auto"
-) -> tuple[Engine, int, int | None]:
+) -> tuple[Engine, int, tuple[int, int] | None]:
   """Make an engine with the weights of a name.
 
   Args:
@@ -82,8 +82,8 @@ def load_engine(
     engine: as of `choose`; ONNX Runtime alone takes an .onnx file.
 
   Returns:
-    The engine; the image size of the training; and that of an .onnx file that
-    takes no other, else None.
+    The engine; the image size of the training; and height and width of an .onnx
+    file that takes no others, else None.
 
   Raises:
     UserError: where there are no such weights, or they cannot be used.
@@ -100,7 +100,7 @@ def load_engine(
   from hdnet_jax.inference.engine_onnxruntime import OnnxRuntimeEngine
 
   network = OnnxRuntimeEngine.load(pathlib.Path(name))
-  return network, network.image_size, network.fixed_size
+  return network, network.image_size, network.only_size
 
 
 def _is_installed(library: str) -> bool:

@@ -24,6 +24,10 @@ class OnnxRuntimeEngine:
     file: the file's bytes.
     name: of the file, for messages.
 
+  Attributes:
+    image_size: side of the square images that the network was trained on.
+    only_size: height and width of the images that the file takes; None for any.
+
   Raises:
     UserError: where it is no ONNX file of this network.
   """
@@ -51,9 +55,15 @@ class OnnxRuntimeEngine:
       )
     self._is_uint8 = inputs["composite"].type == "tensor(uint8)"
     sides = inputs["composite"].shape[1:3]
-    self._sides = sides if all(isinstance(x, int) for x in sides) else None
-    provenance = json.loads(facts.get("provenance", "{}"))
-    self.image_size = int(provenance.get("image_size", weights.IMAGE_SIZE))
+    is_fixed = all(isinstance(side, int) for side in sides)
+    self.only_size = tuple(sides) if is_fixed else None
+    try:
+      provenance = json.loads(facts.get("provenance", "{}"))
+      self.image_size = int(provenance.get("image_size", weights.IMAGE_SIZE))
+    except (ValueError, AttributeError):
+      raise UserError(
+        f"{name} is damaged in its provenance; export it again"
+      ) from None
 
   @classmethod
   def build(
@@ -69,23 +79,6 @@ class OnnxRuntimeEngine:
     if not path.is_file():
       raise UserError(f"{path} is no file; write one with hdnet export")
     return cls(path.read_bytes(), str(path))
-
-  @property
-  def fixed_size(self) -> int | None:
-    """Side of the only square that the file takes; None for any size.
-
-    Raises:
-      UserError: where it takes images of another shape alone.
-    """
-    if self._sides is None:
-      return None
-    height, width = self._sides
-    if height != width:
-      raise UserError(
-        f"{self._name} takes images of {height}x{width} only, not squares; "
-        "export it with --size dynamic"
-      )
-    return height
 
   def __reduce__(self):
     return type(self), (self._file, self._name)

@@ -111,9 +111,9 @@ class Harmonizer:
       UserError: where there are no such weights, or they cannot be used; and
         MissingLibrary where the engine is not installed.
     """
-    network, trained, fixed = load_engine(name, engine)
-    if fixed:
-      image_size = _fixed_size(name, fixed, image_size, trained, mode)
+    network, trained, only_size = load_engine(name, engine)
+    if only_size:
+      image_size = _side_of(name, only_size, image_size, trained, mode)
     return cls(network, image_size or trained, mode)
 
   def __call__(
@@ -282,22 +282,32 @@ class Harmonizer:
     return self._network(images, inside.astype(np.float32)[..., None])
 
 
-def _fixed_size(
-  name: str | os.PathLike, fixed: int, asked: int | None, trained: int, mode
+def _side_of(
+  name: str | os.PathLike,
+  only_size: tuple[int, int],
+  asked: int | None,
+  trained: int,
+  mode: Mode,
 ) -> int:
-  """Return the size of a file that takes no other; warn where it matters."""
-  only = f"{name} takes images of {fixed}x{fixed} only"
-  if mode == "direct" or asked not in (None, fixed):
-    what = f"image_size={asked}" if mode == "guided" else "mode 'direct'"
-    raise UserError(f"{only}, not {what}; export it with --size dynamic")
-  if fixed != trained:
+  """Return the side of a file of one size alone; warn where it matters."""
+  side, width = only_size
+  only = f"{name} takes images of {side}x{width} only"
+  conflicts = {
+    "squares": side != width,
+    "any, as mode 'direct' does": mode == "direct",
+    f"image_size={asked}": asked not in (None, side),
+  }
+  for other, is_asked in conflicts.items():
+    if is_asked:
+      raise UserError(f"{only}, not {other}; export it with --size dynamic")
+  if side != trained:
     warnings.warn(
       f"{only}; so that is what the network sees, which was trained at "
       f"{trained}x{trained}",
       SizeWarning,
       stacklevel=3,
     )
-  return fixed
+  return side
 
 
 def _chunks(items: Iterable, size: int) -> Iterator[list]:

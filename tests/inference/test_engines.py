@@ -50,9 +50,9 @@ def photos() -> list[np.ndarray]:
   """Parts of real photos, and noise; sides are no multiples of 8."""
   noise = np.random.default_rng(0).integers(0, 256, (61, 50, 3), np.uint8)
   return [
-    data.astronaut()[40:241:3, 130:331:3],
-    data.coffee()[:300:5, :425:5],
-    data.chelsea()[60:220:4, 100:340:4],
+    data.astronaut()[40:223:3, 130:280:3],
+    data.coffee()[50:294:4, 100:300:4],
+    data.chelsea()[60:243:3, 120:270:3],
     noise,
   ]
 
