@@ -1,7 +1,6 @@
 """The network as an ONNX graph, built node by node.
 
 The graph takes images [B, H, W, 3] and masks [B, H, W, 1] of any batch size.
-`export.onnx_layers` says what memory LD takes.
 """
 
 from collections.abc import Mapping
@@ -15,9 +14,9 @@ from hdnet_jax.app.export.onnx_layers import (
   convolution,
   global_dynamics,
   instance_norm,
-  local_dynamics,
   rain,
 )
+from hdnet_jax.app.export.onnx_local_dynamics import local_dynamics
 from hdnet_jax.config import ModelConfig
 from hdnet_jax.model.conv import Conv3x3, DownConv4x4, UpConv4x4
 from hdnet_jax.model.hdnet import (
@@ -139,9 +138,8 @@ def _network_nchw(
     reduction *= 2 if stage.convolution is DownConv4x4 else 1
 
   if model.local_dynamics != "none":
-    positions = size and size[0] * size[1] // REDUCTION**2
     with g.scope("ld"):
-      x = local_dynamics(x, masks[reduction], params["ld"], model, positions)
+      x = local_dynamics(x, masks[reduction], params["ld"], model)
 
   for stage, skip in zip(DECODER, reversed(skips), strict=True):
     reduction //= 2 if stage.convolution is UpConv4x4 else 1

@@ -2,7 +2,7 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 import numpy as np
@@ -57,6 +57,7 @@ class Graph:
   def __init__(self, storage: Storage = "float32"):
     self._storage = storage
     self._nodes: list[onnx.NodeProto] = []
+    self._count = 0  # of all nodes, those of loops included
     self._constants: dict[str, onnx.TensorProto] = {}
     self._inputs: list[onnx.ValueInfoProto] = []
     self._outputs: list[onnx.ValueInfoProto] = []
@@ -87,13 +88,39 @@ class Graph:
   def add_many(
     self, kind: str, outputs: int, *inputs: Value | None, **attributes
   ) -> list[Tensor]:
-    name = f"{self._scope}{kind}_{len(self._nodes)}"
+    name = f"{self._scope}{kind}_{self._count}"
+    self._count += 1
     results = [name, *(f"{name}_{i}" for i in range(1, outputs))]
     names = ["" if x is None else self._as_tensor(x).name for x in inputs]
     self._nodes.append(
       onnx.helper.make_node(kind, names, results, name=name, **attributes)
     )
     return [Tensor(self, result) for result in results]
+
+  def scan(
+    self,
+    body: Callable[..., Tensor],
+    *inputs: Tensor,
+    dtypes: Sequence[type],
+    output: type,
+  ) -> Tensor:
+    """Add a loop over the first axis of `inputs`, and stack the results.
+
+    `body` adds nodes from slices of the inputs, of `dtypes`, to its result, of
+    the dtype `output` and equal shape for all. It may use tensors from outside;
+    what it adds is no more there after it.
+    """
+    name = f"{self._scope}Scan_{self._count}"
+    before, self._nodes = self._nodes, []
+    slices = [
+      _information(f"{name}_slice_{i}", dtype) for i, dtype in enumerate(dtypes)
+    ]
+    result = body(*(Tensor(self, info.name) for info in slices))
+    graph = onnx.helper.make_graph(
+      self._nodes, name, slices, [_information(result.name, output)]
+    )
+    self._nodes = before
+    return self.add("Scan", *inputs, body=graph, num_scan_inputs=len(inputs))
 
   def cast(self, value: Value, dtype: type) -> Tensor:
     kind = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
@@ -149,6 +176,6 @@ class Graph:
     return Tensor(self, name)
 
 
-def _information(name, dtype, shape, doc) -> onnx.ValueInfoProto:
+def _information(name, dtype, shape=None, doc="") -> onnx.ValueInfoProto:
   kind = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
   return onnx.helper.make_tensor_value_info(name, kind, shape, doc)
