@@ -102,10 +102,12 @@ def global_dynamics(
   bias = params["bias"][:, None]
   kernels = hidden @ g.parameter("kernel", params["kernel"])
   kernels = kernels + g.parameter("bias", bias)  # [B, region, 1, out * in]
-  # Region and input are one axis: both kernels are applied and blended at once.
   kernels = g.add("Reshape", kernels, [0, REGIONS, channels, channels])
-  kernels = g.add("Transpose", kernels, perm=[0, 2, 1, 3])
-  kernels = g.add("Reshape", kernels, [0, channels, -1])
-  masked = g.add("Concat", mask * x, (1.0 - mask) * x, axis=1)
-  y = kernels @ g.add("Reshape", masked, [0, REGIONS * channels, -1])
+  inside, outside = (
+    g.add("Squeeze", kernel, [1])
+    for kernel in g.add_many("Split", REGIONS, kernels, axis=1)
+  )
+  # As the mask blends the two results, with fewer arrays of their size.
+  flat, region = (g.add("Reshape", y, [0, 0, -1]) for y in (x, mask))
+  y = outside @ flat + region * ((inside - outside) @ flat)
   return g.add("Reshape", y, g.add("Shape", x))

@@ -79,6 +79,7 @@ def _paper_reference(
 def _official_reference(
   x: Tensor, foreground: Tensor, queries: Tensor
 ) -> Tensor:
+  """Return the best of the masked features, weighed as the code does it."""
   g = x.graph
   masked, support = x * foreground, x * (1.0 - foreground)
   count = g.add("Squeeze", _length(x))
@@ -101,6 +102,7 @@ def _make_keys(features: Tensor, positions: Tensor, neighbors: int) -> _Keys:
   missing = least + g.add("Mod", g.add("Neg", least), [GROUP]) - count
   below = g.add("Concat", [0], missing, axis=0)
   nowhere = g.add("Squeeze", _length(features))
+  # Zeros would be more similar than what points away.
   added = g.add("Pad", g.add("ConstantOfShape", count), below, _NOTHING)
   rows = _rows(features, positions)
   rows = g.add("Pad", rows, g.add("Concat", [0], below, [0], axis=0))
@@ -118,7 +120,8 @@ def _search(
   count = _length(queries)
   most = g.add("Div", [_TILE_PRODUCTS], _length(keys.positions))
   most = g.add("Min", g.add("Max", most, [_TILE[0]]), [_TILE[1]])
-  # Of equal length, so that the last has little padding; at least 1x1.
+  # Of equal length, so that the last has little padding. There is at least a
+  # tile of a query, as loops may not take empty turns everywhere.
   tiles = g.add("Max", _divide_up(count, most), [1])
   tile = g.add("Max", _divide_up(count, tiles), [1])
   padding = g.add("Concat", [0], tiles * tile - count, axis=0)
@@ -126,10 +129,9 @@ def _search(
   rows = g.add("Reshape", rows, g.add("Concat", tiles, tile, axis=0))
 
   def search(rows: Tensor) -> Tensor:
-    columns = g.add(
-      "Transpose", _as_queries(_rows(features, rows)), perm=[1, 0]
-    )
-    return _grouped_top_k(keys.features @ columns, _length(rows), neighbors)
+    tile = _as_queries(_rows(features, rows))
+    products = keys.features @ g.add("Transpose", tile, perm=[1, 0])
+    return _grouped_top_k(products, _length(rows), neighbors)
 
   found = g.scan(search, rows, dtypes=[np.int64], output=np.int64)
   found = g.add("Reshape", found, [-1, neighbors])
@@ -145,9 +147,8 @@ def _grouped_top_k(products: Tensor, tile: Tensor, neighbors: int) -> Tensor:
   chosen = _largest(maxima, neighbors)
   if neighbors > 1:
     # Sorted, so that of equal products the first is taken.
-    chosen = g.add_many("TopK", 2, chosen, _length(chosen), axis=0, largest=0)[
-      0
-    ]
+    size = _length(chosen)
+    chosen, _ = g.add_many("TopK", 2, chosen, size, axis=0, largest=0)
   shape = g.add("Concat", [1, GROUP], tile, axis=0)
   indices = g.add("Expand", g.add("Unsqueeze", chosen, [1]), shape)
   candidates = g.add("GatherElements", groups, indices, axis=0)
