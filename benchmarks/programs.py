@@ -88,6 +88,8 @@ def _onnx(params, model: ModelConfig, composite, mask) -> Program:
   start = time.perf_counter()  # the export is done once, and not by who runs it
   options = onnxruntime.SessionOptions()
   options.intra_op_num_threads = common.usable_threads()
+  # From the second run on it would hold what the first took, and as much again.
+  options.enable_mem_pattern = False
   # Its threads would go on spinning in the next program's run.
   options.add_session_config_entry("session.force_spinning_stop", "1")
   session = onnxruntime.InferenceSession(

@@ -51,6 +51,7 @@ REDUCTION = 8  # height and width over those of x7
 
 EPSILON = 1e-5  # of instance norm and RAIN
 TINY = 1e-6  # LD: floor of a squared norm; a zero vector is similar to nothing
+GROUP = 64  # LD: keys whose best is compared first
 REGIONS = 2  # MGD: foreground, background
 HIDDEN = 2  # MGD: inputs of each region's kernel predictor
 RAIN = (

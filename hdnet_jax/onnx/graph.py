@@ -2,7 +2,7 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 import numpy as np
@@ -58,6 +58,7 @@ class Graph:
   def __init__(self, storage: Storage = "float32"):
     self._storage = storage
     self._nodes: list[bytes] = []
+    self._count = 0  # of all nodes, those of loops included
     self._constants: dict[str, bytes] = {}
     self._inputs: list[bytes] = []
     self._outputs: list[bytes] = []
@@ -88,11 +89,35 @@ class Graph:
   def add_many(
     self, kind: str, outputs: int, *inputs: Value | None, **attributes
   ) -> list[Tensor]:
-    name = f"{self._scope}{kind}_{len(self._nodes)}"
+    name = f"{self._scope}{kind}_{self._count}"
+    self._count += 1
     results = [name, *(f"{name}_{i}" for i in range(1, outputs))]
     names = ["" if x is None else self._as_tensor(x).name for x in inputs]
     self._nodes.append(protobuf.node(kind, names, results, name, attributes))
     return [Tensor(self, result) for result in results]
+
+  def scan(
+    self,
+    body: Callable[..., Tensor],
+    *inputs: Tensor,
+    dtypes: Sequence[type],
+    output: type,
+  ) -> Tensor:
+    """Add a loop over the first axis of `inputs`, and stack the results.
+
+    `body` adds nodes from slices of the inputs, of `dtypes`, to its result, of
+    the dtype `output` and equal shape for all. It may use tensors from outside;
+    what it adds is no more there after it.
+    """
+    name = f"{self._scope}Scan_{self._count}"
+    before, self._nodes = self._nodes, []
+    names = [f"{name}_slice_{i}" for i in range(len(inputs))]
+    result = body(*(Tensor(self, slice) for slice in names))
+    slices = map(protobuf.value, names, dtypes)
+    outputs = [protobuf.value(result.name, output)]
+    graph = protobuf.graph(self._nodes, name, slices, outputs)
+    self._nodes = before
+    return self.add("Scan", *inputs, body=graph, num_scan_inputs=len(inputs))
 
   def cast(self, value: Value, dtype: type) -> Tensor:
     return self.add("Cast", value, to=protobuf.data_type(dtype))

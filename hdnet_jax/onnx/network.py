@@ -1,7 +1,6 @@
 """The network as an ONNX graph, built node by node.
 
 The graph takes images [B, H, W, 3] and masks [B, H, W, 1] of any batch size.
-`onnx.layers` says what memory LD takes.
 """
 
 from collections.abc import Mapping
@@ -23,9 +22,9 @@ from hdnet_jax.onnx.layers import (
   convolution,
   global_dynamics,
   instance_norm,
-  local_dynamics,
   rain,
 )
+from hdnet_jax.onnx.local_dynamics import local_dynamics
 
 Pixels = Literal["float32", "uint8"]
 
@@ -138,9 +137,8 @@ def _network_nchw(
     reduction *= 2 if stage.size is Size.HALVED else 1
 
   if model.local_dynamics != "none":
-    positions = size and size[0] * size[1] // REDUCTION**2
     with g.scope("ld"):
-      x = local_dynamics(x, masks[reduction], params["ld"], model, positions)
+      x = local_dynamics(x, masks[reduction], params["ld"], model)
 
   for stage, skip in zip(DECODER, reversed(skips), strict=True):
     reduction //= 2 if stage.size is Size.DOUBLED else 1

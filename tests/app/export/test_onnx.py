@@ -1,6 +1,8 @@
 """Graphs in ONNX Runtime against the network in JAX."""
 
 import functools
+import json
+import pathlib
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ runtime = pytest.importorskip("onnxruntime", reason="needs the extra [onnx]")
 from hdnet_jax.config import ModelConfig  # noqa: E402
 from hdnet_jax.inference.engine_jax import JaxEngine  # noqa: E402
 from hdnet_jax.inference.harmonizer import Harmonizer  # noqa: E402
+from hdnet_jax.onnx import local_dynamics  # noqa: E402
 from hdnet_jax.onnx import network as exported  # noqa: E402
 from hdnet_jax.onnx.graph import OPSET  # noqa: E402
 
@@ -23,12 +26,14 @@ TINY = ModelConfig(width=2)
 # These ran in ONNX Runtime Web 1.30 (WASM), with the images of the Python one
 # to a level; try there what is added.
 OPERATORS = {
-  *("Add", "ArgMax", "Cast", "Concat", "Conv", "ConvTranspose", "Div"),
-  *("GatherND", "GlobalAveragePool", "Greater", "GreaterOrEqual", "Identity"),
-  *("InstanceNormalization", "LeakyRelu", "Less", "MatMul", "Max", "Min"),
-  *("Mod", "Mul", "Neg", "Pad", "ReduceMax", "ReduceSum", "Relu", "Reshape"),
-  *("Round", "Shape", "Sigmoid", "Slice", "Softmax", "Split", "Sqrt"),
-  *("Squeeze", "Sub", "Tanh", "TopK", "Transpose", "Unsqueeze", "Where"),
+  *("Add", "ArgMax", "Cast", "Concat", "ConstantOfShape", "Conv"),
+  *("ConvTranspose", "Div", "Expand", "Gather", "GatherElements"),
+  *("GlobalAveragePool", "Greater", "GreaterOrEqual", "Identity"),
+  *("InstanceNormalization", "LeakyRelu", "MatMul", "Max", "Min", "Mod", "Mul"),
+  *("Neg", "NonZero", "Not", "Pad", "Range", "ReduceMax", "ReduceSum", "Relu"),
+  *("Reshape", "Round", "Scan", "ScatterND", "Shape", "Sigmoid", "Slice"),
+  *("Softmax", "Split", "Sqrt", "Squeeze", "Sub", "Tanh", "TopK", "Transpose"),
+  *("Unsqueeze", "Where"),
 }
 
 
@@ -39,8 +44,8 @@ def build(*arguments, **named) -> "onnx.ModelProto":
   return graph
 
 
-def session(graph) -> runtime.InferenceSession:
-  options = runtime.SessionOptions()
+def session(graph, options=None) -> runtime.InferenceSession:
+  options = options or runtime.SessionOptions()
   options.intra_op_num_threads = 1
   return runtime.InferenceSession(
     graph.SerializeToString(), options, providers=["CPUExecutionProvider"]
@@ -55,6 +60,14 @@ def graph_of(model: ModelConfig = TINY, *arguments):
 @functools.cache
 def session_of(model: ModelConfig = TINY, *arguments):
   return session(graph_of(model, *arguments))
+
+
+def nodes_of(graph):
+  """Those of its loops, too."""
+  for node in graph.node:
+    yield node
+    for attribute in node.attribute:
+      yield from nodes_of(attribute.g)
 
 
 def run(session, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -190,20 +203,51 @@ def test_rows_of_the_ablation(model, rng):
     np.testing.assert_allclose(result, expected, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize(("neighbors", "kind"), [(1, "ArgMax"), (3, "TopK")])
-def test_a_search_in_parts_is_the_whole_one(neighbors, kind, rng):
+def small_tiles(monkeypatch) -> None:
+  """Let a search of a small image take many turns."""
+  monkeypatch.setattr(local_dynamics, "_TILE", (3, 7))
+
+
+@pytest.mark.parametrize(
+  "model",
+  [
+    TINY,
+    ModelConfig(2, neighbors=3),
+    pytest.param(ModelConfig(2, "official"), marks=pytest.mark.slow),
+  ],
+)
+def test_a_search_in_tiles(model, rng, monkeypatch):
+  small_tiles(monkeypatch)
+  image, mask = as_float(*samples(rng, 5, 72, 96))  # 108 positions
+  mask[1], mask[2] = 0, 1
+  mask[3] = rng.uniform(0, 1, mask[3].shape)
+  mask[4] = rng.uniform(size=mask[4].shape) < 0.3
+  result = run(session(build(params_of(model), model)), image, mask)
+  expected = in_jax(model)(image, mask)
+  np.testing.assert_allclose(result, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("neighbors", [1, 3])
+def test_no_array_of_all_pairs(neighbors, rng, monkeypatch, tmp_path):
+  small_tiles(monkeypatch)
   model = ModelConfig(width=1, neighbors=neighbors)
-  size = 520, 520  # 65 x 65 positions, two parts
-  graph = graph_of(model, size)
-  assert [node.op_type for node in graph.graph.node].count(kind) == 2
-  image = rng.uniform(-1, 1, (1, *size, 3)).astype(np.float32)
-  mask = (rng.uniform(size=(1, *size, 1)) < 0.5).astype(np.float32)
-  np.testing.assert_allclose(
-    run(session(graph), image, mask),
-    run(session_of(model), image, mask),
-    rtol=0,
-    atol=1e-6,
-  )
+  image = rng.uniform(-1, 1, (1, 256, 256, 3)).astype(np.float32)
+  mask = (rng.uniform(size=(1, 256, 256, 1)) < 0.5).astype(np.float32)
+  options = runtime.SessionOptions()
+  options.enable_profiling = True
+  options.profile_file_prefix = str(tmp_path / "profile")
+  profiled = session(build(params_of(model), model), options)
+  run(profiled, image, mask)
+  events = json.loads(pathlib.Path(profiled.end_profiling()).read_text())
+  sizes = {
+    event["name"]: int(event["args"]["output_size"])
+    for event in events
+    if event["name"].startswith("ld/")
+    and event["name"].endswith("_kernel_time")
+  }
+  assert any("MatMul" in name for name in sizes)
+  # N = 1024 positions of 8 channels, the nothing among the keys included.
+  assert max(sizes.values()) < 4 * 1100 * 16
 
 
 def test_a_fixed_size_takes_no_other(rng):
@@ -256,7 +300,7 @@ def test_the_file_says_what_it_is():
   ],
 )
 def test_operators_are_those_of_browsers(model):
-  nodes = graph_of(model, None, "uint8").graph.node
+  nodes = list(nodes_of(graph_of(model, None, "uint8").graph))
   assert {node.op_type for node in nodes} <= OPERATORS
   assert {node.domain for node in nodes} == {""}
 
