@@ -18,9 +18,9 @@ every row. Columns are what each took:
 Rows: our harmonizer in mode "direct", where the network sees the picture's
 size, as it does in the others: without a compilation cache, with an empty one,
 and with a warm one (JAX's `JAX_COMPILATION_CACHE_DIR`, every program kept), and
-with the engine ONNX Runtime. Then ONNX Runtime alone, where it is installed, and
-the authors' code with --official. Medians; the rows take turns. Files are in
-the system's own cache: each row is run once before.
+with the engine ONNX Runtime. Then ONNX Runtime alone, where it is installed,
+and the authors' code with --official. Medians; the rows take turns. Files are
+in the system's own cache: each row is run once before.
 """
 
 import argparse
