@@ -34,6 +34,7 @@ from hdnet_jax.images.mask_reading import read_mask
 from hdnet_jax.images.reading import read_picture
 from hdnet_jax.images.transforms import resize_image
 from hdnet_jax.inference import guided_filter
+from hdnet_jax.inference.engine import make_engine
 from hdnet_jax.inference.harmonizer import Harmonizer
 from hdnet_jax.inference.modes import reduce
 
@@ -57,8 +58,7 @@ def main():
   loaded = weights.load(args.weights)
   # What is below is about what guided does; the network alone is enough.
   network = Harmonizer(
-    loaded.params,
-    loaded.model,
+    make_engine(loaded.params, loaded.model, "jax"),
     args.image_size or loaded.image_size,
     mode="direct",
   )

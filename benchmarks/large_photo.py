@@ -18,6 +18,7 @@ import numpy as np
 from common import peak_memory
 
 from hdnet_jax.config import ModelConfig
+from hdnet_jax.inference.engine import make_engine
 from hdnet_jax.inference.harmonizer import Harmonizer, MaskWarning
 from hdnet_jax.model.hdnet import HDNet
 
@@ -70,7 +71,7 @@ def untrained() -> Harmonizer:
   model = ModelConfig(width=8)
   image, mask = np.zeros((1, 64, 64, 3)), np.zeros((1, 64, 64, 1))
   params = HDNet(width=8).init(jax.random.key(0), image, mask)["params"]
-  return Harmonizer(params, model)
+  return Harmonizer(make_engine(params, model, "jax"))
 
 
 if __name__ == "__main__":

@@ -28,10 +28,10 @@ import onnxruntime
 from common import cpu_name
 
 from hdnet_jax import weights
-from hdnet_jax.app.export import onnx
 from hdnet_jax.config import ModelConfig
 from hdnet_jax.data.photos import EmbeddedPhotos
 from hdnet_jax.model.hdnet import HDNet
+from hdnet_jax.onnx.network import build
 
 STORAGES = ("float32", "float16", "int8")
 
@@ -106,7 +106,7 @@ def measure(
   sessions, results = [], []
   exact: list[np.ndarray] = []
   for storage in STORAGES:
-    data = onnx.build(params, model, size, storage=storage).SerializeToString()
+    data = build(params, model, size, storage=storage)
     start = time.perf_counter()
     session = make_session(data, args.threads)
     load_seconds = time.perf_counter() - start

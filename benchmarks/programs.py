@@ -82,16 +82,18 @@ def _jax(params, model: ModelConfig, composite, mask) -> Program:
 def _onnx(params, model: ModelConfig, composite, mask) -> Program:
   import onnxruntime
 
-  from hdnet_jax.app.export import onnx
+  from hdnet_jax.onnx import network
 
-  graph = onnx.build(params, model, composite.shape[1:3])
+  graph = network.build(params, model, composite.shape[1:3])
   start = time.perf_counter()  # the export is done once, and not by who runs it
   options = onnxruntime.SessionOptions()
   options.intra_op_num_threads = common.usable_threads()
+  # From the second run on it would hold what the first took, and as much again.
+  options.enable_mem_pattern = False
   # Its threads would go on spinning in the next program's run.
   options.add_session_config_entry("session.force_spinning_stop", "1")
   session = onnxruntime.InferenceSession(
-    graph.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    graph, options, providers=["CPUExecutionProvider"]
   )
   feed = {"composite": composite, "mask": mask}
   return Program(

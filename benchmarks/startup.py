@@ -17,10 +17,10 @@ every row. Columns are what each took:
 
 Rows: our harmonizer in mode "direct", where the network sees the picture's
 size, as it does in the others: without a compilation cache, with an empty one,
-and with a warm one (JAX's `JAX_COMPILATION_CACHE_DIR`, every program kept).
-Then ONNX Runtime, where it is installed, and the authors' code with --official.
-Medians; the rows take turns. Files are in the system's own cache: each row is
-run once before.
+and with a warm one (JAX's `JAX_COMPILATION_CACHE_DIR`, every program kept), and
+with the engine ONNX Runtime. Then ONNX Runtime alone, where it is installed,
+and the authors' code with --official. Medians; the rows take turns. Files are
+in the system's own cache: each row is run once before.
 """
 
 import argparse
@@ -97,7 +97,7 @@ def make_rows(args: argparse.Namespace, folder: pathlib.Path) -> dict:
   file = folder / "weights.safetensors"
   weights.save(file, params, model)
   shared = {"size": args.size, "width": model.width}
-  ours = {"kind": "jax", "file": os.fspath(file)} | shared
+  ours = {"kind": "ours", "file": os.fspath(file), "engine": "jax"} | shared
   keep = {
     "JAX_ENABLE_COMPILATION_CACHE": "1",
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
@@ -107,14 +107,15 @@ def make_rows(args: argparse.Namespace, folder: pathlib.Path) -> dict:
     "no cache": (ours, {"JAX_ENABLE_COMPILATION_CACHE": "0"}),
     EMPTY: (ours, keep),
     "warm cache": (ours, warm),
+    "engine onnxruntime": (ours | {"engine": "onnxruntime"}, {}),
   }
   kinds = common.kinds(args.official)
   if "onnx" in kinds:
-    from hdnet_jax.app.export import onnx
+    from hdnet_jax.onnx import network
 
     graph = folder / "network.onnx"
     size = args.size, args.size
-    graph.write_bytes(onnx.build(params, model, size).SerializeToString())
+    graph.write_bytes(network.build(params, model, size))
     case = {"kind": "onnx", "file": os.fspath(graph)} | shared
     rows[common.TITLES["onnx"]] = case, {}
   if "official" in kinds:
@@ -136,7 +137,7 @@ def phases(began: float, run: dict[str, float]) -> dict[str, float]:
 
 def child(case: dict) -> dict[str, float]:
   """Times at which the phases of this process ended."""
-  start = {"jax": start_jax, "onnx": start_onnx, "official": start_official}
+  start = {"ours": start_ours, "onnx": start_onnx, "official": start_official}
   steps = start[case["kind"]](case)
   next(steps)
   ends = {"import": time.time()}
@@ -148,14 +149,16 @@ def child(case: dict) -> dict[str, float]:
   return ends
 
 
-def start_jax(case: dict):
+def start_ours(case: dict):
   """Imports, then loads: gives the function that harmonizes."""
   import numpy as np
 
   from hdnet_jax import Harmonizer
 
   yield
-  harmonizer = Harmonizer.from_pretrained(case["file"], mode="direct")
+  harmonizer = Harmonizer.from_pretrained(
+    case["file"], mode="direct", engine=case["engine"]
+  )
   size = case["size"]
   rng = np.random.default_rng(0)
   photo = rng.integers(0, 256, (size, size, 3), np.uint8)

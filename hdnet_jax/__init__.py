@@ -21,7 +21,11 @@ __all__ = sorted(_PUBLIC)
 def __getattr__(name: str):
   if name not in _PUBLIC:
     raise AttributeError(f"module 'hdnet_jax' has no attribute {name!r}")
-  return getattr(importlib.import_module(_PUBLIC[name]), name)
+  from hdnet_jax.errors import missing_libraries_told
+
+  with missing_libraries_told(f"hdnet_jax.{name}"):
+    module = importlib.import_module(_PUBLIC[name])
+  return getattr(module, name)
 
 
 def __dir__():

@@ -1,6 +1,6 @@
 """Every setting of a run, as frozen dataclasses; standard library only.
 
-A config file (`configs/*.py`) returns `make_config_dict(Config(...))`, which
+A config of `hdnet_jax/configs/` returns `make_config_dict(Config(...))`, which
 takes overrides from the command line (`--config.batch_size=4`).
 `Config.from_dict` turns it back, and refuses unknown names and wrong types.
 """

@@ -4,11 +4,67 @@ Entry points print its message as one line and exit with status 1; anything
 else is a defect of ours and keeps its traceback.
 """
 
+import contextlib
 import difflib
+import importlib.util
+from collections.abc import Iterator
 
 
 class UserError(ValueError):
   """Says what is wrong and what to do about it."""
+
+
+# What brings a library, where that is not the small installation.
+_EXTRAS = {
+  "av": "video",
+  "gradio": "demo",
+  "starlette": "demo",
+  "onnx": "onnx",
+  "pillow_heif": "heic",
+} | dict.fromkeys(
+  (
+    *("absl", "clu", "flax", "grain", "jax", "jaxlib", "jaxtyping"),
+    *("matplotlib", "ml_collections", "optax", "orbax", "scipy", "skimage"),
+    *("importlib_resources", "tensorflow_datasets"),
+  ),
+  "train",
+)
+_NAMES = {"av": "PyAV", "gradio": "Gradio", "jax": "JAX"}
+
+
+class MissingLibrary(UserError, ImportError):
+  """Says which library is not installed, and what installs it.
+
+  Args:
+    library: as it is imported.
+    purpose: what needs it.
+  """
+
+  def __init__(self, library: str, purpose: str = "this"):
+    extra = _EXTRAS.get(library)
+    package = f".[{extra}]" if extra else "."
+    name = _NAMES.get(library, library)
+    super().__init__(
+      f'{purpose} needs {name}, which is not installed; pip install "{package}"'
+    )
+
+
+def require(library: str, purpose: str = "this") -> None:
+  """Raise MissingLibrary where a library is not installed; import nothing."""
+  if importlib.util.find_spec(library) is None:
+    raise MissingLibrary(library, purpose)
+
+
+@contextlib.contextmanager
+def missing_libraries_told(purpose: str = "this") -> Iterator[None]:
+  """Raise MissingLibrary where an import finds no library of an extra."""
+  try:
+    yield
+  except ModuleNotFoundError as error:
+    library = (error.name or "").partition(".")[0]
+    if library not in _EXTRAS:
+      raise
+    raise MissingLibrary(library, purpose) from error
 
 
 def nearest_name(name: str, valid: list[str]) -> str:

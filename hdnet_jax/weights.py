@@ -14,18 +14,16 @@ import pathlib
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, NamedTuple
 
-import jax
-import jax.numpy as jnp
+import ml_dtypes
 import numpy as np
 import safetensors
 import safetensors.numpy
-from flax import traverse_util
 
 import hdnet_jax
 from hdnet_jax.atomic_write import write_then_rename
 from hdnet_jax.config import Config, ModelConfig
-from hdnet_jax.errors import UserError
-from hdnet_jax.model.hdnet import HDNet
+from hdnet_jax.errors import UserError, missing_libraries_told
+from hdnet_jax.model.architecture import parameter_shapes
 
 SUFFIX = ".safetensors"
 IMAGE_SIZE = 256  # assumed where the provenance names none
@@ -99,8 +97,8 @@ def load(name: str | os.PathLike) -> Weights:
   elif not path.is_file():
     raise UserError(
       f"there are no weights {str(name)!r}: it is no file, and released are "
-      f"{', '.join(sorted(RELEASED))}; train some with python train.py "
-      "--config=configs/quickstart.py --workdir=DIR, and make a file of them "
+      f"{', '.join(sorted(RELEASED))}; train some with hdnet train "
+      "--config=quickstart --workdir=DIR, and make a file of them "
       f"with hdnet export-weights DIR NAME{SUFFIX}"
     )
   return _load_file(path)
@@ -126,7 +124,7 @@ def save(
   """
   path = pathlib.Path(path)
   check_name(path)
-  stored = {"float32": np.float32, "bfloat16": jnp.bfloat16}[dtype]
+  stored = {"float32": np.float32, "bfloat16": ml_dtypes.bfloat16}[dtype]
   arrays = {
     name: np.asarray(leaf).astype(stored, order="C")
     for name, leaf in flatten(params).items()
@@ -176,16 +174,26 @@ def check_name(path: pathlib.Path) -> None:
 
 def flatten(params: Mapping) -> dict[str, Any]:
   """Return the leaves of nested `params` by path, such as "x1/conv/kernel"."""
-  return traverse_util.flatten_dict(params, sep="/")
+  flat = {}
+  for name, value in params.items():
+    if isinstance(value, Mapping):
+      inner = flatten(value).items()
+      flat |= {f"{name}/{rest}": leaf for rest, leaf in inner}
+    else:
+      flat[name] = value
+  return flat
 
 
-def parameter_shapes(model: ModelConfig) -> dict[str, tuple[int, ...]]:
-  """Return the shape of every parameter by path; nothing is computed."""
-  image = jax.ShapeDtypeStruct((1, 8, 8, 3), jnp.float32)
-  mask = jax.ShapeDtypeStruct((1, 8, 8, 1), jnp.float32)
-  network = HDNet(**dataclasses.asdict(model))
-  tree = jax.eval_shape(network.init, jax.random.key(0), image, mask)["params"]
-  return {name: leaf.shape for name, leaf in flatten(tree).items()}
+def unflatten(leaves: Mapping[str, Any]) -> dict[str, Any]:
+  """Return nested `params` of leaves by path."""
+  params: dict[str, Any] = {}
+  for path, leaf in leaves.items():
+    *groups, name = path.split("/")
+    place = params
+    for group in groups:
+      place = place.setdefault(group, {})
+    place[name] = leaf
+  return params
 
 
 def _released_file(released: Released) -> pathlib.Path:
@@ -202,11 +210,13 @@ def _released_file(released: Released) -> pathlib.Path:
 
 def _load_run(workdir: pathlib.Path) -> Weights:
   # Imported here: it loads the libraries of the training.
-  from hdnet_jax.training.checkpoint import restore_params
+  with missing_libraries_told(f"{workdir}, the folder of a run,"):
+    from hdnet_jax.training.checkpoint import restore_params
 
   params, config, step = restore_params(workdir, "last")
   provenance = provenance_of(config, step, "last")
-  return Weights(jax.device_get(params), config.model, provenance)
+  arrays = {name: np.asarray(leaf) for name, leaf in flatten(params).items()}
+  return Weights(unflatten(arrays), config.model, provenance)
 
 
 def _load_file(path: pathlib.Path) -> Weights:
@@ -223,8 +233,7 @@ def _load_file(path: pathlib.Path) -> Weights:
     raise UserError(
       f"{path} tells of image_size={size!r}, which is no size; export it again"
     )
-  params = traverse_util.unflatten_dict(arrays, sep="/")
-  return Weights(params, model, provenance)
+  return Weights(unflatten(arrays), model, provenance)
 
 
 def _sort_header(data: bytes) -> bytes:

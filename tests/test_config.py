@@ -8,6 +8,7 @@ import typing
 import pytest
 
 from hdnet_jax.app import config_file
+from hdnet_jax.app.config_file import load_config
 from hdnet_jax.config import (
   CHANGEABLE_ON_RESUME,
   CHANGES,
@@ -279,6 +280,7 @@ def test_config_files_are_there():
 @pytest.mark.parametrize("path", CONFIG_FILES, ids=lambda path: path.stem)
 def test_config_files(path):
   run = load(path)
+  assert run == load_config(path.stem, [])  # the package's
   # Files of rows add the row's.
   assert f"{run.name}_".startswith(f"{path.stem}_")
 

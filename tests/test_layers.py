@@ -12,12 +12,13 @@ PACKAGE = pathlib.Path(__file__).parents[1] / "hdnet_jax"
 # which stand above it, and these libraries. A part is a module, or a folder; of
 # `app`, which stands on the library, each of its folders.
 BASE = ("errors", "config", "atomic_write", "lock", "terminal", "images")
-LIBRARY = (*BASE, "model", "weights", "inference")
+LIBRARY = (*BASE, "model", "weights", "onnx", "inference")
 PARTS = {
-  "__init__": ((), ()),
   "errors": ((), ()),
+  "__init__": (("errors",), ()),
   # Inside a function only, for those who write config files.
   "config": (("errors",), ("ml_collections",)),
+  "configs": (("errors", "config"), ()),
   "atomic_write": (("errors",), ()),
   "lock": (("errors",), ()),
   "terminal": ((), ("rich",)),
@@ -37,12 +38,14 @@ PARTS = {
   # And `training`, as LATE says.
   "weights": (
     (*BASE, "__init__", "model"),
-    ("flax", "jax", "numpy", "safetensors"),
+    ("ml_dtypes", "numpy", "safetensors"),
   ),
-  # No training library: using the model needs a small install.
+  "onnx": (("config", "model"), ("numpy",)),
+  # No training library, and JAX in one file: using the model needs a small
+  # installation.
   "inference": (
-    (*BASE, "devices", "model", "weights"),
-    ("jax", "numpy", "PIL", "scipy"),
+    (*BASE, "devices", "model", "weights", "onnx"),
+    ("jax", "numpy", "onnxruntime", "PIL"),
   ),
   "evaluation": (
     (
@@ -70,8 +73,7 @@ PARTS = {
     (*BASE, "weights", "evaluation", "training", "app/config_file"),
     ("jax",),
   ),
-  # Other frameworks' libraries inside functions, but for ONNX's own modules.
-  "app/export": (LIBRARY, ("flax", "jax", "numpy", "onnx")),
+  "app/export": (LIBRARY, ("jax", "numpy")),
   "app/video": (LIBRARY, ("av", "numpy", "PIL")),
   # Starlette is Gradio's server, and its errors are Gradio's.
   "app/demo": (LIBRARY, ("gradio", "numpy", "PIL", "skimage", "starlette")),
@@ -170,11 +172,29 @@ def test_orbax_is_imported_in_one_file():
 OPTIONAL = {
   "tensorflow": ((), False),
   "torch": ((), False),
-  "onnx": (("app/export/",), False),
+  "onnx": ((), False),
+  "onnxruntime": (("inference/engine_onnxruntime.py",), False),
   "av": (("app/video/",), False),
   "gradio": (("app/demo/",), False),
   "pillow_heif": (("images/formats.py",), True),
 }
+
+
+# What harmonizing takes, and each of its modules that may be imported for it.
+SMALL = ("images", "weights", "onnx", "inference", "app/cli", "app/export")
+SETTINGS = "model/architecture.py"
+WITH_JAX = ("inference/engine_jax.py", "app/export/stablehlo.py")
+
+
+@pytest.mark.parametrize("path", FILES, ids=IDS)
+def test_harmonizing_imports_no_jax(path):
+  place = str(path.relative_to(PACKAGE))
+  part = part_of(dotted(path))
+  if place in WITH_JAX or (part not in SMALL and place != SETTINGS):
+    return
+  small = {"hdnet_jax", "ml_dtypes", "numpy", "onnxruntime", "PIL"}
+  libraries = loaded(path) - set(sys.stdlib_module_names)
+  assert libraries <= {*small, "safetensors"}
 
 
 @pytest.mark.parametrize("library", OPTIONAL)

@@ -2,6 +2,7 @@ import json
 import pathlib
 import subprocess
 import sys
+import tomllib
 
 import pytest
 
@@ -79,3 +80,12 @@ def test_unknown_names(name):
   message = f"module 'hdnet_jax' has no attribute '{name}'"
   with pytest.raises(AttributeError, match=message):
     getattr(hdnet_jax, name)
+
+
+def test_requirements_are_the_small_installation_and_training():
+  project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+  lines = (ROOT / "requirements.txt").read_text().splitlines()
+  listed = {line for line in lines if line and not line.startswith("#")}
+  train = project["optional-dependencies"]["train"]
+  assert listed == {*project["dependencies"], *train}
+  assert not set(train) & set(project["dependencies"])

@@ -62,8 +62,7 @@ def folder(tmp_path_factory, gentle) -> pathlib.Path:
 
 @pytest.fixture(scope="module")
 def in_python(gentle) -> Harmonizer:
-  params, model, _ = weights.load(gentle)
-  return Harmonizer(params, model)
+  return Harmonizer.from_pretrained(gentle, image_size=256)
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):

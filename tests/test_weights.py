@@ -185,7 +185,7 @@ def test_loading_a_missing_file(tmp_path):
 def test_without_weights_it_says_how_to_get_them(name):
   text = message(name)
   assert repr(name) in text
-  assert "released are hdnet-lite; train some with python train.py" in text
+  assert "released are hdnet-lite; train some with hdnet train" in text
   assert "hdnet export-weights" in text
 
 

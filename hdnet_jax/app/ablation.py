@@ -35,17 +35,16 @@ class Job:
   folder: pathlib.Path
 
 
-def load_rows(file: pathlib.Path) -> Rows:
-  """Return `ROWS` of a config file.
+def load_rows(name: str) -> Rows:
+  """Return `ROWS` of a config.
 
   Raises:
-    UserError: where the file cannot be read or has none.
+    UserError: where it cannot be read or has none.
   """
-  rows = getattr(config_file.load_module(file), "ROWS", None)
+  rows = getattr(config_file.load_module(name), "ROWS", None)
   if not rows:
     raise UserError(
-      f"{file} has no ROWS; give --config a file of rows, such as "
-      "configs/ablation.py"
+      f"{name} has no ROWS; give --config one of rows, such as ablation"
     )
   return rows
 
@@ -65,7 +64,7 @@ def folder_of(workdir: pathlib.Path, row: str, seed: int) -> pathlib.Path:
 
 def make_jobs(
   workdir: pathlib.Path,
-  file: pathlib.Path,
+  name: str,
   rows: Sequence[str],
   seeds: Sequence[int],
   overrides: Sequence[str],
@@ -73,20 +72,21 @@ def make_jobs(
   """Return a job for every row and seed, seed by seed.
 
   Args:
+    name: of the config, or its file.
     overrides: arguments for all rows, such as --config.batch_size=4.
 
   Raises:
     UserError: for an override that does not fit or undoes the comparison, and
       a folder that holds a run of another config.
   """
-  _check_overrides(load_rows(file), overrides)
+  _check_overrides(load_rows(name), overrides)
   configs = {
-    row: config_file.load_config(f"{file}:{row}", overrides) for row in rows
+    row: config_file.load_config(f"{name}:{row}", overrides) for row in rows
   }
   if any(config.distributed for config in configs.values()):
     raise UserError(
       "hdnet ablation trains in one process; train the rows of a distributed "
-      "run with train.py, then draw with --no-train"
+      "run with hdnet train, then draw with --no-train"
     )
   jobs = []
   for seed in seeds:
@@ -154,7 +154,8 @@ def _train(job: Job) -> None:
 def is_finished(folder: pathlib.Path) -> bool:
   """Return whether the run in `folder` has trained to its end.
 
-  The evaluation's files do not show that: eval.py writes them at any time.
+  The evaluation's files do not show that: hdnet evaluate writes them at any
+  time.
   """
   evaluation = folder / "evaluation"
   return (
@@ -215,7 +216,7 @@ def _read_run(
   if checkpoint not in (None, "last"):
     raise UserError(
       f"{path} is of the {checkpoint} checkpoint; evaluate the last one again "
-      "with eval.py"
+      "with hdnet evaluate"
     )
   steps = [line for line in _read_log(folder) if "train/loss" in line]
   if not steps:
@@ -253,7 +254,7 @@ def _read_images(path: pathlib.Path, protocol: str) -> list[Row]:
   if protocol not in rows:
     raise UserError(
       f"{path} has no protocol {protocol!r}, only "
-      f"{', '.join(rows) or 'an empty table'}; evaluate with eval.py "
+      f"{', '.join(rows) or 'an empty table'}; run hdnet evaluate "
       f"--protocol={protocol}"
     )
   return rows[protocol]

@@ -9,18 +9,33 @@ from collections.abc import Sequence
 from hdnet_jax.config import Config
 from hdnet_jax.errors import UserError
 
+_PACKAGED = pathlib.Path(__file__).parents[1] / "configs"
 
-def load_module(file: pathlib.Path) -> types.ModuleType:
+
+def names() -> list[str]:
+  """Return the names of the package's configs."""
+  return sorted(
+    path.stem for path in _PACKAGED.glob("*.py") if path.stem != "__init__"
+  )
+
+
+def load_module(name: str) -> types.ModuleType:
   """Run a config file.
+
+  Args:
+    name: of a config of the package; or a file, which has a folder or a suffix.
 
   Raises:
     UserError: if there is none.
   """
+  file = pathlib.Path(name)
+  if len(file.parts) == 1 and not file.suffix and not file.is_file():
+    file = _PACKAGED / f"{name}.py"
   spec = importlib.util.spec_from_file_location("config_file", file)
   if spec is None or not file.is_file():
     raise UserError(
-      f"{file} cannot be read; give --config a file such as "
-      "configs/quickstart.py"
+      f"{name} is no config; give --config one of {', '.join(names())}, or a "
+      "file such as mine.py"
     )
   module = importlib.util.module_from_spec(spec)
   spec.loader.exec_module(module)
@@ -31,7 +46,8 @@ def load_config(name: str, overrides: Sequence[str]) -> Config:
   """Read a config file, and override settings of it.
 
   Args:
-    name: FILE, or FILE:ARGUMENT, whose `get_config` takes the argument.
+    name: NAME, or NAME:ARGUMENT, whose `get_config` takes the argument; NAME is
+      as of `load_module`.
     overrides: such as --config.batch_size=4.
 
   Raises:
@@ -42,7 +58,7 @@ def load_config(name: str, overrides: Sequence[str]) -> Config:
 
   command, values = ["hdnet", *overrides], flags.FlagValues()
   file, *arguments = name.split(":", 1)
-  get_config = load_module(pathlib.Path(file)).get_config
+  get_config = load_module(file).get_config
   if arguments and not inspect.signature(get_config).parameters:
     raise UserError(f"{file} takes no argument; leave out :{arguments[0]}")
   config = get_config(*arguments)

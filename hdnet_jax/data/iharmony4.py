@@ -68,8 +68,8 @@ class Iharmony4Folder:
         f"iHarmony4 is not at {self._root.absolute()}: IHD_{split}.txt is "
         f"missing. Download the data set, unpack {', '.join(SUBSETS)} and the "
         "IHD_ lists into one folder and set --config.data.root to it; or train "
-        "now, without data of your own: python train.py "
-        "--config=configs/quickstart.py"
+        "now, without data of your own: hdnet train "
+        "--config=quickstart"
       )
     subsets = check_subsets(subsets)
     self._triplets = [
@@ -291,7 +291,7 @@ def find_prepared(
   raise UserError(
     f"iHarmony4 is not at {root.absolute()}: download it, unpack it into one "
     f"folder DIR, run {command}, and set --config.data.root=DIR; or train now, "
-    "without data of your own: python train.py --config=configs/quickstart.py"
+    "without data of your own: hdnet train --config=quickstart"
   )
 
 

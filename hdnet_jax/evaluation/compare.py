@@ -66,7 +66,7 @@ def _choose_protocol(
 ) -> str:
   for path, rows in by_protocol.items():
     if not rows:
-      raise UserError(f"{path} has no rows; evaluate again with eval.py")
+      raise UserError(f"{path} has no rows; run hdnet evaluate again")
     if name is not None and name not in rows:
       raise UserError(
         f"{path} has no protocol {name!r}; {nearest_name(name, [*rows])}"
@@ -87,7 +87,7 @@ def _choose_protocol(
     for path, rows in by_protocol.items()
   )
   raise UserError(
-    f"no protocol is common to all runs: {have}; evaluate again with eval.py"
+    f"no protocol is common to all runs: {have}; run hdnet evaluate again"
   )
 
 
@@ -98,7 +98,7 @@ def _by_image(rows: Sequence[Row], path: pathlib.Path) -> dict[Key, Row]:
     if key in images:
       raise UserError(
         f"{path} has two images {_title_of(key)}; give each a name of its own, "
-        "then evaluate again with eval.py"
+        "then run hdnet evaluate again"
       )
     for kind in KINDS:
       for name in METRICS:
@@ -107,7 +107,7 @@ def _by_image(rows: Sequence[Row], path: pathlib.Path) -> dict[Key, Row]:
         if not (math.isfinite(value) or (name, value) == ("psnr", math.inf)):
           raise UserError(
             f"{path}: {kind}_{name} of {_title_of(key)} is {value}, which is "
-            "no measurement; evaluate again with eval.py"
+            "no measurement; run hdnet evaluate again"
           )
     images[key] = row
   return images

@@ -79,7 +79,7 @@ def find(path: pathlib.Path) -> pathlib.Path:
       return folder / NAME
   what = "holds no" if path.is_dir() else "does not exist: no"
   raise UserError(
-    f"{path} {what} {NAME} or evaluation/{NAME}; evaluate first: eval.py"
+    f"{path} {what} {NAME} or evaluation/{NAME}; run hdnet evaluate first"
   )
 
 
@@ -123,7 +123,9 @@ def read(path: pathlib.Path) -> list[Row]:
     with open_text(path) as file:
       text = file.read()
   except FileNotFoundError:
-    raise UserError(f"{path} does not exist; evaluate first: eval.py") from None
+    raise UserError(
+      f"{path} does not exist; run hdnet evaluate first"
+    ) from None
   except OSError as error:
     raise UserError(f"{path} cannot be read ({error})") from None
   return _parse(text, path)
@@ -134,7 +136,7 @@ def _parse(text: str, path: pathlib.Path) -> list[Row]:
   missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
   if missing:
     raise UserError(
-      f"{path} has no column {', '.join(missing)}; evaluate again with eval.py"
+      f"{path} has no column {', '.join(missing)}; run hdnet evaluate again"
     )
   try:
     return [
@@ -147,5 +149,5 @@ def _parse(text: str, path: pathlib.Path) -> list[Row]:
   except (TypeError, ValueError):
     raise UserError(
       f"{path}, line {reader.line_num}: not {len(COLUMNS)} values as its first "
-      "line names them; evaluate again with eval.py"
+      "line names them; run hdnet evaluate again"
     ) from None

@@ -189,7 +189,7 @@ def show(directory: pathlib.Path) -> None:
   """Print the tables of an evaluation's folder, and where its files are."""
   path = directory / "metrics.json"
   if not path.is_file():
-    raise UserError(f"{path} does not exist; evaluate first: eval.py")
+    raise UserError(f"{path} does not exist; run hdnet evaluate first")
   report = json.loads(path.read_text(encoding="utf-8"))
   print_tables(tables.tables_of(report))
   for name, file in (

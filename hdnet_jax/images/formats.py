@@ -100,7 +100,8 @@ def readable() -> tuple[str, ...]:
   from PIL import features
 
   formats = ["JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF"]
-  if "avif" in features.get_supported_modules():
+  # Not of all modules: that would load tkinter.
+  if "avif" in features.modules and features.check_module("avif"):
     formats.append("AVIF")
   if importlib.util.find_spec("pillow_heif") is not None:
     import pillow_heif

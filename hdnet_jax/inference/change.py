@@ -4,10 +4,10 @@ import dataclasses
 import math
 
 import numpy as np
-from scipy.ndimage import distance_transform_edt
 
 from hdnet_jax.errors import UserError
 from hdnet_jax.inference import guided_filter
+from hdnet_jax.inference.nearest import distance
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +70,10 @@ def feather_mask(
     inside = mask[first : rows.stop + reach] > 0
     if inside.all() or not inside.any():
       continue
-    distance = distance_transform_edt(inside)[rows.start - first :]
-    ramp = distance[: rows.stop - rows.start] / (feather + 1)
-    result[rows] *= np.minimum(ramp, 1)
+    # Further left and right of the object nothing is to be found.
+    columns = np.flatnonzero(inside.any(axis=0))
+    here = slice(max(columns[0] - 1, 0), columns[-1] + 2)
+    ramp = distance(~inside[:, here])[rows.start - first :]
+    ramp = ramp[: rows.stop - rows.start] / (feather + 1)
+    result[rows, here] *= np.minimum(ramp, 1)
   return result

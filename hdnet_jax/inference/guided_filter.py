@@ -18,9 +18,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from PIL import Image
-from scipy.ndimage import distance_transform_edt
 
 from hdnet_jax.errors import UserError
+from hdnet_jax.inference.nearest import nearest
 
 # Half of a window's side, in pixels of the small image. Smaller windows follow
 # a perfect change better (1 pixel: +0.5 dB) and a network's real one worse
@@ -148,10 +148,7 @@ def extend(values: np.ndarray, known: np.ndarray) -> np.ndarray:
   """Fill values [h, w, ...] with the nearest of the known, bool [h, w]."""
   if known.all():
     return values
-  rows, columns = distance_transform_edt(
-    ~known, return_distances=False, return_indices=True
-  )
-  return values[rows, columns]
+  return values[nearest(known)]
 
 
 def apply(

@@ -1,24 +1,20 @@
 """Harmonize images of any size and kind with a trained network."""
 
-import dataclasses
 import itertools
 import os
-import threading
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, get_args
+from typing import get_args
 
-import jax
 import numpy as np
 from PIL import Image
 
 from hdnet_jax import weights
-from hdnet_jax.config import ModelConfig
-from hdnet_jax.devices import compiler_options
 from hdnet_jax.errors import UserError
 from hdnet_jax.images import masks
 from hdnet_jax.inference.change import ChangeOptions
+from hdnet_jax.inference.engine import BATCH, Engine, EngineName, load_engine
 from hdnet_jax.inference.inputs import (
   Picture,
   Scene,
@@ -35,15 +31,18 @@ from hdnet_jax.inference.modes import (
   fit_maps,
   network_input,
 )
-from hdnet_jax.model.hdnet import REDUCTION, HDNet, blend
+from hdnet_jax.model.architecture import REDUCTION
 
-BATCH = 8  # images that the network sees at once, where there are many
 _MAX_THREADS = 4  # each takes some 100 MB to fit the change of a 256x256 image
 _WHOLE_CHANGE = ChangeOptions()
 
 
 class MaskWarning(UserWarning):
   """A mask covers nothing or almost everything, or had to be turned."""
+
+
+class SizeWarning(UserWarning):
+  """A file's only size is not the one that its network was trained at."""
 
 
 class Harmonizer:
@@ -53,17 +52,16 @@ class Harmonizer:
     result = harmonizer(composite, mask)
 
   Make one and use it for many images, from several threads if need be. It can
-  be pickled, and its network is compiled anew there.
+  be pickled, and its network is made anew there.
 
   Args:
-    params: the network's parameters, as of `weights.load`.
-    model: the settings of the network.
+    network: of `make_engine`.
     image_size: side of the square that it was trained on, a multiple of 8.
     mode: "guided": the network sees a small image, and its change of colours is
-      carried to the large one by `guided_filter`. It is compiled once, at the
+      carried to the large one by `guided_filter`. JAX compiles it once, at the
       first call, and once more for `batch`. "direct": the network sees the
-      image at its own size, which takes more memory and time, and is compiled
-      for each size in steps of 8 pixels.
+      image at its own size, which takes more memory and time, and JAX compiles
+      it for each size in steps of 8 pixels.
 
   Raises:
     UserError: for another size or mode.
@@ -71,8 +69,7 @@ class Harmonizer:
 
   def __init__(
     self,
-    params: Mapping[str, Any],
-    model: ModelConfig,
+    network: Engine,
     image_size: int = weights.IMAGE_SIZE,
     mode: Mode = "guided",
   ):
@@ -83,16 +80,7 @@ class Harmonizer:
         f"image_size={image_size} is no multiple of {REDUCTION}; give the size "
         "that the network was trained at"
       )
-    self.image_size, self.mode, self._model = image_size, mode, model
-    # One image at a time has no use for more devices than one.
-    device = jax.local_devices()[0]
-    self._params = jax.device_put(jax.device_get(params), device)
-    self._network = jax.jit(
-      _make_network(model),
-      compiler_options=compiler_options(device.platform),
-    )
-    self._programs: dict[tuple[int, ...], jax.stages.Compiled] = {}
-    self._lock = threading.Lock()
+    self.image_size, self.mode, self._network = image_size, mode, network
 
   @classmethod
   def from_pretrained(
@@ -100,27 +88,33 @@ class Harmonizer:
     name: str | os.PathLike,
     mode: Mode = "guided",
     image_size: int | None = None,
+    engine: EngineName = "auto",
   ) -> "Harmonizer":
     """Make a harmonizer with trained weights.
 
     Args:
-      name: a released network, such as "hdnet-lite"; a .safetensors file; or a
-        run's folder, of which the last checkpoint is taken.
+      name: a released network, such as "hdnet-lite"; a .safetensors file; a
+        run's folder, of which the last checkpoint is taken; or an .onnx file
+        of `hdnet export`.
       mode: as of the class.
       image_size: as of the class; by default that of the training, where the
         weights tell it, else 256.
+      engine: what runs the network, "onnxruntime" or "jax", as `choose` says;
+        "auto" is JAX where it has an accelerator, else ONNX Runtime where it is
+        installed. Both make the same image within 1/255.
+
+    Warns:
+      SizeWarning: where an .onnx file takes images of one size alone, which is
+        not that of the training.
 
     Raises:
-      UserError: where there are no such weights, or they cannot be used.
+      UserError: where there are no such weights, or they cannot be used; and
+        MissingLibrary where the engine is not installed.
     """
-    loaded = weights.load(name)
-    size = image_size or loaded.image_size
-    return cls(loaded.params, loaded.model, size, mode)
-
-  def __reduce__(self):
-    """Pickle the arguments; programs are compiled anew."""
-    params = jax.device_get(self._params)
-    return type(self), (params, self._model, self.image_size, self.mode)
+    network, trained, only_size = load_engine(name, engine)
+    if only_size:
+      image_size = _side_of(name, only_size, image_size, trained, mode)
+    return cls(network, image_size or trained, mode)
 
   def __call__(
     self,
@@ -231,7 +225,7 @@ class Harmonizer:
     with ThreadPoolExecutor(threads if size > 1 else 1) as pool:
       for chunk in _chunks(remaining, size):
         seen = [self._input(scenes[i], objects[i]) for i in chunk]
-        outputs = self._run(seen, size)
+        outputs = self._run(seen)
         list(pool.map(finish, chunk, seen, outputs))  # raises what they raise
     return results
 
@@ -248,7 +242,7 @@ class Harmonizer:
       image: what the network saw, float32 [h, w, 3] in -1 to 1.
     """
     seen = self._input(Scene(composite, mask), mask > 0.5)
-    (output,) = self._run([seen], 1)
+    (output,) = self._run([seen])
     return fit_maps(seen, output), seen.image
 
   def _harmonize(
@@ -282,26 +276,38 @@ class Harmonizer:
   def _input(self, scene: Scene, inside: np.ndarray) -> NetworkInput:
     return network_input(scene, inside, self.mode, self.image_size)
 
-  def _run(self, seen: Sequence[NetworkInput], size: int) -> np.ndarray:
-    """Return the network's images of inputs, repeated up to `size`."""
-    seen = [*seen, *itertools.repeat(seen[-1], size - len(seen))]
+  def _run(self, seen: Sequence[NetworkInput]) -> np.ndarray:
+    """Return the network's images of inputs of one size."""
     images, inside = (np.stack(arrays) for arrays in zip(*seen, strict=True))
-    batch = images, inside.astype(np.float32)[..., None]
-    # Two threads would compile the same program twice.
-    with self._lock:
-      if images.shape not in self._programs:
-        lowered = self._network.lower(self._params, *batch)
-        self._programs[images.shape] = lowered.compile()
-    return np.asarray(self._programs[images.shape](self._params, *batch))
+    return self._network(images, inside.astype(np.float32)[..., None])
 
 
-def _make_network(model: ModelConfig):
-  network = HDNet(**dataclasses.asdict(model))
-
-  def harmonize(params, image, mask):
-    return blend(network.apply({"params": params}, image, mask), image, mask)
-
-  return harmonize
+def _side_of(
+  name: str | os.PathLike,
+  only_size: tuple[int, int],
+  asked: int | None,
+  trained: int,
+  mode: Mode,
+) -> int:
+  """Return the side of a file of one size alone; warn where it matters."""
+  side, width = only_size
+  only = f"{name} takes images of {side}x{width} only"
+  conflicts = {
+    "squares": side != width,
+    "any, as mode 'direct' does": mode == "direct",
+    f"image_size={asked}": asked not in (None, side),
+  }
+  for other, is_asked in conflicts.items():
+    if is_asked:
+      raise UserError(f"{only}, not {other}; export it with --size dynamic")
+  if side != trained:
+    warnings.warn(
+      f"{only}; so that is what the network sees, which was trained at "
+      f"{trained}x{trained}",
+      SizeWarning,
+      stacklevel=3,
+    )
+  return side
 
 
 def _chunks(items: Iterable, size: int) -> Iterator[list]:

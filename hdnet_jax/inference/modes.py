@@ -14,7 +14,7 @@ from hdnet_jax.images.transforms import resize_image, resize_mask
 from hdnet_jax.inference import guided_filter
 from hdnet_jax.inference.change import ChangeOptions, feather_mask
 from hdnet_jax.inference.inputs import Scene, to_uint8
-from hdnet_jax.model.hdnet import REDUCTION
+from hdnet_jax.model.architecture import REDUCTION
 
 Mode = Literal["guided", "direct"]
 _LEAST_ALPHA = 1 / 512  # below this mean alpha, a small pixel is not visible

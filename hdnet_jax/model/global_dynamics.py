@@ -13,10 +13,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-_NORMAL = nn.initializers.normal(stddev=0.02)
+from hdnet_jax.model.architecture import HIDDEN, REGIONS
 
-REGIONS = 2  # foreground, background
-_HIDDEN = 2  # inputs of each region's kernel predictor
+_NORMAL = nn.initializers.normal(stddev=0.02)
 
 
 class GlobalDynamics(nn.Module):
@@ -54,12 +53,12 @@ class GlobalDynamics(nn.Module):
     channels = x.shape[-1]
     pooled = jnp.mean(x.astype(jnp.float32), axis=(1, 2))
     hidden = nn.Dense(
-      REGIONS * _HIDDEN, kernel_init=_NORMAL, dtype=self.dtype, name="squeeze"
+      REGIONS * HIDDEN, kernel_init=_NORMAL, dtype=self.dtype, name="squeeze"
     )(pooled)
-    hidden = jax.nn.sigmoid(hidden).reshape(-1, REGIONS, _HIDDEN)
+    hidden = jax.nn.sigmoid(hidden).reshape(-1, REGIONS, HIDDEN)
     # A grouped layer: each region's kernel is predicted from its own inputs.
     size = channels * channels
-    weight = self.param("kernel", _NORMAL, (REGIONS, _HIDDEN, size))
+    weight = self.param("kernel", _NORMAL, (REGIONS, HIDDEN, size))
     bias = self.param("bias", nn.initializers.zeros, (REGIONS, size))
     kernels = jnp.einsum("brk,rks->brs", hidden, weight.astype(self.dtype))
     kernels = kernels + bias.astype(self.dtype)

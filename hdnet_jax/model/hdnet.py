@@ -4,48 +4,31 @@ Images are [B, H, W, 3] in [-1, 1], masks [B, H, W, 1] with 1 = foreground;
 height and width are multiples of 8.
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from hdnet_jax.model.architecture import (
+  DECODER,
+  ENCODER,
+  REDUCTION,
+  UNNORMALIZED,
+  WITH_MGD,
+  Size,
+  Stage,
+)
 from hdnet_jax.model.conv import Conv3x3, DownConv4x4, UpConv4x4
 from hdnet_jax.model.global_dynamics import GlobalDynamics, SpatialAttention
 from hdnet_jax.model.local_dynamics import REFERENCES, LocalDynamics
 from hdnet_jax.model.norm import RAIN, instance_norm
 
-
-class Stage(NamedTuple):
-  """One stage of the network."""
-
-  name: str  # of its output in the paper's figure
-  widths: int  # output channels, in units of the network's width n
-  convolution: Callable[..., nn.Module]
-
-
-ENCODER = (
-  Stage("x1", 2, DownConv4x4),
-  Stage("x2", 4, Conv3x3),
-  Stage("x3", 8, DownConv4x4),
-  Stage("x4", 8, Conv3x3),
-  Stage("x5", 8, DownConv4x4),
-  Stage("x6", 8, Conv3x3),
-  Stage("x7", 8, Conv3x3),
-)
-DECODER = (
-  Stage("y6", 8, Conv3x3),
-  Stage("y5", 8, Conv3x3),
-  Stage("y4", 8, UpConv4x4),
-  Stage("y3", 8, Conv3x3),
-  Stage("y2", 4, UpConv4x4),
-  Stage("y1", 2, Conv3x3),
-  Stage("y0", 1, UpConv4x4),
-)
-UNNORMALIZED = "x7"  # the features that LD compares
-WITH_MGD = ("y2", "y1", "y0")
-REDUCTION = 8  # height and width over those of x7
+_CONVOLUTIONS = {
+  Size.KEPT: Conv3x3,
+  Size.HALVED: DownConv4x4,
+  Size.DOUBLED: UpConv4x4,
+}
 
 LOCAL_DYNAMICS = (*REFERENCES, "none")
 GLOBAL_DYNAMICS = ("mask", "learned_mask", "spatial_attention", "none")
@@ -58,7 +41,7 @@ class EncoderStage(nn.Module):
 
   @nn.compact
   def __call__(self, x: Float[Array, "b h w c"]) -> Array:
-    x = self.stage.convolution(
+    x = _CONVOLUTIONS[self.stage.size](
       self.stage.widths * self.width, dtype=self.dtype, name="conv"
     )(x)
     return x if self.stage.name == UNNORMALIZED else instance_norm(x)
@@ -71,7 +54,7 @@ class DecoderStage(nn.Module):
 
   @nn.compact
   def __call__(self, y: Array, pyramid: dict[int, Array]) -> Array:
-    y = self.stage.convolution(
+    y = _CONVOLUTIONS[self.stage.size](
       self.stage.widths * self.width, dtype=self.dtype, name="conv"
     )(nn.relu(y))
     return RAIN(name="rain")(y, pyramid[y.shape[1]])

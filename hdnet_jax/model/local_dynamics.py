@@ -19,10 +19,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from hdnet_jax.model.architecture import GROUP, TINY
+
 QUERY_TILE = 256
 TILE_ELEMENTS = 2**20  # products that stay in a CPU's cache
-GROUP = 64  # keys
-TINY = 1e-6  # floor of a squared norm: a zero vector is similar to nothing
 
 Features = Float[Array, "b n c"]
 Mask = Bool[Array, "b n"]

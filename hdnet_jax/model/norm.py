@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-EPSILON = 1e-5
+from hdnet_jax.model import architecture
+from hdnet_jax.model.architecture import EPSILON
 
 
 def instance_norm(x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
@@ -72,12 +73,7 @@ class RAIN(nn.Module):
   ) -> Float[Array, "b h w c"]:
     affine = {
       name: self.param(name, nn.initializers.zeros, (x.shape[-1],))
-      for name in (
-        "foreground_gamma",
-        "foreground_beta",
-        "background_gamma",
-        "background_beta",
-      )
+      for name in architecture.RAIN
     }
     wide, region = x.astype(jnp.float32), mask.astype(jnp.float32)
     mean_f, std_f = region_statistics(wide, region)

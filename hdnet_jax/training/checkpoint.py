@@ -76,7 +76,7 @@ def restore_params(
 
   values = run_on_main(read_config)
   if values is None:
-    raise UserError(f"{workdir} holds no run; train one with train.py")
+    raise UserError(f"{workdir} holds no run; train one with hdnet train")
   config = Config.from_dict(values)
   mesh = mesh or devices.make_mesh(MeshConfig())
   # The optimizer's shapes do not depend on its schedule.

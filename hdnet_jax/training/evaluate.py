@@ -1,4 +1,4 @@
-"""What eval.py does: a run, a weights file, or images made elsewhere."""
+"""What hdnet evaluate does: a run, a weights file, or images made elsewhere."""
 
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -18,6 +18,7 @@ from hdnet_jax.evaluation import full_resolution, published
 from hdnet_jax.evaluation.evaluator import Evaluator, network, predictions
 from hdnet_jax.evaluation.report import write_report
 from hdnet_jax.evaluation.tables import Row
+from hdnet_jax.inference.engine_jax import JaxEngine
 from hdnet_jax.inference.harmonizer import Harmonizer
 from hdnet_jax.terminal import ProgressBar
 from hdnet_jax.training.checkpoint import restore_params
@@ -160,7 +161,7 @@ def _make_evaluator(
       raise UserError(f"--protocol={full_resolution.NAME} runs in one process")
     size = config.data.image_size
     return full_resolution.FullSizeEvaluator(
-      lambda params: Harmonizer(params, model, size).harmonize
+      lambda params: Harmonizer(JaxEngine(params, model), size).harmonize
     )
   method = network(make_model(model))
   return Evaluator(config, method, mesh, protocols)

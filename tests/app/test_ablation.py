@@ -233,7 +233,7 @@ def test_overrides_are_in_every_row(config_file):
     ("--config.seed=1", "--seeds"),
     ("--config.model.local_dynamics=none", "what the rows differ in"),
     ("--config.model.neighbors=3", "what the rows differ in"),
-    ("--config.distributed=true", "train.py, then draw with --no-train"),
+    ("--config.distributed=true", "hdnet train, then draw with --no-train"),
   ],
 )
 def test_mistakes_in_overrides_are_one_line(config_file, override, words):
@@ -261,7 +261,7 @@ def test_overrides_stand_anywhere_and_with_a_space():
     (["--seeds", "-1"], "--seeds are 0 or more, not -1"),
     (["--no-train"], "no finished row of base, hdnet, k3"),
     (["--no-train", "--config.epochs=1"], "leave out --config.epochs=1"),
-    (["--config", "no.py"], "no.py cannot be read"),
+    (["--config", "no.py"], "no.py is no config"),
     (["--config", str(ROOT / "configs/hdnet.py")], "has no ROWS"),
   ],
 )

@@ -140,7 +140,7 @@ def test_missing_data(tmp_path, monkeypatch):
   assert "IHD_train.txt is missing" in message
   assert "Download the data set" in message
   assert "--config.data.root" in message
-  assert "python train.py --config=configs/quickstart.py" in message
+  assert "hdnet train --config=quickstart" in message
 
 
 def test_missing_and_empty_lists(root):

@@ -281,7 +281,7 @@ def test_bad_triplets_are_left_out_and_listed(published, capsys):
 def test_missing_data_says_what_to_do(published, tmp_path):
   with pytest.raises(UserError, match=r"prepare iharmony4 .*--image-size 256"):
     PreparedIharmony4(published, "train", 256)
-  with pytest.raises(UserError, match=r"configs/quickstart\.py"):
+  with pytest.raises(UserError, match=r"--config=quickstart"):
     PreparedIharmony4(tmp_path / "nowhere", "train", 256)
   with pytest.raises(UserError, match="--image-size native --subset HAdobe5k"):
     PreparedIharmony4(published, "train", 64, ("HAdobe5k",))

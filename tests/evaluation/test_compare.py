@@ -347,7 +347,7 @@ def test_files_that_are_bad(tmp_path):
     with pytest.raises(UserError, match=words) as error:
       compare.compare([good, bad])
     assert str(bad) in str(error.value)
-    assert "eval.py" in str(error.value)
+    assert "hdnet evaluate" in str(error.value)
 
   refused("does not exist")
   bad.mkdir()

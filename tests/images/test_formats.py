@@ -99,7 +99,7 @@ def test_heic_of_ten_bits_is_told(tmp_path):
 def bare(monkeypatch):
   """An installation without pillow-heif, whose Pillow has no AVIF."""
   formats.readable()
-  monkeypatch.setattr(features, "get_supported_modules", list)
+  monkeypatch.setattr(features, "check_module", lambda name: False)
   find = formats.importlib.util.find_spec
   monkeypatch.setattr(
     *(formats.importlib.util, "find_spec"),

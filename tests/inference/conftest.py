@@ -1,4 +1,4 @@
-"""A harmonizer of a small random network, in both modes."""
+"""A harmonizer of a small random network, in both modes, in JAX."""
 
 import pathlib
 
@@ -10,7 +10,7 @@ from hdnet_jax import Harmonizer
 @pytest.fixture(scope="session")
 def harmonizers(network: pathlib.Path) -> dict[str, Harmonizer]:
   return {
-    mode: Harmonizer.from_pretrained(network, mode)
+    mode: Harmonizer.from_pretrained(network, mode, engine="jax")
     for mode in ("guided", "direct")
   }
 

@@ -4,12 +4,12 @@ Trains every row of a config file in a folder of its own, then writes
 ablation.md, ablation.json and ablation.png from what was measured. The same
 command continues after an interruption; finished rows are not trained again.
 
-Settings of all rows are overridden as with train.py, by --config.NAME=VALUE.
+Settings of all rows are overridden as with hdnet train, by --config.NAME=VALUE.
 
 examples:
   hdnet ablation --workdir runs/ablation --config.data.root=data/iharmony4
-  hdnet ablation --workdir runs/neighbors --config configs/neighbors.py
-  hdnet ablation --workdir runs/photos --config configs/ablation_photos.py \\
+  hdnet ablation --workdir runs/neighbors --config neighbors
+  hdnet ablation --workdir runs/photos --config ablation_photos \\
       --config.data.root=data/photos --rows base hdnet --seeds 0 1 2
   hdnet ablation --workdir runs/ablation --no-train
 """
@@ -31,9 +31,12 @@ def add(commands) -> None:
     type=pathlib.Path,
     required=True,
   )
-  file = pathlib.Path("configs/ablation.py")
   arguments.add(
-    parser, "--config FILE", "config file with ROWS", file, type=pathlib.Path
+    parser,
+    "--config NAME",
+    "config with ROWS, or a file that has them; neighbors and ablation_photos "
+    "have, too",
+    "ablation",
   )
   parser.add_argument(
     "--rows", nargs="+", metavar="ROW", help="rows of the file (default: all)"

@@ -34,7 +34,7 @@ def add_command(
     epilog=heading + examples,
     formatter_class=argparse.RawDescriptionHelpFormatter,
   )
-  parser.set_defaults(run=run, failure=failure)
+  parser.set_defaults(run=run, failure=failure, command=parser.prog)
   return parser
 
 
@@ -82,8 +82,16 @@ def add_weights(parser) -> None:
   add(
     parser,
     "--weights NAME",
-    "a released network, a .safetensors file or a run's folder",
+    "a released network, a .safetensors file, a run's folder, or an .onnx file "
+    "of hdnet export",
     "hdnet-lite",
+  )
+  add(
+    parser,
+    "--engine",
+    "what runs the network; auto: JAX where it has a GPU or TPU, else ONNX "
+    "Runtime",
+    choices=("auto", "onnxruntime", "jax"),
   )
 
 
@@ -124,10 +132,13 @@ def add_image_format(parser) -> None:
 
 
 def load_network(options: argparse.Namespace):
-  """Load the network of --weights, for --mode."""
+  """Load the network of --weights, for --engine and --mode if there is one."""
   from hdnet_jax.inference.harmonizer import Harmonizer
 
-  return Harmonizer.from_pretrained(options.weights, options.mode)
+  mode = getattr(options, "mode", "guided")
+  return Harmonizer.from_pretrained(
+    options.weights, mode, engine=options.engine
+  )
 
 
 def change_options(options: argparse.Namespace):

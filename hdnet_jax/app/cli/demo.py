@@ -12,7 +12,6 @@ examples:
 
 import argparse
 import errno
-import importlib.util
 import os
 import pathlib
 import signal
@@ -21,7 +20,7 @@ import tempfile
 import threading
 
 from hdnet_jax.app.cli import arguments
-from hdnet_jax.errors import UserError
+from hdnet_jax.errors import UserError, require
 
 
 def add(commands) -> None:
@@ -49,8 +48,7 @@ def _demo(options: argparse.Namespace) -> None:
     value = getattr(options, name.replace("-", "_"))
     if value < 1:
       raise UserError(f"--{name} is 1 or more, not {value}")
-  if importlib.util.find_spec("gradio") is None:
-    raise UserError('hdnet demo needs Gradio; pip install ".[demo]"')
+  require("gradio", "hdnet demo")
   _check_address(options.host, options.port)
   # As Ctrl-C does: what is temporary is removed.
   signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -88,9 +86,8 @@ def _check_address(host: str, port: int) -> None:
 def _serve(options: argparse.Namespace, folder: pathlib.Path) -> None:
   from hdnet_jax.app.demo import examples
   from hdnet_jax.app.demo.work import Work
-  from hdnet_jax.inference.harmonizer import Harmonizer
 
-  network = Harmonizer.from_pretrained(options.weights)
+  network = arguments.load_network(options)
   cache, samples = folder / "cache", folder / "examples"
   cache.mkdir()
   samples.mkdir()

@@ -3,17 +3,15 @@
 Evaluates a trained HDNet, or images of any method, on a config's test split.
 The same command continues an evaluation that was interrupted.
 
-`python eval.py` is the same command.
-
 examples:
-  hdnet evaluate --config=configs/quickstart.py --workdir=runs/quickstart
-  python eval.py --config=configs/hdnet.py --config.data.root=DIR \\
+  hdnet evaluate --config=quickstart --workdir=runs/quickstart
+  hdnet evaluate --config=hdnet --config.data.root=DIR \\
       --workdir=runs/hdnet --checkpoint=best --protocol=paper,standard
-  python eval.py --config=configs/hdnet.py --config.data.root=DIR \\
+  hdnet evaluate --config=hdnet --config.data.root=DIR \\
       --weights=hdnet.safetensors
-  python eval.py --config=configs/hdnet.py --config.data.root=DIR \\
+  hdnet evaluate --config=hdnet --config.data.root=DIR \\
       --predictions=other_method/results --output=runs/other_method
-  python eval.py --config=configs/held_out.py --weights=hdnet-lite
+  hdnet evaluate --config=held_out --weights=hdnet-lite
 """
 
 import argparse

@@ -13,7 +13,6 @@ examples:
 
 import argparse
 import dataclasses
-import importlib.util
 import json
 import pathlib
 
@@ -120,13 +119,7 @@ def _onnx(options, pixels, params, model, provenance) -> tuple[bytes, str]:
   """The file's bytes, and its format in words."""
   import hdnet_jax
   from hdnet_jax import weights
-
-  if importlib.util.find_spec("onnx") is None:
-    raise UserError(
-      "ONNX files need the package onnx; install the extra: "
-      'pip install ".[onnx]"'
-    )
-  from hdnet_jax.app.export import onnx, onnx_graph
+  from hdnet_jax.onnx import graph, network
 
   settings = dataclasses.asdict(model)
   metadata = {
@@ -136,8 +129,7 @@ def _onnx(options, pixels, params, model, provenance) -> tuple[bytes, str]:
   }
   if "license" in provenance:
     metadata["license"] = provenance["license"]
-  graph = onnx.build(
+  data = network.build(
     params, model, options.size, pixels, options.dtype, metadata
   )
-  data = graph.SerializeToString(deterministic=True)
-  return data, f"ONNX, opset {onnx_graph.OPSET}"
+  return data, f"ONNX, opset {graph.OPSET}"

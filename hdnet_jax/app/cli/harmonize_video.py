@@ -14,12 +14,11 @@ examples:
 """
 
 import argparse
-import importlib.util
 import pathlib
 import sys
 
 from hdnet_jax.app.cli import arguments
-from hdnet_jax.errors import UserError
+from hdnet_jax.errors import UserError, require
 from hdnet_jax.terminal import ProgressBar, tell
 
 
@@ -70,8 +69,7 @@ def add(commands) -> None:
 
 
 def _harmonize_video(options: argparse.Namespace) -> None:
-  if importlib.util.find_spec("av") is None:
-    raise UserError('hdnet harmonize-video needs PyAV; pip install ".[video]"')
+  require("av", "hdnet harmonize-video")
   if options.mode != "guided":
     raise UserError(
       "--mode direct is not for videos: only what guided makes can be smoothed "

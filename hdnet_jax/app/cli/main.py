@@ -25,7 +25,7 @@ from hdnet_jax.app.cli import (
   show_examples,
   train,
 )
-from hdnet_jax.errors import UserError
+from hdnet_jax.errors import UserError, missing_libraries_told
 from hdnet_jax.terminal import prepare_stdout, tell
 
 COMMANDS = (
@@ -45,7 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
       warnings.showwarning = _show_warning
       options = parse(sys.argv[1:] if arguments is None else arguments)
       failure = options.failure
-      options.run(options)
+      with missing_libraries_told(options.command):
+        options.run(options)
   except UserError as error:
     message = str(error)
   except KeyboardInterrupt:

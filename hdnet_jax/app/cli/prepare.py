@@ -105,7 +105,7 @@ def _prepare_iharmony4(options: argparse.Namespace) -> None:
     hdnet prepare iharmony4 --root data/iharmony4 --image-size 1024 \\
         --subset HAdobe5k --workers 16
   then:
-    python train.py --config=configs/hdnet.py \\
+    hdnet train --config=hdnet \\
         --config.data.root=data/iharmony4
   """
   from hdnet_jax.data.iharmony4 import NAME, VERSION, check_subsets
@@ -150,8 +150,8 @@ def _prepare_photos(options: argparse.Namespace) -> None:
     hdnet prepare photos --root data/photos
     hdnet prepare photos --root data/photos --pack photos.zip --pack-size 256
   then:
-    python train.py --config=configs/photos.py --config.data.root=data/photos
-    python train.py --config=configs/photos.py --config.data.root=photos.zip
+    hdnet train --config=photos --config.data.root=data/photos
+    hdnet train --config=photos --config.data.root=photos.zip
   """
   from hdnet_jax.data import archive
   from hdnet_jax.data.prepare.photos import prepare_photos

@@ -3,11 +3,11 @@
 Draws the first examples of a run, composite | mask | truth, just as its steps
 see them, so that a person can look at what the network is taught.
 
-Settings are overridden as with train.py, by --config.NAME=VALUE.
+Settings are overridden as with hdnet train, by --config.NAME=VALUE.
 
 examples:
-  hdnet show-examples --config configs/quickstart.py -o sheet.png
-  hdnet show-examples --config configs/photos.py -o sheet.png --count 48 \\
+  hdnet show-examples --config quickstart -o sheet.png
+  hdnet show-examples --config photos -o sheet.png --count 48 \\
       --config.data.root=DIR --config.data.composites.moved=1
 """
 
@@ -23,7 +23,7 @@ def add(commands) -> None:
   parser = arguments.add_command(
     commands, "show-examples", __doc__, _show_examples
   )
-  arguments.add(parser, "--config FILE", "config of the run", required=True)
+  arguments.add(parser, "--config NAME", "of the run, or a file", required=True)
   arguments.add(
     parser,
     "-o --output OUT",

@@ -3,12 +3,10 @@
 Trains HDNet and evaluates it. The same command continues a run that was
 stopped.
 
-`python train.py` is the same command.
-
 examples:
-  hdnet train --config=configs/quickstart.py --workdir=runs/quickstart
-  python train.py --config=configs/photos.py --config.data.root=DIR
-  python train.py --config=configs/hdnet.py --config.data.root=DIR \\
+  hdnet train --config=quickstart --workdir=runs/quickstart
+  hdnet train --config=photos --config.data.root=DIR
+  hdnet train --config=hdnet --config.data.root=DIR \\
       --config.batch_size=24 --config.model.dtype=bfloat16
 """
 
@@ -35,8 +33,9 @@ def add_config(parser: argparse.ArgumentParser) -> None:
   """Add --config; its overrides are parsed by `main.parse`."""
   arguments.add(
     parser,
-    "--config FILE",
-    "the run: a file of configs/; settings are overridden by name, as in "
+    "--config NAME",
+    f"the run: {', '.join(config_file.names())}; or a file of your own; "
+    "settings are overridden by name, as in "
     "--config.batch_size=4 --config.data.root=DIR",
   )
 
@@ -45,7 +44,7 @@ def load_config(options: argparse.Namespace) -> Config:
   """Load the config, and let our log lines be seen."""
   if options.config is None:
     raise UserError(
-      "give a config, as in --config=configs/quickstart.py; --help says more"
+      "give a config, as in --config=quickstart; --help says more"
     )
   config = config_file.load_config(options.config, options.overrides)
   _show_log()

@@ -40,7 +40,7 @@ def build(
     model: the network that they are of.
     size: height and width, multiples of 8; None takes every size of multiples
       of 8 with LEAST_PIXELS or more, and compiles once for each.
-    pixels: as for `export.onnx.build`.
+    pixels: as for `onnx.network.build`.
 
   Raises:
     ValueError: for a size that is no multiple of 8.

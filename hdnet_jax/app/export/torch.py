@@ -9,13 +9,12 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
-from flax import traverse_util
 
 from hdnet_jax.app.export.torch_file import read_file
 from hdnet_jax.config import ModelConfig
 from hdnet_jax.errors import UserError
-from hdnet_jax.model.hdnet import WITH_MGD
-from hdnet_jax.weights import parameter_shapes
+from hdnet_jax.model.architecture import WITH_MGD, parameter_shapes
+from hdnet_jax.weights import flatten, unflatten
 
 
 class Layout(NamedTuple):
@@ -137,7 +136,7 @@ def convert_state_dict(
       f"{len(problems)} entries do not fit HDNet of width {config.width}:\n  "
       + "\n  ".join(problems)
     )
-  return config, traverse_util.unflatten_dict(params, sep="/")
+  return config, unflatten(params)
 
 
 def make_state_dict(
@@ -160,7 +159,7 @@ def make_state_dict(
       raise UserError(
         f"the authors' code computes {name}={value!r}, not {own!r}"
       )
-  leaves, state_dict = traverse_util.flatten_dict(params, sep="/"), {}
+  leaves, state_dict = flatten(params), {}
   for name, (path, layout) in _names().items():
     array = np.asarray(leaves[path], np.float32)
     state_dict[name] = np.ascontiguousarray(layout.to_torch(array))

@@ -77,7 +77,8 @@ def test_defaults_are_those_of_the_data_package(name):
 def test_it_starts_without_libraries():
   program = (
     "import sys; from hdnet_jax.app.cli import main; main.make_parser();"
-    "heavy = {'absl', 'jax', 'flax', 'numpy', 'orbax', 'grain', 'PIL', 'onnx'};"
+    "heavy = {'absl', 'jax', 'flax', 'numpy', 'orbax', 'grain', 'PIL', 'rich',"
+    "'onnxruntime'};"
     "print(heavy & set(sys.modules) or 'none')"
   )
   out = subprocess.run(
@@ -93,6 +94,12 @@ def test_it_starts_without_libraries():
     (KeyboardInterrupt(), 130, "the same command continues"),
     (OSError(28, "No space left"), 1, "error: the disk is full ("),
     (OSError(36, "too long", "a" * 300), 1, "choose a shorter one"),
+    (
+      ModuleNotFoundError("No module named 'jax.numpy'", name="jax.numpy"),
+      1,
+      "error: hdnet compare needs JAX, which is not installed; pip install "
+      '".[train]"\n',
+    ),
   ],
 )
 def test_what_stops_a_command_is_a_line(
@@ -103,7 +110,7 @@ def test_what_stops_a_command_is_a_line(
     if error is not None:
       raise error
 
-  options = argparse.Namespace(run=run, failure=1)
+  options = argparse.Namespace(run=run, failure=1, command="hdnet compare")
   monkeypatch.setattr(main, "parse", lambda arguments: options)
   filters = warnings.filters[:]
   with warnings.catch_warnings():

@@ -30,8 +30,8 @@ def run(script: str, *flags: str, cwd: pathlib.Path):
 @pytest.mark.parametrize(
   ("flags", "words"),
   [
-    ("", ["--config=configs/quickstart.py"]),
-    ("--config=nowhere.py", ["nowhere.py", "configs/quickstart.py"]),
+    ("", ["--config=quickstart"]),
+    ("--config=nowhere.py", ["nowhere.py is no config", "quickstart"]),
     (f"{QUICKSTART} --config.bach_size=4", ["bach_size", '"batch_size"']),
     (f"{QUICKSTART} --config.data.rot=x", ["rot", '"root"']),
     (f"{QUICKSTART} --config.batch_size=many", ["batch_size", "many"]),
@@ -40,7 +40,9 @@ def run(script: str, *flags: str, cwd: pathlib.Path):
       f"{QUICKSTART} --config.model.local_dynamics=papr",
       ["local_dynamics", "paper, official, none"],
     ),
+    ("--config=quikstart", ["quikstart is no config", "quickstart"]),
     (f"--config={ROOT}/configs/ablation.py:hdnt", ["hdnt", "rows are base"]),
+    ("--config=ablation:hdnt", ["hdnt", "rows are base"]),
     (f"{QUICKSTART}:row", ["takes no argument; leave out :row"]),
     (f"{QUICKSTART} surplus", ["surplus"]),
     (f"{QUICKSTART} --wrkdir=x", ["wrkdir"]),
@@ -72,11 +74,11 @@ def check_line(error: str, words, folder: pathlib.Path) -> None:
   [
     (
       f"train.py --config={ROOT}/configs/hdnet.py",
-      ["--config.data.root", "configs/quickstart.py"],
+      ["--config.data.root", "--config=quickstart"],
     ),
     (
       f"eval.py {QUICKSTART} --workdir=nothing",
-      ["nothing holds no run; train one with train.py"],
+      ["nothing holds no run; train one with hdnet train"],
     ),
     (f"eval.py {QUICKSTART} --protocol=papr", ["did you mean 'paper'?"]),
     (
@@ -96,8 +98,11 @@ def test_what_cannot_be_read(command, words, tmp_path):
   check_line(result.stderr, words, tmp_path)
 
 
-@pytest.mark.parametrize("script", ["train.py", "eval.py"])
-def test_help_has_examples_and_flags(script, tmp_path):
+@pytest.mark.parametrize(
+  ("script", "command"),
+  [("train.py", "hdnet train"), ("eval.py", "hdnet evaluate")],
+)
+def test_help_has_examples_and_flags(script, command, tmp_path):
   text = run(script, "--help", cwd=tmp_path).stdout
-  for word in (f"python {script} --config=configs/", "--workdir", "--config "):
+  for word in (f"{command} --config=quickstart", "--workdir", "--config "):
     assert word in text

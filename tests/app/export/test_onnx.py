@@ -1,18 +1,22 @@
 """Graphs in ONNX Runtime against the network in JAX."""
 
 import functools
+import json
+import pathlib
 
 import numpy as np
 import pytest
 from skimage import data
 
-pytest.importorskip("onnx", reason="needs the extra [onnx]")
+onnx = pytest.importorskip("onnx", reason="needs the extra [onnx]")
 runtime = pytest.importorskip("onnxruntime", reason="needs the extra [onnx]")
 
-from hdnet_jax.app.export import onnx  # noqa: E402
-from hdnet_jax.app.export.onnx_graph import OPSET  # noqa: E402
 from hdnet_jax.config import ModelConfig  # noqa: E402
+from hdnet_jax.inference.engine_jax import JaxEngine  # noqa: E402
 from hdnet_jax.inference.harmonizer import Harmonizer  # noqa: E402
+from hdnet_jax.onnx import local_dynamics  # noqa: E402
+from hdnet_jax.onnx import network as exported  # noqa: E402
+from hdnet_jax.onnx.graph import OPSET  # noqa: E402
 
 from .conftest import in_jax, params_of  # noqa: E402
 
@@ -22,17 +26,26 @@ TINY = ModelConfig(width=2)
 # These ran in ONNX Runtime Web 1.30 (WASM), with the images of the Python one
 # to a level; try there what is added.
 OPERATORS = {
-  *("Add", "ArgMax", "Cast", "Concat", "Conv", "ConvTranspose", "Div"),
-  *("GatherND", "GlobalAveragePool", "Greater", "GreaterOrEqual", "Identity"),
-  *("InstanceNormalization", "LeakyRelu", "Less", "MatMul", "Max", "Min"),
-  *("Mod", "Mul", "Neg", "Pad", "ReduceMax", "ReduceSum", "Relu", "Reshape"),
-  *("Round", "Shape", "Sigmoid", "Slice", "Softmax", "Split", "Sqrt"),
-  *("Squeeze", "Sub", "Tanh", "TopK", "Transpose", "Unsqueeze", "Where"),
+  *("Add", "ArgMax", "Cast", "Concat", "ConstantOfShape", "Conv"),
+  *("ConvTranspose", "Div", "Expand", "Gather", "GatherElements"),
+  *("GlobalAveragePool", "Greater", "GreaterOrEqual", "Identity"),
+  *("InstanceNormalization", "LeakyRelu", "MatMul", "Max", "Min", "Mod", "Mul"),
+  *("Neg", "NonZero", "Not", "Pad", "Range", "ReduceMax", "ReduceSum", "Relu"),
+  *("Reshape", "Round", "Scan", "ScatterND", "Shape", "Sigmoid", "Slice"),
+  *("Softmax", "Split", "Sqrt", "Squeeze", "Sub", "Tanh", "TopK", "Transpose"),
+  *("Unsqueeze", "Where"),
 }
 
 
-def session(graph) -> runtime.InferenceSession:
-  options = runtime.SessionOptions()
+def build(*arguments, **named) -> "onnx.ModelProto":
+  """Build a graph, which ONNX checks."""
+  graph = onnx.load_model_from_string(exported.build(*arguments, **named))
+  onnx.checker.check_model(graph, full_check=True)
+  return graph
+
+
+def session(graph, options=None) -> runtime.InferenceSession:
+  options = options or runtime.SessionOptions()
   options.intra_op_num_threads = 1
   return runtime.InferenceSession(
     graph.SerializeToString(), options, providers=["CPUExecutionProvider"]
@@ -41,12 +54,20 @@ def session(graph) -> runtime.InferenceSession:
 
 @functools.cache
 def graph_of(model: ModelConfig = TINY, *arguments):
-  return onnx.build(params_of(model), model, *arguments)
+  return build(params_of(model), model, *arguments)
 
 
 @functools.cache
 def session_of(model: ModelConfig = TINY, *arguments):
   return session(graph_of(model, *arguments))
+
+
+def nodes_of(graph):
+  """Those of its loops, too."""
+  for node in graph.node:
+    yield node
+    for attribute in node.attribute:
+      yield from nodes_of(attribute.g)
 
 
 def run(session, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -108,7 +129,7 @@ def test_photos(size, batch):
 def test_bytes_of_any_size(rng):
   # Filled up to a multiple of 8 as hdnet harmonize --mode direct does.
   size = 39, 61
-  network = Harmonizer(params_of(TINY), TINY, mode="direct")
+  network = Harmonizer(JaxEngine(params_of(TINY), TINY), mode="direct")
   image, mask = samples(rng, 2, *size)
   result = run(session_of(TINY, None, "uint8"), image, mask)
   for i in range(2):
@@ -182,20 +203,51 @@ def test_rows_of_the_ablation(model, rng):
     np.testing.assert_allclose(result, expected, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize(("neighbors", "kind"), [(1, "ArgMax"), (3, "TopK")])
-def test_a_search_in_parts_is_the_whole_one(neighbors, kind, rng):
+def small_tiles(monkeypatch) -> None:
+  """Let a search of a small image take many turns."""
+  monkeypatch.setattr(local_dynamics, "_TILE", (3, 7))
+
+
+@pytest.mark.parametrize(
+  "model",
+  [
+    TINY,
+    ModelConfig(2, neighbors=3),
+    pytest.param(ModelConfig(2, "official"), marks=pytest.mark.slow),
+  ],
+)
+def test_a_search_in_tiles(model, rng, monkeypatch):
+  small_tiles(monkeypatch)
+  image, mask = as_float(*samples(rng, 5, 72, 96))  # 108 positions
+  mask[1], mask[2] = 0, 1
+  mask[3] = rng.uniform(0, 1, mask[3].shape)
+  mask[4] = rng.uniform(size=mask[4].shape) < 0.3
+  result = run(session(build(params_of(model), model)), image, mask)
+  expected = in_jax(model)(image, mask)
+  np.testing.assert_allclose(result, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("neighbors", [1, 3])
+def test_no_array_of_all_pairs(neighbors, rng, monkeypatch, tmp_path):
+  small_tiles(monkeypatch)
   model = ModelConfig(width=1, neighbors=neighbors)
-  size = 520, 520  # 65 x 65 positions, two parts
-  graph = graph_of(model, size)
-  assert [node.op_type for node in graph.graph.node].count(kind) == 2
-  image = rng.uniform(-1, 1, (1, *size, 3)).astype(np.float32)
-  mask = (rng.uniform(size=(1, *size, 1)) < 0.5).astype(np.float32)
-  np.testing.assert_allclose(
-    run(session(graph), image, mask),
-    run(session_of(model), image, mask),
-    rtol=0,
-    atol=1e-6,
-  )
+  image = rng.uniform(-1, 1, (1, 256, 256, 3)).astype(np.float32)
+  mask = (rng.uniform(size=(1, 256, 256, 1)) < 0.5).astype(np.float32)
+  options = runtime.SessionOptions()
+  options.enable_profiling = True
+  options.profile_file_prefix = str(tmp_path / "profile")
+  profiled = session(build(params_of(model), model), options)
+  run(profiled, image, mask)
+  events = json.loads(pathlib.Path(profiled.end_profiling()).read_text())
+  sizes = {
+    event["name"]: int(event["args"]["output_size"])
+    for event in events
+    if event["name"].startswith("ld/")
+    and event["name"].endswith("_kernel_time")
+  }
+  assert any("MatMul" in name for name in sizes)
+  # N = 1024 positions of 8 channels, the nothing among the keys included.
+  assert max(sizes.values()) < 4 * 1100 * 16
 
 
 def test_a_fixed_size_takes_no_other(rng):
@@ -223,7 +275,7 @@ def test_smaller_files(storage, least, rng):
 
 
 def test_the_file_says_what_it_is():
-  graph = onnx.build(params_of(TINY), TINY, metadata={"license": "CC0-1.0"})
+  graph = build(params_of(TINY), TINY, metadata={"license": "CC0-1.0"})
   assert [(x.key, x.value) for x in graph.metadata_props] == [
     ("license", "CC0-1.0")
   ]
@@ -248,14 +300,14 @@ def test_the_file_says_what_it_is():
   ],
 )
 def test_operators_are_those_of_browsers(model):
-  nodes = graph_of(model, None, "uint8").graph.node
+  nodes = list(nodes_of(graph_of(model, None, "uint8").graph))
   assert {node.op_type for node in nodes} <= OPERATORS
   assert {node.domain for node in nodes} == {""}
 
 
 def test_equal_input_makes_equal_bytes():
   first, second = (
-    onnx.build(params_of(TINY), TINY, metadata={"a": "1", "b": "2"})
+    build(params_of(TINY), TINY, metadata={"a": "1", "b": "2"})
     for _ in range(2)
   )
   assert first.SerializeToString() == second.SerializeToString()
@@ -264,4 +316,4 @@ def test_equal_input_makes_equal_bytes():
 @pytest.mark.parametrize("size", [(0, 8), (20, 32), (32, 4)])
 def test_other_sizes_are_refused(size):
   with pytest.raises(ValueError, match="multiple of 8"):
-    onnx.build(params_of(TINY), TINY, size)
+    build(params_of(TINY), TINY, size)

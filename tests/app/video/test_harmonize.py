@@ -23,6 +23,7 @@ from hdnet_jax.config import ModelConfig  # noqa: E402
 from hdnet_jax.errors import UserError  # noqa: E402
 from hdnet_jax.inference import guided_filter  # noqa: E402
 from hdnet_jax.inference.change import ChangeOptions  # noqa: E402
+from hdnet_jax.inference.engine_jax import JaxEngine  # noqa: E402
 from hdnet_jax.inference.harmonizer import Harmonizer  # noqa: E402
 from hdnet_jax.model.hdnet import HDNet  # noqa: E402
 
@@ -534,7 +535,7 @@ def flickering_network() -> Harmonizer:
   params = jax.tree.map(
     lambda leaf: 0.6 * rng.normal(size=leaf.shape), shapes["params"]
   )
-  return Harmonizer(params, ModelConfig(width=2), 32)
+  return Harmonizer(JaxEngine(params, ModelConfig(width=2)), 32)
 
 
 def test_a_static_scene_does_not_flicker(rng):

@@ -2,11 +2,12 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 import numpy as np
-import onnx
+
+from hdnet_jax.onnx import protobuf
 
 # 17 is old enough for every ONNX Runtime of the last years, Web and mobile
 # included; the file's format (IR) is the one of its time.
@@ -56,10 +57,11 @@ class Graph:
 
   def __init__(self, storage: Storage = "float32"):
     self._storage = storage
-    self._nodes: list[onnx.NodeProto] = []
-    self._constants: dict[str, onnx.TensorProto] = {}
-    self._inputs: list[onnx.ValueInfoProto] = []
-    self._outputs: list[onnx.ValueInfoProto] = []
+    self._nodes: list[bytes] = []
+    self._count = 0  # of all nodes, those of loops included
+    self._constants: dict[str, bytes] = {}
+    self._inputs: list[bytes] = []
+    self._outputs: list[bytes] = []
     self._scope = ""
 
   @contextlib.contextmanager
@@ -71,14 +73,14 @@ class Graph:
     self._scope = before
 
   def input(self, name: str, dtype: type, shape: tuple, doc: str) -> Tensor:
-    self._inputs.append(_information(name, dtype, shape, doc))
+    self._inputs.append(protobuf.value(name, dtype, shape, doc))
     return Tensor(self, name)
 
   def output(self, value: Tensor, name: str, dtype: type, shape, doc: str):
     self._nodes.append(
-      onnx.helper.make_node("Identity", [value.name], [name], name=name)
+      protobuf.node("Identity", [value.name], [name], name, {})
     )
-    self._outputs.append(_information(name, dtype, shape, doc))
+    self._outputs.append(protobuf.value(name, dtype, shape, doc))
 
   def add(self, kind: str, *inputs: Value, **attributes) -> Tensor:
     """Add a node and return its first output; a None input is left out."""
@@ -87,17 +89,38 @@ class Graph:
   def add_many(
     self, kind: str, outputs: int, *inputs: Value | None, **attributes
   ) -> list[Tensor]:
-    name = f"{self._scope}{kind}_{len(self._nodes)}"
+    name = f"{self._scope}{kind}_{self._count}"
+    self._count += 1
     results = [name, *(f"{name}_{i}" for i in range(1, outputs))]
     names = ["" if x is None else self._as_tensor(x).name for x in inputs]
-    self._nodes.append(
-      onnx.helper.make_node(kind, names, results, name=name, **attributes)
-    )
+    self._nodes.append(protobuf.node(kind, names, results, name, attributes))
     return [Tensor(self, result) for result in results]
 
+  def scan(
+    self,
+    body: Callable[..., Tensor],
+    *inputs: Tensor,
+    dtypes: Sequence[type],
+    output: type,
+  ) -> Tensor:
+    """Add a loop over the first axis of `inputs`, and stack the results.
+
+    `body` adds nodes from slices of the inputs, of `dtypes`, to its result, of
+    the dtype `output` and equal shape for all. It may use tensors from outside;
+    what it adds is no more there after it.
+    """
+    name = f"{self._scope}Scan_{self._count}"
+    before, self._nodes = self._nodes, []
+    names = [f"{name}_slice_{i}" for i in range(len(inputs))]
+    result = body(*(Tensor(self, slice) for slice in names))
+    slices = map(protobuf.value, names, dtypes)
+    outputs = [protobuf.value(result.name, output)]
+    graph = protobuf.graph(self._nodes, name, slices, outputs)
+    self._nodes = before
+    return self.add("Scan", *inputs, body=graph, num_scan_inputs=len(inputs))
+
   def cast(self, value: Value, dtype: type) -> Tensor:
-    kind = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
-    return self.add("Cast", value, to=kind)
+    return self.add("Cast", value, to=protobuf.data_type(dtype))
 
   def parameter(self, name: str, array: np.ndarray, axis: int = 0) -> Tensor:
     """Add a learned array, whose output channels lie along `axis`."""
@@ -116,24 +139,16 @@ class Graph:
     stored = self.cast(self._constant(name, steps), np.float32)
     return stored * self._constant(f"{name}_scale", scale)
 
-  def model(self, name: str, metadata: dict[str, str]) -> onnx.ModelProto:
-    """Return the model of what was added; ONNX checks it."""
-    graph = onnx.helper.make_graph(
+  def model(self, name: str, metadata: dict[str, str]) -> bytes:
+    """Return the file of what was added."""
+    graph = protobuf.graph(
       self._nodes,
       name,
       self._inputs,
       self._outputs,
-      list(self._constants.values()),
+      self._constants.values(),
     )
-    model = onnx.helper.make_model(
-      graph,
-      opset_imports=[onnx.helper.make_opsetid("", OPSET)],
-      ir_version=_IR_VERSION,
-      producer_name="hdnet_jax",
-    )
-    onnx.helper.set_model_props(model, metadata)
-    onnx.checker.check_model(model, full_check=True)
-    return model
+    return protobuf.model(graph, _IR_VERSION, OPSET, "hdnet_jax", metadata)
 
   def _as_tensor(self, value: Value) -> Tensor:
     if isinstance(value, Tensor):
@@ -145,10 +160,5 @@ class Graph:
 
   def _constant(self, name: str, array: np.ndarray) -> Tensor:
     if name not in self._constants:
-      self._constants[name] = onnx.numpy_helper.from_array(array, name)
+      self._constants[name] = protobuf.tensor(name, array)
     return Tensor(self, name)
-
-
-def _information(name, dtype, shape, doc) -> onnx.ValueInfoProto:
-  kind = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
-  return onnx.helper.make_tensor_value_info(name, kind, shape, doc)

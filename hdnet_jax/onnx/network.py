@@ -1,32 +1,30 @@
 """The network as an ONNX graph, built node by node.
 
 The graph takes images [B, H, W, 3] and masks [B, H, W, 1] of any batch size.
-`export.onnx_layers` says what memory LD takes.
 """
 
 from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
-import onnx
 
-from hdnet_jax.app.export.onnx_graph import Graph, Storage, Tensor
-from hdnet_jax.app.export.onnx_layers import (
-  convolution,
-  global_dynamics,
-  instance_norm,
-  local_dynamics,
-  rain,
-)
 from hdnet_jax.config import ModelConfig
-from hdnet_jax.model.conv import Conv3x3, DownConv4x4, UpConv4x4
-from hdnet_jax.model.hdnet import (
+from hdnet_jax.model.architecture import (
   DECODER,
   ENCODER,
   REDUCTION,
   UNNORMALIZED,
   WITH_MGD,
+  Size,
 )
+from hdnet_jax.onnx.graph import Graph, Storage, Tensor
+from hdnet_jax.onnx.layers import (
+  convolution,
+  global_dynamics,
+  instance_norm,
+  rain,
+)
+from hdnet_jax.onnx.local_dynamics import local_dynamics
 
 Pixels = Literal["float32", "uint8"]
 
@@ -40,8 +38,8 @@ def build(
   pixels: Pixels = "float32",
   storage: Storage = "float32",
   metadata: Mapping[str, str] | None = None,
-) -> onnx.ModelProto:
-  """Build the graph of I_h, `harmonized`, of `composite` and `mask`.
+) -> bytes:
+  """Build a file: I_h, `harmonized`, of `composite` and `mask`.
 
   Where the mask is 0 the output is a copy.
 
@@ -126,29 +124,28 @@ def _network_nchw(
     masks[s] = g.add("Slice", mask, [0, 0], [_END, _END], [2, 3], [s, s])
 
   with g.scope("x0"):
-    x = convolution(composite, params["x0"], Conv3x3)
+    x = convolution(composite, params["x0"], Size.KEPT)
   skips, reduction = [], 1
   for stage in ENCODER:
     x = g.add("LeakyRelu", x, alpha=0.2)
     skips.append(x)
     with g.scope(stage.name):
       with g.scope("conv"):
-        x = convolution(x, params[stage.name]["conv"], stage.convolution)
+        x = convolution(x, params[stage.name]["conv"], stage.size)
       if stage.name != UNNORMALIZED:
         x = instance_norm(x, stage.widths * model.width)
-    reduction *= 2 if stage.convolution is DownConv4x4 else 1
+    reduction *= 2 if stage.size is Size.HALVED else 1
 
   if model.local_dynamics != "none":
-    positions = size and size[0] * size[1] // REDUCTION**2
     with g.scope("ld"):
-      x = local_dynamics(x, masks[reduction], params["ld"], model, positions)
+      x = local_dynamics(x, masks[reduction], params["ld"], model)
 
   for stage, skip in zip(DECODER, reversed(skips), strict=True):
-    reduction //= 2 if stage.convolution is UpConv4x4 else 1
+    reduction //= 2 if stage.size is Size.DOUBLED else 1
     with g.scope(stage.name):
       with g.scope("conv"):
         x = g.add("Relu", x)
-        x = convolution(x, params[stage.name]["conv"], stage.convolution)
+        x = convolution(x, params[stage.name]["conv"], stage.size)
       with g.scope("rain"):
         x = rain(x, masks[reduction], params[stage.name]["rain"])
     x = g.add("Concat", skip, x, axis=1)
@@ -160,5 +157,5 @@ def _network_nchw(
         )
 
   with g.scope("out"):
-    x = convolution(g.add("Relu", x), params["out"], Conv3x3)
+    x = convolution(g.add("Relu", x), params["out"], Size.KEPT)
     return g.add("Tanh", x)

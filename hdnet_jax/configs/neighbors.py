@@ -1,0 +1,36 @@
+"""Figure 5 on iHarmony4, with the paper's settings of `hdnet`.
+
+A row is `--config=neighbors:K`, K the neighbors of local dynamics; `hdnet
+ablation --config neighbors` runs all of them. Set
+--config.data.root to the data set that `hdnet prepare iharmony4` made.
+"""
+
+from hdnet_jax import config
+from hdnet_jax.errors import UserError
+
+ROWS = {
+  "1": {"neighbors": 1},
+  "3": {"neighbors": 3},
+  "5": {"neighbors": 5},
+  "7": {"neighbors": 7},
+  "9": {"neighbors": 9},
+}
+
+
+def get_config(row="1"):
+  if row not in ROWS:
+    raise UserError(f"no row {row!r}; the rows are {', '.join(ROWS)}")
+  return config.make_config_dict(
+    config.Config(
+      name=f"neighbors_{row}",
+      model=config.ModelConfig(**ROWS[row]),
+      data=config.DataConfig(
+        source="iharmony4",
+        root="data/iharmony4",
+        validation_split="test",
+        threads=16,
+      ),
+      eval_every=27_400,  # about five epochs
+      save_every=5_000,
+    )
+  )

@@ -1,0 +1,1 @@
+"""The network as an ONNX file, written without JAX and without `onnx`."""
