@@ -28,6 +28,8 @@ from hdnet_jax.errors import UserError
 from hdnet_jax.model.hdnet import HDNet
 
 SUFFIX = ".safetensors"
+# In a run's folder. A run that trains on removes it, so that it is never old.
+OF_RUN = f"hdnet{SUFFIX}"
 IMAGE_SIZE = 256  # assumed where the provenance names none
 _FAMILY = "hdnet_jax weights"
 FORMAT = f"{_FAMILY} 1"
@@ -80,7 +82,8 @@ def load(name: str | os.PathLike) -> Weights:
 
   Args:
     name: a released network, such as "hdnet-lite"; a .safetensors file; or a
-      run's folder, of which the last checkpoint is taken.
+      run's folder, whose best checkpoint is taken if the run has ended, and
+      else its last one.
 
   Raises:
     UserError: where there are no such weights; where they are damaged, or of
@@ -91,7 +94,9 @@ def load(name: str | os.PathLike) -> Weights:
   if str(name) in RELEASED:
     path = _released_file(RELEASED[str(name)])
   elif path.is_dir():
-    return _load_run(path)
+    if not (path / OF_RUN).is_file():
+      return _load_checkpoint(path)
+    path /= OF_RUN
   elif path.suffix == SUFFIX and not path.is_file():
     raise UserError(
       f"{path} is no file; write one with hdnet export-weights WORKDIR {path}"
@@ -200,7 +205,7 @@ def _released_file(released: Released) -> pathlib.Path:
   )
 
 
-def _load_run(workdir: pathlib.Path) -> Weights:
+def _load_checkpoint(workdir: pathlib.Path) -> Weights:
   # Imported here: it loads the libraries of the training.
   from hdnet_jax.training.checkpoint import restore_params
 

@@ -105,7 +105,7 @@ class Harmonizer:
 
     Args:
       name: a released network, such as "hdnet-lite"; a .safetensors file; or a
-        run's folder, of which the last checkpoint is taken.
+        run's folder; see `weights.load`.
       mode: as of the class.
       image_size: as of the class; by default that of the training, where the
         weights tell it, else 256.

@@ -13,6 +13,7 @@ import optax
 from clu import parameter_overview
 from jax.sharding import Mesh
 
+from hdnet_jax import weights
 from hdnet_jax.atomic_write import writing
 from hdnet_jax.config import Config
 from hdnet_jax.data.examples import Source
@@ -131,6 +132,8 @@ def _train_in(
 
   with MetricWriter(workdir, first_step, total) as writer:
     if first_step < total:
+      if is_main():  # those of a shorter run
+        (workdir / weights.OF_RUN).unlink(missing_ok=True)
       if first_step:
         writer.say(f"continuing {workdir} from step {first_step}")
       state = _train(
@@ -142,6 +145,7 @@ def _train_in(
         checkpoints,
       )
 
+    _write_weights(workdir, config, state, checkpoints)
     # The test split, once, with the last parameters.
     rows = write_report(
       evaluator,
@@ -154,6 +158,23 @@ def _train_in(
     )
     writer.scalars(total, summary_of(rows), "test")
   return state
+
+
+def _write_weights(
+  workdir: pathlib.Path,
+  config: Config,
+  state: TrainState,
+  checkpoints: Checkpoints,
+) -> None:
+  """Write the best checkpoint's weights, which are then used without Orbax."""
+  checkpoints.wait()
+  step = checkpoints.best()
+  if step is None:  # no validation gave a number
+    return
+  params = checkpoints.restore(step, like=state).eval_params
+  if is_main():
+    provenance = weights.provenance_of(config, step, "best")
+    weights.save(workdir / weights.OF_RUN, params, config.model, provenance)
 
 
 def _restore_or_start(

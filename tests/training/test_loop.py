@@ -1,6 +1,7 @@
 """Whole runs in one process."""
 
 import dataclasses
+import errno
 import gzip
 import json
 import logging
@@ -9,6 +10,7 @@ import pathlib
 import re
 import shutil
 import signal
+import sys
 import threading
 import time
 
@@ -132,13 +134,50 @@ def test_evaluation_uses_the_running_mean(config, tmp_path):
   jax.tree.map(np.testing.assert_array_equal, state.ema, whole.ema)
 
 
+def test_a_finished_run_is_used_without_its_trainer(
+  config, finished, tmp_path, monkeypatch
+):
+  exported = tmp_path / "best.safetensors"
+  command = ["export-weights", str(finished), str(exported)]
+  main.main([*command, "--checkpoint=best"])
+  file = finished / "hdnet.safetensors"
+  assert file.read_bytes() == exported.read_bytes()
+  shutil.rmtree(finished / "checkpoints")
+  monkeypatch.setitem(sys.modules, "hdnet_jax.training.checkpoint", None)
+  loaded = weights.load(finished)
+  assert loaded.provenance["checkpoint"] == "best"
+  assert loaded.model == config.model
+  jax.tree.map(
+    np.testing.assert_array_equal, loaded.params, weights.load(file).params
+  )
+
+
+def test_a_run_that_trains_on_has_no_weights_of_the_shorter_one(
+  config, finished, monkeypatch
+):
+  def fail(*_):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+  monkeypatch.setattr(os, "posix_fallocate", fail)
+  longer = dataclasses.replace(config, epochs=8.0)
+  with pytest.raises(UserError, match="No space left"):
+    train_and_evaluate(longer, finished, jax.devices()[:1])
+  assert not (finished / "hdnet.safetensors").exists()
+  provenance = weights.load(finished).provenance
+  assert (provenance["step"], provenance["checkpoint"]) == ("7", "last")
+
+
 def test_finished_run_is_only_evaluated_again(config, finished):
   rows = rows_of(finished)
+  file = finished / "hdnet.safetensors"
+  written = file.read_bytes()
+  file.unlink()  # as in workdirs of 0.1
   first, _, _ = restore_params(finished, "last")
   again = train_and_evaluate(config, finished, jax.devices()[:1])
   jax.tree.map(np.testing.assert_array_equal, first, again.params)
   steps = [row["step"] for row in rows_of(finished)]
   assert [row["step"] for row in rows] == steps[: len(rows)]
+  assert file.read_bytes() == written
 
 
 def test_diverged_run_stops_and_names_the_last_good_checkpoint(
