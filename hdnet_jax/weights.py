@@ -6,13 +6,12 @@ metadata holds `format`, `model` (the settings that define the network) and
 none of its code.
 """
 
-import dataclasses
 import hashlib
 import json
 import os
 import pathlib
-from collections.abc import Iterable, Mapping
-from typing import Any, Literal, NamedTuple
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,23 +24,21 @@ import hdnet_jax
 from hdnet_jax.atomic_write import write_then_rename
 from hdnet_jax.config import Config, ModelConfig
 from hdnet_jax.errors import UserError
-from hdnet_jax.model.hdnet import HDNet
+from hdnet_jax.weights_checks import (
+  FORMAT,
+  NETWORK,
+  check_format,
+  few,
+  find_faults,
+  flatten,
+  read_json,
+  read_model,
+)
 
 SUFFIX = ".safetensors"
 # In a run's folder. A run that trains on removes it, so that it is never old.
 OF_RUN = f"hdnet{SUFFIX}"
 IMAGE_SIZE = 256  # assumed where the provenance names none
-_FAMILY = "hdnet_jax weights"
-FORMAT = f"{_FAMILY} 1"
-# Settings of how a network is run; all others define the network.
-_HOW_IT_RUNS = {"dtype", "remat"}
-NETWORK = tuple(
-  field.name
-  for field in dataclasses.fields(ModelConfig)
-  if field.name not in _HOW_IT_RUNS
-)
-_MAX_WIDTH = 4096  # a damaged file's width could be too large to trace
-_MAX_NAMES = 3  # tensors that an error message names; more are counted
 
 
 class Released(NamedTuple):
@@ -136,7 +133,7 @@ def save(
     name: np.asarray(leaf).astype(stored, order="C")
     for name, leaf in flatten(params).items()
   }
-  if faults := _faults(arrays, model):
+  if faults := find_faults(arrays, model):
     raise UserError(
       f"{path} is not written, for a parameter is unfit ({faults}); use another"
       " checkpoint"
@@ -179,20 +176,6 @@ def check_name(path: pathlib.Path) -> None:
     raise UserError(f"{path} is a folder; name another file")
 
 
-def flatten(params: Mapping) -> dict[str, Any]:
-  """Return the leaves of nested `params` by path, such as "x1/conv/kernel"."""
-  return traverse_util.flatten_dict(params, sep="/")
-
-
-def parameter_shapes(model: ModelConfig) -> dict[str, tuple[int, ...]]:
-  """Return the shape of every parameter by path; nothing is computed."""
-  image = jax.ShapeDtypeStruct((1, 8, 8, 3), jnp.float32)
-  mask = jax.ShapeDtypeStruct((1, 8, 8, 1), jnp.float32)
-  network = HDNet(**dataclasses.asdict(model))
-  tree = jax.eval_shape(network.init, jax.random.key(0), image, mask)["params"]
-  return {name: leaf.shape for name, leaf in flatten(tree).items()}
-
-
 def _released_file(released: Released) -> pathlib.Path:
   path, fault = released.path, "is missing"
   if path.is_file():
@@ -207,7 +190,7 @@ def _released_file(released: Released) -> pathlib.Path:
 
 def _load_checkpoint(workdir: pathlib.Path) -> Weights:
   # Imported here: it loads the libraries of the training.
-  from hdnet_jax.training.checkpoint import restore_params
+  from hdnet_jax.training.restore import restore_params
 
   params, config, step = restore_params(workdir, "last")
   provenance = provenance_of(config, step, "last")
@@ -216,9 +199,9 @@ def _load_checkpoint(workdir: pathlib.Path) -> Weights:
 
 def _load_file(path: pathlib.Path) -> Weights:
   metadata, arrays = _read(path)
-  model = _model(path, _json(path, metadata, "model"))
-  provenance = _json(path, metadata, "provenance")
-  if faults := _faults(arrays, model):
+  model = read_model(path, read_json(path, metadata, "model"))
+  provenance = read_json(path, metadata, "provenance")
+  if faults := find_faults(arrays, model):
     raise UserError(
       f"{path} does not hold its network of width {model.width} ({faults}); "
       "export it again"
@@ -247,7 +230,7 @@ def _read(path: pathlib.Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
   try:
     with safetensors.safe_open(path, "numpy") as file:
       metadata = file.metadata() or {}
-      _check_format(path, metadata.get("format", ""))
+      check_format(path, metadata.get("format", ""))
       names = file.keys()
       others = [
         name
@@ -257,7 +240,7 @@ def _read(path: pathlib.Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
       if others:
         raise UserError(
           f"{path} has tensors that are neither float32 nor bfloat16 "
-          f"({_few(others)}); export it again"
+          f"({few(others)}); export it again"
         )
       return metadata, {
         name: file.get_tensor(name).astype(np.float32) for name in names
@@ -267,72 +250,3 @@ def _read(path: pathlib.Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
       f"{path} cannot be read as a safetensors file "
       f"({' '.join(str(error).split())}); copy or export it again"
     ) from error
-
-
-def _check_format(path: pathlib.Path, format: str) -> None:
-  if format == FORMAT:
-    return
-  if format.startswith(_FAMILY):
-    raise UserError(
-      f"{path} is of a newer version, {format!r}, not {FORMAT!r}; update "
-      "hdnet_jax"
-    )
-  raise UserError(
-    f"{path} is a safetensors file, but it is not of hdnet_jax; write one with "
-    "hdnet export-weights"
-  )
-
-
-def _json(path: pathlib.Path, metadata: Mapping[str, str], name: str) -> dict:
-  try:
-    values = json.loads(metadata.get(name, ""))
-  except (ValueError, RecursionError):  # malformed; nested without end
-    values = None
-  if not isinstance(values, dict):
-    raise UserError(f"{path} is damaged in its {name!r}; export it again")
-  return values
-
-
-def _model(path: pathlib.Path, settings: dict[str, Any]) -> ModelConfig:
-  if set(settings) != set(NETWORK):
-    raise UserError(
-      f"{path} has the model settings {', '.join(sorted(settings))}, not those "
-      f"of this version ({', '.join(NETWORK)}); update hdnet_jax"
-    )
-  try:
-    model = Config.from_dict({"model": settings}).model
-    if model.width > _MAX_WIDTH:
-      raise UserError(f"width={model.width} is above {_MAX_WIDTH}")
-  except UserError as error:
-    raise UserError(
-      f"{path} has a model that this version does not know ({error}); update "
-      "hdnet_jax"
-    ) from None
-  return model
-
-
-def _faults(arrays: Mapping[str, np.ndarray], model: ModelConfig) -> str:
-  """Say why `arrays` are not the network's parameters; "" where they are."""
-  shapes = parameter_shapes(model)
-  faults = {
-    "missing": shapes.keys() - arrays.keys(),
-    "unknown": arrays.keys() - shapes.keys(),
-    "of another shape": [
-      f"{name} {arrays[name].shape} for {shapes[name]}"
-      for name in shapes.keys() & arrays.keys()
-      if arrays[name].shape != shapes[name]
-    ],
-    "NaN or infinite": [
-      name for name, array in arrays.items() if not np.isfinite(array).all()
-    ],
-  }
-  return "; ".join(
-    f"{fault}: {_few(names)}" for fault, names in faults.items() if names
-  )
-
-
-def _few(names: Iterable[str]) -> str:
-  names = sorted(names)
-  rest = len(names) - _MAX_NAMES
-  more = f" and {rest} more" if rest > 0 else ""
-  return ", ".join(names[:_MAX_NAMES]) + more

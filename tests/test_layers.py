@@ -11,13 +11,17 @@ PACKAGE = pathlib.Path(__file__).parents[1] / "hdnet_jax"
 # Every part of the package, in order: it may import the parts that it names,
 # which stand above it, and these libraries. A part is a module, or a folder; of
 # `app`, which stands on the library, each of its folders.
-BASE = ("errors", "config", "atomic_write", "lock", "terminal", "images")
-LIBRARY = (*BASE, "model", "weights", "inference")
+BASE = (
+  *("errors", "config_dict", "config", "atomic_write", "lock", "terminal"),
+  "images",
+)
+LIBRARY = (*BASE, "model", "weights_checks", "weights", "inference")
 PARTS = {
   "__init__": ((), ()),
   "errors": ((), ()),
+  "config_dict": (("errors",), ()),
   # Inside a function only, for those who write config files.
-  "config": (("errors",), ("ml_collections",)),
+  "config": (("errors", "config_dict"), ("ml_collections",)),
   "atomic_write": (("errors",), ()),
   "lock": (("errors",), ()),
   "terminal": ((), ("rich",)),
@@ -34,9 +38,10 @@ PARTS = {
   "devices": (("errors", "config"), ("jax", "numpy")),
   "peers": ((), ()),
   "distributed": (("errors", "config", "peers"), ("jax", "numpy")),
+  "weights_checks": ((*BASE, "model"), ("flax", "jax", "numpy")),
   # And `training`, as LATE says.
   "weights": (
-    (*BASE, "__init__", "model"),
+    (*BASE, "__init__", "weights_checks"),
     ("flax", "jax", "numpy", "safetensors"),
   ),
   # No training library: using the model needs a small install.
@@ -67,7 +72,7 @@ PARTS = {
   # The libraries inside a function.
   "app/config_file": (BASE, ("absl", "ml_collections")),
   "app/ablation": (
-    (*BASE, "weights", "evaluation", "training", "app/config_file"),
+    (*BASE, "weights_checks", "evaluation", "training", "app/config_file"),
     ("jax",),
   ),
   # Other frameworks' libraries inside functions, but for ONNX's own modules.
@@ -87,7 +92,7 @@ PARTS = {
 
 # What a part imports against the order, inside a function only: a run's folder
 # is read by the library that wrote it.
-LATE = {"weights": "hdnet_jax.training.checkpoint.restore_params"}
+LATE = {"weights": "hdnet_jax.training.restore.restore_params"}
 
 
 def part_of(name: str) -> str:

@@ -27,6 +27,7 @@ from hdnet_jax.devices import make_mesh
 from hdnet_jax.errors import UserError
 from hdnet_jax.training.checkpoint import Checkpoints
 from hdnet_jax.training.state import make_optimizer, make_start
+from hdnet_jax.weights_checks import parameter_shapes
 
 TINY = ModelConfig(width=2)
 PROVENANCE = {"run": "tiny", "step": "7"}
@@ -38,7 +39,7 @@ COUNT = 59  # tensors of a network
 def params_of(model: ModelConfig = TINY) -> dict:
   """Random in every leaf: zeros would hide mixed-up biases."""
   rng = np.random.default_rng(0)
-  shapes = weights.parameter_shapes(model)
+  shapes = parameter_shapes(model)
   flat = {name: rng.normal(size=shapes[name]) for name in shapes}
   flat = {name: leaf.astype(np.float32) for name, leaf in flat.items()}
   return traverse_util.unflatten_dict(flat, sep="/")

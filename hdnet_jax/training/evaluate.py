@@ -20,7 +20,7 @@ from hdnet_jax.evaluation.report import write_report
 from hdnet_jax.evaluation.tables import Row
 from hdnet_jax.inference.harmonizer import Harmonizer
 from hdnet_jax.terminal import ProgressBar
-from hdnet_jax.training.checkpoint import restore_params
+from hdnet_jax.training.restore import restore_params
 from hdnet_jax.training.state import make_model
 
 Devices = Sequence[jax.Device] | None

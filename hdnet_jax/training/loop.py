@@ -3,8 +3,7 @@
 import contextlib
 import logging
 import pathlib
-import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import NamedTuple
 
 import jax
@@ -33,17 +32,17 @@ from hdnet_jax.training.batches import run_batches
 from hdnet_jax.training.checkpoint import Checkpoints
 from hdnet_jax.training.evaluate import facts_of
 from hdnet_jax.training.interrupt import StopSignals
-from hdnet_jax.training.schedule import make_plan, make_schedule
+from hdnet_jax.training.restore import load_initial_params
+from hdnet_jax.training.schedule import make_plan
 from hdnet_jax.training.state import (
   TrainState,
   abstract_state,
-  load_initial_params,
   make_model,
   make_optimizer,
   make_start,
 )
 from hdnet_jax.training.step import Measures, make_train_step
-from hdnet_jax.training.writer import MetricWriter
+from hdnet_jax.training.writer import MetricWriter, TrainLog
 
 log = logging.getLogger(__name__)
 
@@ -140,7 +139,7 @@ def _train_in(
         config,
         total,
         _steps(config, workdir, sources.train, optimizer, mesh, state),
-        _TrainLog(config, writer, steps_per_epoch),
+        TrainLog(config, writer, steps_per_epoch),
         lambda state: _validate(evaluator, state, sources.validation, writer),
         checkpoints,
       )
@@ -235,7 +234,7 @@ def _train(
   config: Config,
   total: int,
   steps: _Steps,
-  train_log: "_TrainLog",
+  train_log: TrainLog,
   validate: Callable[[TrainState], dict[str, float]],
   checkpoints: Checkpoints,
 ) -> TrainState:
@@ -275,48 +274,6 @@ def _train(
           f"{checkpoints.path(step)}; the same command continues it"
         )
   return state
-
-
-class _TrainLog:
-  """The losses since the last line of the log, and the time that they took."""
-
-  def __init__(
-    self, config: Config, writer: MetricWriter, steps_per_epoch: float
-  ):
-    self._batch_size, self._writer = config.batch_size, writer
-    self._learning_rate = make_schedule(config.optimizer, steps_per_epoch)
-    self._losses: list[jax.Array] = []  # on the device
-    self._clock = time.perf_counter()
-
-  def add(self, step: int, measures: Measures) -> None:
-    self._losses.append(measures["loss"])
-    self._writer.step(step)
-
-  def losses(self) -> np.ndarray:
-    """Wait for the losses, and return them as float64 [steps]."""
-    return np.array(jax.device_get(self._losses), np.float64)
-
-  def write(self, step: int, losses: np.ndarray, measures: Measures) -> None:
-    seconds = time.perf_counter() - self._clock
-    values = {
-      "loss": float(losses.mean()),
-      "gradient_norm": float(measures["gradient_norm"]),
-      "learning_rate": float(self._learning_rate(step - 1)),
-      "images_per_second": len(losses) * self._batch_size / seconds,
-    }
-    self._writer.scalars(step, values, "train")
-    self._writer.note(
-      step,
-      f"loss {values['loss']:.4f}  {values['images_per_second']:.1f} images/s",
-    )
-    self._losses, self._clock = [], time.perf_counter()
-
-  @contextlib.contextmanager
-  def paused(self) -> Iterator[None]:
-    """Leave out the time of the block."""
-    start = time.perf_counter()
-    yield
-    self._clock += time.perf_counter() - start
 
 
 def _check_finite(
@@ -363,9 +320,3 @@ def _validate(
     f"fMSE {before:.0f} → {metrics['fmse']:.0f}"
   )
   return metrics
-
-
-def last_checkpoint(workdir: pathlib.Path) -> pathlib.Path:
-  """Return the folder of the newest checkpoint of a finished run."""
-  with Checkpoints(workdir, read_only=True) as checkpoints:
-    return checkpoints.path(checkpoints.steps()[-1])

@@ -10,10 +10,8 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
-from hdnet_jax import weights
 from hdnet_jax.config import Config, ModelConfig, OptimizerConfig
 from hdnet_jax.devices import replicated
-from hdnet_jax.errors import UserError
 from hdnet_jax.model.hdnet import HDNet
 from hdnet_jax.training.schedule import make_schedule
 
@@ -84,27 +82,6 @@ def make_start(
     if mesh.devices.flat[0].platform == "cpu"
     else None,
   )
-
-
-def load_initial_params(config: Config) -> dict:
-  """Load config.training.initial_weights: float32 NumPy parameters.
-
-  Raises:
-    UserError: where there are no such weights, or they are of another network.
-  """
-  name = config.training.initial_weights
-  params, model, _ = weights.load(name)
-  differing = [
-    f"config.model.{field}={getattr(model, field)!r}"
-    for field in weights.NETWORK
-    if getattr(model, field) != getattr(config.model, field)
-  ]
-  if differing:
-    raise UserError(
-      f"config.training.initial_weights={name!r} are of another network than "
-      f"config.model; start from others, or set {', '.join(differing)}"
-    )
-  return params
 
 
 def update_ema(ema: dict, params: dict, step: jax.Array, decay: float) -> dict:

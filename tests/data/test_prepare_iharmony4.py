@@ -17,7 +17,7 @@ from hdnet_jax.data.iharmony4 import (
   Iharmony4Folder,
   PreparedIharmony4,
 )
-from hdnet_jax.data.prepare import checks, iharmony4
+from hdnet_jax.data.prepare import checks, iharmony4, lists
 from hdnet_jax.data.prepare.builder import work_dir
 from hdnet_jax.data.prepare.checks import Options
 from hdnet_jax.errors import UserError
@@ -32,7 +32,7 @@ NATIVE = ("--image-size", "native")
 def read_lists(root, *subsets: str):
   """The triplets, and kind and file of the faults."""
   subsets = subsets or SUBSETS
-  triplets, faults = iharmony4.read_lists(root, subsets)
+  triplets, faults = lists.read_lists(root, subsets)
   return triplets, [(fault.kind, fault.file) for fault in faults]
 
 
@@ -63,7 +63,7 @@ def test_lists_that_disagree(published):
   own = published / "HFlickr/HFlickr_train.txt"
   names = own.read_text().split()
   conftest.write_lines(own, names[1:])
-  _, (fault,) = iharmony4.read_lists(published, ("HFlickr",))
+  _, (fault,) = lists.read_lists(published, ("HFlickr",))
   assert (fault.kind, fault.file) == (
     "lists disagree",
     "HFlickr/HFlickr_train.txt",

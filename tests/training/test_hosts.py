@@ -63,7 +63,7 @@ from hdnet_jax import atomic_write
 from hdnet_jax.config import Config, MeshConfig
 from hdnet_jax.errors import UserError
 from hdnet_jax.devices import make_mesh
-from hdnet_jax.training import checkpoint, state
+from hdnet_jax.training import checkpoint, digests, state
 
 config = Config.from_dict(json.loads((workdir / "config.json").read_text()))
 optimizer = state.make_optimizer(config.optimizer, 1.0)
@@ -85,7 +85,7 @@ def fail(*_):
   raise OSError(5, "Input/output error", "sha256.json")
 
 atomic_write.PAUSES = (0.0,)
-checkpoint.verify = fail
+digests.verify = fail
 try:
   restore(workdir)
 except UserError as error:

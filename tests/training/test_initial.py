@@ -10,9 +10,8 @@ import pytest
 from hdnet_jax import weights
 from hdnet_jax.config import Config, TrainingConfig
 from hdnet_jax.errors import UserError
-from hdnet_jax.training.checkpoint import restore_params
 from hdnet_jax.training.loop import train_and_evaluate
-from hdnet_jax.training.state import load_initial_params
+from hdnet_jax.training.restore import load_initial_params, restore_params
 
 
 @pytest.fixture

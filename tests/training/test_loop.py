@@ -24,7 +24,7 @@ from hdnet_jax.app.cli import main
 from hdnet_jax.config import Config, DataConfig, TrainingConfig, only
 from hdnet_jax.errors import UserError
 from hdnet_jax.evaluation import journal
-from hdnet_jax.training.checkpoint import Checkpoints, restore_params
+from hdnet_jax.training.checkpoint import Checkpoints
 from hdnet_jax.training.evaluate import (
   evaluate_checkpoint,
   evaluate_predictions,
@@ -35,6 +35,7 @@ from hdnet_jax.training.loop import (
   Stopped,
   train_and_evaluate,
 )
+from hdnet_jax.training.restore import restore_params
 
 
 def rows_of(workdir: pathlib.Path) -> list[dict]:
@@ -143,7 +144,7 @@ def test_a_finished_run_is_used_without_its_trainer(
   file = finished / "hdnet.safetensors"
   assert file.read_bytes() == exported.read_bytes()
   shutil.rmtree(finished / "checkpoints")
-  monkeypatch.setitem(sys.modules, "hdnet_jax.training.checkpoint", None)
+  monkeypatch.setitem(sys.modules, "hdnet_jax.training.restore", None)
   loaded = weights.load(finished)
   assert loaded.provenance["checkpoint"] == "best"
   assert loaded.model == config.model

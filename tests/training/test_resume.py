@@ -18,7 +18,8 @@ import pytest
 from hdnet_jax import atomic_write as files
 from hdnet_jax.devices import make_mesh
 from hdnet_jax.errors import UserError
-from hdnet_jax.training.checkpoint import Checkpoints, Damaged, verify
+from hdnet_jax.training.checkpoint import Checkpoints
+from hdnet_jax.training.digests import Damaged, verify
 from hdnet_jax.training.loop import train_and_evaluate
 from hdnet_jax.training.state import (
   abstract_state,

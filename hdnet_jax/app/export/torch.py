@@ -15,7 +15,7 @@ from hdnet_jax.app.export.torch_file import read_file
 from hdnet_jax.config import ModelConfig
 from hdnet_jax.errors import UserError
 from hdnet_jax.model.hdnet import WITH_MGD
-from hdnet_jax.weights import parameter_shapes
+from hdnet_jax.weights_checks import parameter_shapes
 
 
 class Layout(NamedTuple):
