@@ -57,16 +57,11 @@ RELEASED = {
 
 
 class Weights(NamedTuple):
-  """A trained network.
+  """A trained network."""
 
-  params: the nested "params" of `HDNet`, float32 NumPy arrays.
-  model: the settings of the network.
-  provenance: where the parameters come from, in words.
-  """
-
-  params: dict
+  params: dict  # nested, of `HDNet`: float32 NumPy arrays
   model: ModelConfig
-  provenance: dict[str, str]
+  provenance: dict[str, str]  # where the parameters come from, in words
 
   @property
   def image_size(self) -> int:
@@ -149,12 +144,9 @@ def save(
 
 
 def provenance_of(config: Config, step: int, checkpoint: str) -> dict[str, str]:
-  """Describe where a run's weights come from, for `save`.
-
-  No path is in it: it would tell of the machine, and means nothing elsewhere.
+  """Describe where a run's weights come from; name no path of the machine.
 
   Args:
-    config: the run's.
     step: of the checkpoint.
     checkpoint: "last" or "best".
   """

@@ -1,4 +1,4 @@
-"""What eval.py does: a run, a weights file, or images made elsewhere."""
+"""Evaluate a run, a weights file, or images of any method."""
 
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -34,7 +34,7 @@ def evaluate_checkpoint(
   protocols: Sequence[str] = ("standard",),
   devices: Devices = None,
 ) -> list[Row]:
-  """Evaluates a run's checkpoint on `config`'s test split, into `output`.
+  """Evaluate a run's checkpoint on the test split of `config`, into `output`.
 
   Args:
     config: must have the run's network; its data may be others.
@@ -65,11 +65,10 @@ def evaluate_weights(
   protocols: Sequence[str] = ("standard",),
   devices: Devices = None,
 ) -> list[Row]:
-  """Evaluates weights; the network is theirs, the data `config`'s.
+  """Evaluate weights on the test split of `config`, as `evaluate_checkpoint`.
 
   Args:
-    params: the weights, as `hdnet_jax.weights.load` gives them.
-    model: their network.
+    params, model: as of `hdnet_jax.weights.load`; the config's model is unused.
     name: what the report calls them.
   """
   mesh = _make_mesh(config, devices)
@@ -91,7 +90,7 @@ def evaluate_predictions(
   protocols: Sequence[str] = ("standard",),
   devices: Devices = None,
 ) -> list[Row]:
-  """Scores images of any method: a folder of them, matched by name.
+  """Score a folder of images of any method, matched by name.
 
   Raises:
     UserError: where an image of the split has none there.
@@ -107,19 +106,16 @@ def evaluate_predictions(
       "composites are made here: no --predictions can be of those; evaluate on "
       "iHarmony4 or a folder in its layout"
     )
-  mesh = _make_mesh(config, devices)
-  source = Predicted(
-    open_source(config.data, config.data.test_split),
-    folder,
-    config.data.image_size,
-  )
+  mesh, data = _make_mesh(config, devices), config.data
+  truth = open_source(data, data.test_split)
+  source = Predicted(truth, folder, data.image_size)
   evaluator = Evaluator(config, predictions, mesh, protocols)
   facts = {"split": config.data.test_split, "predictions": folder.name}
   return _report(evaluator, {}, source, config, output, facts)
 
 
 def facts_of(config: Config, which: str, step: int) -> dict[str, Any]:
-  """What a report says of a checkpoint."""
+  """Return what a report says of a checkpoint."""
   return {
     "split": config.data.test_split,
     "config": config.name,
@@ -136,7 +132,7 @@ def _make_mesh(config: Config, devices: Devices) -> jax.sharding.Mesh:
 
 
 def _open(config: Config, protocols: Sequence[str]) -> Source:
-  """The test split; for `fullres`, at the images' own sizes."""
+  """Open the test split; for `fullres`, at the images' own sizes."""
   data = config.data
   if full_resolution.NAME not in protocols:
     return open_source(data, data.test_split)
@@ -162,8 +158,7 @@ def _make_evaluator(
     return full_resolution.FullSizeEvaluator(
       lambda params: Harmonizer(params, model, size).harmonize
     )
-  method = network(make_model(model))
-  return Evaluator(config, method, mesh, protocols)
+  return Evaluator(config, network(make_model(model)), mesh, protocols)
 
 
 def _report(

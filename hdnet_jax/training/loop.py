@@ -18,7 +18,12 @@ from hdnet_jax.config import Config
 from hdnet_jax.data.examples import Source
 from hdnet_jax.data.pipeline import open_source
 from hdnet_jax.devices import check_divides, make_mesh
-from hdnet_jax.distributed import compile_before_start, is_main, run_on_main
+from hdnet_jax.distributed import (
+  StopSignals,
+  compile_before_start,
+  is_main,
+  run_on_main,
+)
 from hdnet_jax.evaluation import visuals
 from hdnet_jax.evaluation.evaluator import (
   Evaluator,
@@ -31,7 +36,6 @@ from hdnet_jax.training import workdir as workdirs
 from hdnet_jax.training.batches import run_batches
 from hdnet_jax.training.checkpoint import Checkpoints
 from hdnet_jax.training.evaluate import facts_of
-from hdnet_jax.training.interrupt import StopSignals
 from hdnet_jax.training.restore import load_initial_params
 from hdnet_jax.training.schedule import make_plan
 from hdnet_jax.training.state import (

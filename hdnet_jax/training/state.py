@@ -110,13 +110,8 @@ def stored(state: TrainState) -> dict[str, Any]:
     key = key.update(sharding=state.key.sharding)
   else:
     key = jax.random.key_data(state.key)
-  values = {
-    "step": state.step,
-    "params": state.params,
-    "opt_state": state.opt_state,
-    "key": key,
-  }
-  return values if state.ema is None else {**values, "ema": state.ema}
+  values = {**vars(state), "key": key}
+  return {name: x for name, x in values.items() if x is not None}
 
 
 def placed(values: dict[str, Any], like: TrainState) -> TrainState:
