@@ -1,7 +1,6 @@
 """`hdnet prepare iharmony4`: lists, chunks, the command and the builder."""
 
 import csv
-import errno
 import os
 import pathlib
 import shlex
@@ -181,24 +180,6 @@ def test_ctrl_c_keeps_what_is_done(published, tmp_path):
   done = [chunk for chunk in chunks if chunk.path.exists()]
   assert 0 < len(done) < len(chunks)
   assert all(len(list(iharmony4.read_chunk(chunk))) == 1 for chunk in done)
-
-
-@pytest.mark.parametrize(
-  ("error", "status", "message"),
-  [
-    (KeyboardInterrupt(), 130, "stopped; the same command continues"),
-    (OSError(errno.ENOSPC, "full", "a.zip"), 1, "error: the disk is full"),
-  ],
-)
-def test_a_command_that_is_stopped(
-  published, monkeypatch, capsys, error, status, message
-):
-  def fail(*_, **__):
-    raise error
-
-  monkeypatch.setattr(checks, "in_processes", fail)
-  conftest.prepare_set(published, status=status)
-  assert message in capsys.readouterr().err
 
 
 def test_a_worker_that_dies():

@@ -38,22 +38,18 @@ def long_config(config):
   )
 
 
-def shapes(config):
-  """Of the state, on one device."""
+@pytest.fixture
+def like(config):
+  """The shapes of the state, on one device."""
   optimizer = make_optimizer(config.optimizer, 1.25)
   mesh = make_mesh(config.mesh, jax.devices()[:1])
   return abstract_state(lambda: initial_state(config, optimizer), mesh)
 
 
-@pytest.fixture
-def like(config):
-  return shapes(config)
-
-
-def final_state(config, workdir: pathlib.Path):
+def final_state(like, workdir: pathlib.Path):
   """The last checkpoint: every array of the state, the key's numbers too."""
   with Checkpoints(workdir) as checkpoints:
-    state = checkpoints.restore_latest(shapes(config))
+    state = checkpoints.restore_latest(like)
   assert int(state.step) == LAST
   return state.replace(key=jax.random.key_data(state.key))
 
@@ -67,25 +63,24 @@ def losses(workdir: pathlib.Path) -> dict[int, float]:
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory):
-  """Filled by the first test that needs it."""
+def folder(tmp_path_factory) -> pathlib.Path:
   return tmp_path_factory.mktemp("uninterrupted")
 
 
-def run_uninterrupted(program, config, folder: pathlib.Path) -> pathlib.Path:
-  workdir = folder / "run"
-  if not workdir.exists():
-    program.finish(program.start(config, folder, workdir))
-  return workdir
+@pytest.fixture
+def whole(program, long_config, folder) -> pathlib.Path:
+  """The workdir of a run that nobody disturbed; the first test trains it."""
+  if not (folder / "run").exists():
+    program.finish(program.start(long_config, folder, folder / "run"))
+  return folder / "run"
 
 
 @pytest.mark.parametrize(
   "steps", [(15,), pytest.param((10, 25), marks=pytest.mark.slow)]
 )
 def test_killed_run_ends_bitwise_equal(
-  program, long_config, tmp_path, uninterrupted, steps
+  program, long_config, like, tmp_path, whole, steps
 ):
-  whole = run_uninterrupted(program, long_config, uninterrupted)
   workdir = tmp_path / "run"
   # At moments that no one chose: wherever the run is by then.
   for step in steps:
@@ -97,7 +92,7 @@ def test_killed_run_ends_bitwise_equal(
   output = program.finish(program.start(long_config, tmp_path, workdir))
   assert f"continuing {workdir} from step" in output
 
-  state, other = (final_state(long_config, path) for path in (whole, workdir))
+  state, other = (final_state(like, path) for path in (whole, workdir))
   jax.tree.map(np.testing.assert_array_equal, state, other)
   for name in ("metrics.json", "per_image.csv", "grid.png"):
     file = pathlib.Path("evaluation") / name
@@ -107,9 +102,8 @@ def test_killed_run_ends_bitwise_equal(
 
 @pytest.mark.slow  # test_loop stops a run in this process
 def test_sigterm_saves_and_exits_cleanly(
-  program, long_config, tmp_path, uninterrupted
+  program, long_config, like, tmp_path, whole
 ):
-  whole = run_uninterrupted(program, long_config, uninterrupted)
   workdir = tmp_path / "run"
   process = program.start(long_config, tmp_path, workdir)
   program.wait_for_step(process, workdir, 5)
@@ -123,8 +117,8 @@ def test_sigterm_saves_and_exits_cleanly(
   program.finish(program.start(long_config, tmp_path, workdir))
   jax.tree.map(
     np.testing.assert_array_equal,
-    final_state(long_config, whole),
-    final_state(long_config, workdir),
+    final_state(like, whole),
+    final_state(like, workdir),
   )
 
 
@@ -241,37 +235,33 @@ def test_a_file_systems_passing_error_is_waited_for(
   assert not (finished / "broken_checkpoints").exists()
 
 
+STAYS = "tried 3 times; nothing was changed"
+
+
 @pytest.mark.parametrize(
-  "error",
+  ("error", "raised", "words", "times"),
   [
-    OSError(errno.EIO, "Input/output error"),
-    PermissionError(errno.EACCES, "Permission denied"),
+    (OSError(errno.EIO, "Input/output error"), UserError, STAYS, 3),
+    (PermissionError(errno.EACCES, "Permission denied"), UserError, STAYS, 3),
     # As TensorStore tells it.
-    ValueError("UNAVAILABLE: Error reading [os_error_code='5']"),
+    (ValueError("UNAVAILABLE [os_error_code='5']"), UserError, STAYS, 3),
+    # Defects of the program.
+    (TypeError("params"), TypeError, "params", 1),
+    (KeyError("params"), KeyError, "params", 1),
+    (ValueError("params"), ValueError, "params", 1),
   ],
 )
-def test_an_error_of_the_file_system_that_stays_is_said(
-  like, finished, monkeypatch, error
+def test_what_is_no_damage_sets_nothing_aside(
+  like, finished, monkeypatch, error, raised, words, times
 ):
   asked = failing(monkeypatch, error)
   with (
     Checkpoints(finished) as checkpoints,
-    pytest.raises(UserError, match=r"tried 3 times; nothing was changed"),
+    pytest.raises(raised, match=words),
   ):
     checkpoints.restore_latest(like)
-  assert asked == [7, 7, 7]
+  assert asked == [7] * times
   assert (finished / "checkpoints" / "7").is_dir()
-  assert not (finished / "broken_checkpoints").exists()
-
-
-@pytest.mark.parametrize("error", [TypeError, KeyError, ValueError])
-def test_a_defect_of_reading_sets_nothing_aside(
-  like, finished, monkeypatch, error
-):
-  asked = failing(monkeypatch, error("params"))
-  with Checkpoints(finished) as checkpoints, pytest.raises(error):
-    checkpoints.restore_latest(like)
-  assert asked == [7]
   assert not (finished / "broken_checkpoints").exists()
 
 
