@@ -23,8 +23,6 @@ from hdnet_jax.terminal import ProgressBar
 from hdnet_jax.training.restore import restore_params
 from hdnet_jax.training.state import make_model
 
-Devices = Sequence[jax.Device] | None
-
 
 def evaluate_checkpoint(
   config: Config,
@@ -32,7 +30,6 @@ def evaluate_checkpoint(
   which: str,
   output: pathlib.Path,
   protocols: Sequence[str] = ("standard",),
-  devices: Devices = None,
 ) -> list[Row]:
   """Evaluate a run's checkpoint on the test split of `config`, into `output`.
 
@@ -43,7 +40,7 @@ def evaluate_checkpoint(
   Raises:
     UserError: where there is no such run, network or checkpoint.
   """
-  mesh = _make_mesh(config, devices)
+  mesh = _make_mesh(config)
   source = _open(config, protocols)
   params, trained, step = restore_params(workdir, which, mesh)
   if trained.model != config.model:
@@ -63,7 +60,6 @@ def evaluate_weights(
   name: str,
   output: pathlib.Path,
   protocols: Sequence[str] = ("standard",),
-  devices: Devices = None,
 ) -> list[Row]:
   """Evaluate weights on the test split of `config`, as `evaluate_checkpoint`.
 
@@ -71,7 +67,7 @@ def evaluate_weights(
     params, model: as of `hdnet_jax.weights.load`; the config's model is unused.
     name: what the report calls them.
   """
-  mesh = _make_mesh(config, devices)
+  mesh = _make_mesh(config)
   source = _open(config, protocols)
   params = jax.device_put(params, replicated(mesh))
   evaluator = _make_evaluator(config, model, mesh, protocols)
@@ -88,7 +84,6 @@ def evaluate_predictions(
   folder: pathlib.Path,
   output: pathlib.Path,
   protocols: Sequence[str] = ("standard",),
-  devices: Devices = None,
 ) -> list[Row]:
   """Score a folder of images of any method, matched by name.
 
@@ -106,7 +101,7 @@ def evaluate_predictions(
       "composites are made here: no --predictions can be of those; evaluate on "
       "iHarmony4 or a folder in its layout"
     )
-  mesh, data = _make_mesh(config, devices), config.data
+  mesh, data = _make_mesh(config), config.data
   truth = open_source(data, data.test_split)
   source = Predicted(truth, folder, data.image_size)
   evaluator = Evaluator(config, predictions, mesh, protocols)
@@ -125,8 +120,8 @@ def facts_of(config: Config, which: str, step: int) -> dict[str, Any]:
   }
 
 
-def _make_mesh(config: Config, devices: Devices) -> jax.sharding.Mesh:
-  mesh = make_mesh(config.mesh, devices)
+def _make_mesh(config: Config) -> jax.sharding.Mesh:
+  mesh = make_mesh(config.mesh)
   check_divides("eval_batch_size", config.eval_batch_size, mesh)
   return mesh
 

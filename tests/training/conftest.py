@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from hdnet_jax import devices
-from hdnet_jax.config import Config, DataConfig, ModelConfig, only
+from hdnet_jax.config import Config, DataConfig, MeshConfig, ModelConfig, only
 from hdnet_jax.data.photos import split_of
 from hdnet_jax.data.pipeline import ReadOptions, open_source
 from hdnet_jax.training.batches import host_batches
@@ -78,6 +78,7 @@ def make_config(photo_folder: pathlib.Path) -> Config:
     eval_every=4,
     save_every=2,
     model=ModelConfig(width=2),
+    mesh=MeshConfig(data=1),  # one of eight devices
     data=DataConfig(
       source="photos",
       root=str(photo_folder),
@@ -96,7 +97,7 @@ def trained(photo_folder, tmp_path_factory) -> pathlib.Path:
   # As its tests are compiled: this may come before the fixture of a module.
   before = jax.config.read("jax_disable_most_optimizations")
   jax.config.update("jax_disable_most_optimizations", True)
-  train_and_evaluate(make_config(photo_folder), workdir, jax.devices()[:1])
+  train_and_evaluate(make_config(photo_folder), workdir)
   jax.config.update("jax_disable_most_optimizations", before)
   return workdir
 
@@ -110,8 +111,8 @@ def finished(trained, tmp_path) -> pathlib.Path:
 class Stepper:
   """What the loop builds of a config, to take single steps."""
 
-  def __init__(self, config: Config, chosen=None):
-    self.mesh = devices.make_mesh(config.mesh, chosen or jax.devices()[:1])
+  def __init__(self, config: Config):
+    self.mesh = devices.make_mesh(config.mesh)
     optimizer = make_optimizer(config.optimizer, steps_per_epoch=2.0)
     self.step = make_train_step(config, optimizer, self.mesh)
     self.start = make_start(config, optimizer, self.mesh)

@@ -10,7 +10,6 @@ import subprocess
 import threading
 import time
 
-import jax
 import pytest
 
 from hdnet_jax.errors import UserError
@@ -55,10 +54,10 @@ def test_a_full_or_closed_disk_is_one_line_and_the_same_command_continues(
   with monkeypatch.context() as patch:
     break_disk(patch)
     with pytest.raises(UserError, match=r"and the same command continues$"):
-      train_and_evaluate(config, tmp_path, jax.devices()[:1])
+      train_and_evaluate(config, tmp_path)
   if break_disk is at_the_first_checkpoint:
     assert list((tmp_path / "checkpoints").iterdir()) == []
-  state = train_and_evaluate(config, tmp_path, jax.devices()[:1])
+  state = train_and_evaluate(config, tmp_path)
   assert int(state.step) == 7
   assert_same_end(tmp_path, trained)
 
@@ -67,7 +66,7 @@ def test_a_workdir_that_nobody_may_write_is_one_line(config):
   if not os.path.isdir("/sys"):
     pytest.skip("needs Linux, where /sys is closed to root as well")
   with pytest.raises(UserError, match=r"^/sys/\S+ cannot be written \("):
-    train_and_evaluate(config, "/sys/run", jax.devices()[:1])
+    train_and_evaluate(config, "/sys/run")
 
 
 # TensorStore answers tasks whose event loop Orbax has ended at the first error.

@@ -41,6 +41,7 @@ def start_two(program, config, folder: pathlib.Path, workdir: pathlib.Path):
       devices=4,
       flags=[
         "--config.distributed",
+        "--config.mesh.data=0",
         f"--config.hosts.coordinator=127.0.0.1:{port}",
         "--config.hosts.count=2",
         f"--config.hosts.rank={rank}",
@@ -224,7 +225,6 @@ def test_two_processes_equal_one_device(
     workdir,
     "last",
     tmp_path / "again",
-    devices=jax.devices()[:1],
   )
   metrics, again = (
     json.loads((path / "metrics.json").read_text())["protocols"]["standard"]

@@ -42,7 +42,7 @@ def long_config(config):
 def like(config):
   """The shapes of the state, on one device."""
   optimizer = make_optimizer(config.optimizer, 1.25)
-  mesh = make_mesh(config.mesh, jax.devices()[:1])
+  mesh = make_mesh(config.mesh)
   return abstract_state(lambda: initial_state(config, optimizer), mesh)
 
 
@@ -132,10 +132,9 @@ def damage(checkpoint: pathlib.Path) -> None:
 
 def test_damaged_newest_checkpoint_falls_back(config, tmp_path, caplog):
   config = dataclasses.replace(config, save_every=3, eval_every=100, keep=3)
-  devices = jax.devices()[:1]
-  whole = train_and_evaluate(config, tmp_path, devices)
+  whole = train_and_evaluate(config, tmp_path)
   damage(tmp_path / "checkpoints" / "7")
-  again = train_and_evaluate(config, tmp_path, devices)
+  again = train_and_evaluate(config, tmp_path)
   assert re.search(r"checkpoint 7 cannot be read \(\d+ of its", caplog.text)
   jax.tree.map(np.testing.assert_array_equal, whole.params, again.params)
   assert (tmp_path / "broken_checkpoints" / "7").is_dir()
@@ -284,7 +283,7 @@ def test_all_checkpoints_damaged_is_an_error(config, finished):
   for checkpoint in (finished / "checkpoints").iterdir():
     damage(checkpoint)
   with pytest.raises(UserError, match=r"no checkpoint in .* can be read"):
-    train_and_evaluate(config, finished, jax.devices()[:1])
+    train_and_evaluate(config, finished)
 
 
 def test_keeps_the_last_and_the_best(state, tmp_path):
