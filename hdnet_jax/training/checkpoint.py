@@ -99,11 +99,8 @@ class Checkpoints:
   def save(
     self, state: TrainState, metrics: dict[str, float] | None = None
   ) -> None:
-    """Start writing the checkpoint of `state.step`, unless it is there.
-
-    Raises what went wrong with the save before it.
-    """
-    self.wait()
+    """Start writing the checkpoint of `state.step`, unless it is there."""
+    self.wait()  # raises what went wrong with the save before it
     step, values = int(state.step), stored(state)
     if not is_main() or self.path(step).exists():
       return
@@ -259,11 +256,7 @@ class Checkpoints:
 
 
 def _validation_metric(checkpoint: pathlib.Path) -> float:
-  """Read its validation's BEST_METRIC; -inf where there was none.
-
-  Raises:
-    Damaged: where its file is.
-  """
+  """Read its validation's BEST_METRIC; -inf where there was none."""
   try:
     text = (checkpoint / _METRICS).read_bytes()
     metric = float(json.loads(text)[BEST_METRIC])

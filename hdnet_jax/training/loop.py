@@ -187,7 +187,7 @@ def _restore_or_start(
   initial_params: dict | None,
   checkpoints: Checkpoints,
 ) -> TrainState:
-  """Return the newest checkpoint's state, or a new one."""
+  """Return the state of the newest checkpoint; without any, a new state."""
   start = make_start(config, optimizer, mesh)
   state = checkpoints.restore_latest(abstract_state(start, mesh))
   if state is None:
@@ -283,7 +283,7 @@ def _train(
 def _check_finite(
   losses: np.ndarray, step: int, checkpoints: Checkpoints
 ) -> None:
-  """Raise NonFiniteLoss for one among the losses up to `step`."""
+  """Raise NonFiniteLoss if one of the losses up to `step` is not finite."""
   bad = np.flatnonzero(~np.isfinite(losses))
   if not bad.size:
     return

@@ -57,7 +57,7 @@ def _train(options: argparse.Namespace) -> None:
   workdir = pathlib.Path(options.workdir or f"runs/{config.name}")
 
   # JAX loads after the flags were found to be right.
-  from hdnet_jax import distributed
+  from hdnet_jax import distributed, weights
   from hdnet_jax.evaluation import report
   from hdnet_jax.training import loop
   from hdnet_jax.training.checkpoint import Checkpoints
@@ -75,6 +75,7 @@ def _train(options: argparse.Namespace) -> None:
     if distributed.is_main():
       report.show(workdir / "evaluation")
       print(f"checkpoint  {last}")
+      print(f"weights     {workdir / weights.OF_RUN}")
 
 
 def _show_log() -> None:
