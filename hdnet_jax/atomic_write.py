@@ -92,7 +92,7 @@ def writing(folder: pathlib.Path) -> Iterator[None]:
 def patiently(
   read: Callable[[], T], wait: Callable[[float], object] = time.sleep
 ) -> T:
-  """Call `read` until it raises no OSError: a network's disk may stall.
+  """Call `read` again, a few times, if it fails: a network's disk may stall.
 
   Raises:
     UserError: if the last attempt fails, too.
