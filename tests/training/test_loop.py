@@ -280,19 +280,13 @@ def test_evaluating_a_weights_file(config, finished, tmp_path):
   file = tmp_path / "tiny.safetensors"
   weights.save(file, params, config.model)
   params, model, _ = weights.load(file)
-  rows = evaluate_weights(
-    config,
-    params,
-    model,
-    file.name,
-    tmp_path / "out",
-    ("paper", "standard"),
-  )
+  protocols, output = ("paper", "standard"), tmp_path / "out"
+  rows = evaluate_weights(config, params, model, file.name, output, protocols)
   trained = journal.read(finished / "evaluation/per_image.csv")
   assert rows[1::2] == trained
-  report = json.loads((tmp_path / "out/metrics.json").read_text())
+  report = json.loads((output / "metrics.json").read_text())
   assert report["file"] == "tiny.safetensors"
-  assert list(report["protocols"]) == ["paper", "standard"]
+  assert tuple(report["protocols"]) == protocols
 
 
 def test_evaluations_that_are_refused(config, finished, tmp_path):
@@ -314,24 +308,19 @@ def test_evaluations_that_are_refused(config, finished, tmp_path):
 
 def make_iharmony4(root: pathlib.Path, photo_folder: pathlib.Path) -> None:
   """A data set of the published layout from the photos of the fixture."""
-  for split, count in (("train", 9), ("test", 4)):
-    lines = []
-    for number, image in enumerate(sorted(photo_folder.glob("images/*"))):
-      if number == count:
-        break
-      name, subset = f"{split}{number}", root / "HCOCO"
-      for folder in ("composite_images", "real_images", "masks"):
-        (subset / folder).mkdir(parents=True, exist_ok=True)
-      with Image.open(image) as file:
-        real = file.convert("RGB")
-      real.save(subset / f"real_images/{name}.jpg")
-      real.point(lambda v: v // 2).save(
-        subset / f"composite_images/{name}_1_1.jpg"
-      )
-      mask = photo_folder / "masks" / image.name
-      shutil.copy(mask, subset / f"masks/{name}_1.png")
-      lines.append(f"HCOCO/composite_images/{name}_1_1.jpg\n")
-    (root / f"IHD_{split}.txt").write_text("".join(lines))
+  subset, lines = root / "HCOCO", []
+  for folder in ("composite_images", "real_images", "masks"):
+    (subset / folder).mkdir(parents=True)
+  for image in sorted(photo_folder.glob("images/*"))[:13]:
+    name = f"composite_images/{image.stem}_1_1.jpg"
+    with Image.open(image) as real:
+      real.save(subset / f"real_images/{image.stem}.jpg")
+      real.point(lambda level: level // 2).save(subset / name)
+    mask = photo_folder / "masks" / image.name
+    shutil.copy(mask, subset / f"masks/{image.stem}_1.png")
+    lines.append(f"HCOCO/{name}\n")
+  (root / "IHD_train.txt").write_text("".join(lines[:9]))
+  (root / "IHD_test.txt").write_text("".join(lines[9:]))
 
 
 @pytest.mark.parametrize(
