@@ -52,7 +52,7 @@ RELEASED = {
   "hdnet-lite": Released(
     pathlib.Path(__file__).with_name("pretrained") / "hdnet-lite.safetensors",
     "083fef417aa235d1baed4ecdb578b400518b50dd200f56c8656cf4a56696fed9",
-  ),
+  )
 }
 
 

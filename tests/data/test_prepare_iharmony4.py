@@ -11,11 +11,7 @@ import zipfile
 
 import pytest
 
-from hdnet_jax.data.iharmony4 import (
-  SUBSETS,
-  Iharmony4Folder,
-  PreparedIharmony4,
-)
+from hdnet_jax.data.iharmony4 import SUBSETS, Iharmony4Folder, PreparedIharmony4
 from hdnet_jax.data.prepare import checks, iharmony4, lists
 from hdnet_jax.data.prepare.builder import work_dir
 from hdnet_jax.data.prepare.checks import Options

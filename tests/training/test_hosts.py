@@ -220,12 +220,7 @@ def test_two_processes_equal_one_device(
   assert len(list(workdir.glob("events.out.tfevents.*"))) == 1
   assert (workdir / "evaluation/grid.png").exists()
   # One process alone evaluates its checkpoint to the same numbers.
-  evaluate_checkpoint(
-    run_config,
-    workdir,
-    "last",
-    tmp_path / "again",
-  )
+  evaluate_checkpoint(run_config, workdir, "last", tmp_path / "again")
   metrics, again = (
     json.loads((path / "metrics.json").read_text())["protocols"]["standard"]
     for path in (workdir / "evaluation", tmp_path / "again")

@@ -36,11 +36,7 @@ from hdnet_jax.training.evaluate import (
   evaluate_predictions,
   evaluate_weights,
 )
-from hdnet_jax.training.loop import (
-  NonFiniteLoss,
-  Stopped,
-  train_and_evaluate,
-)
+from hdnet_jax.training.loop import NonFiniteLoss, Stopped, train_and_evaluate
 from hdnet_jax.training.restore import restore_params
 
 

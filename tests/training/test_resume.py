@@ -254,10 +254,7 @@ def test_what_is_no_damage_sets_nothing_aside(
   like, finished, monkeypatch, error, raised, words, times
 ):
   asked = failing(monkeypatch, error)
-  with (
-    Checkpoints(finished) as checkpoints,
-    pytest.raises(raised, match=words),
-  ):
+  with Checkpoints(finished) as checkpoints, pytest.raises(raised, match=words):
     checkpoints.restore_latest(like)
   assert asked == [7] * times
   assert (finished / "checkpoints" / "7").is_dir()
