@@ -29,14 +29,10 @@ PAUSES = (0.5, 2.0, 8.0)  # seconds between attempts to read
 def write_then_rename(
   path: pathlib.Path, write: Callable[[pathlib.Path], object]
 ) -> None:
-  """Calls `write` with a temporary name beside `path`, then renames it.
+  """Call `write` with a temporary name beside `path`, then rename the file.
 
-  The temporary name keeps the suffix, from which image writers tell a format,
-  and is short: the name itself may be as long as the system takes.
-
-  Raises:
-    OSError: before anything is written where the name is too long; and as
-      `write` does.
+  The temporary name is short, and keeps the suffix, from which image writers
+  tell a format. A name that is too long raises before `write` is called.
   """
   path.parent.mkdir(parents=True, exist_ok=True)
   with contextlib.suppress(FileNotFoundError):
@@ -51,10 +47,7 @@ def write_then_rename(
 
 
 def with_end(path: pathlib.Path, end: str) -> pathlib.Path:
-  """The path with `end` in place of its suffix.
-
-  The stem is cut where the name would be longer than file systems take.
-  """
+  """Replace the suffix by `end`; cut the stem if the name gets too long."""
   stem = path.stem
   while len(os.fsencode(stem + end)) > _LONGEST:
     stem = stem[:-1]
@@ -70,20 +63,19 @@ def write_text(path: pathlib.Path, text: str) -> None:
 
 
 def open_text(path: pathlib.Path, mode: str = "r") -> IO[str]:
-  """A UTF-8 file whose text may hold any file name, line ends untouched.
+  """Open a UTF-8 file that may hold any file name, also one that is no text.
 
-  Bytes of a name that are no text stay what they are, written and read.
+  Line ends are not converted.
   """
   return path.open(mode, newline="", encoding="utf-8", errors="surrogateescape")
 
 
 @contextlib.contextmanager
 def writing(folder: pathlib.Path) -> Iterator[None]:
-  """Around what writes into `folder` and can be continued.
+  """Raise UserError where a block cannot write into `folder`.
 
-  Raises:
-    UserError: where the disk is full, or the folder may not be written. Other
-      errors, and those of files elsewhere, pass as they are.
+  That is for a full disk, or a folder that may not be written. Other errors,
+  and those of files elsewhere, pass as they are.
   """
   try:
     yield
@@ -100,16 +92,15 @@ def writing(folder: pathlib.Path) -> Iterator[None]:
 def patiently(
   read: Callable[[], T], wait: Callable[[float], object] = time.sleep
 ) -> T:
-  """What `read` returns, in a few attempts: disks of a network may stall.
+  """Call `read` again, a few times, if it fails: a network's disk may stall.
 
   Raises:
-    UserError: where the last attempt, too, ends in an OSError.
+    UserError: if the last attempt fails, too.
   """
   for pause in PAUSES:
-    try:
+    with contextlib.suppress(OSError):
       return read()
-    except OSError:
-      wait(pause)
+    wait(pause)
   try:
     return read()
   except OSError as error:
@@ -121,9 +112,9 @@ def patiently(
 
 
 def check_room(folder: pathlib.Path, size: int) -> None:
-  """Raises OSError where `size` bytes cannot be written into `folder`.
+  """Raise OSError if `size` bytes cannot be written into `folder`.
 
-  Not by asking how much is free: quotas and limits of a file's size count, too.
+  Take them, and do not ask how much is free: there are quotas and limits, too.
   """
   if not hasattr(os, "posix_fallocate"):  # macOS, Windows
     return
@@ -138,9 +129,9 @@ def check_room(folder: pathlib.Path, size: int) -> None:
     path.unlink(missing_ok=True)
 
 
-def flush(folder: pathlib.Path) -> None:
-  """Returns when the names in a folder are on the disk."""
-  descriptor = os.open(folder, os.O_RDONLY)
+def flush(path: pathlib.Path) -> None:
+  """Wait until a file, or the names in a folder, are on the disk."""
+  descriptor = os.open(path, os.O_RDONLY)
   try:
     os.fsync(descriptor)
   finally:
@@ -148,7 +139,7 @@ def flush(folder: pathlib.Path) -> None:
 
 
 def _concerns(name: str | None, folder: pathlib.Path) -> bool:
-  """Whether a file is in the folder, or above it; writes do not tell a name."""
+  """Tell if a file is in the folder or above it; a write tells no name."""
   if name is None:
     return True
   path, folder = pathlib.Path(os.fsdecode(name)).absolute(), folder.absolute()

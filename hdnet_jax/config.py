@@ -7,12 +7,11 @@ takes overrides from the command line (`--config.batch_size=4`).
 
 import dataclasses
 import math
-import types
-import typing
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from hdnet_jax.errors import UserError, nearest_name
+from hdnet_jax import config_dict
+from hdnet_jax.errors import UserError
 
 
 def _check_positive(path: str, group: Any, *names: str) -> None:
@@ -301,14 +300,14 @@ class Config:
       UserError: for an unknown name (with the nearest valid one), or a value
         of the wrong type or out of range.
     """
-    return _build(cls, values, "config")
+    return config_dict.build(cls, values, "config")
 
   def to_dict(self) -> dict[str, Any]:
     return dataclasses.asdict(self)
 
   def to_flat(self) -> dict[str, Any]:
     """Return dotted names to values, as on the command line."""
-    return _flatten(self.to_dict())
+    return config_dict.flatten(self.to_dict())
 
 
 # Settings that a continued run may change: where it runs, and what it logs.
@@ -340,52 +339,3 @@ def make_config_dict(config: Config):
 
 
 flags_of = make_config_dict  # the name in users' config files of version 0.1
-
-
-def _build(cls: type, values: Any, path: str) -> Any:
-  """Return the dataclass `cls` of nested values; errors call it `path`."""
-  if not isinstance(values, Mapping):
-    raise UserError(f"{path} is a group of settings, not {values!r}")
-  fields = typing.get_type_hints(cls)
-  for name in values:
-    if name not in fields:
-      raise UserError(
-        f"{path}.{name} does not exist; {nearest_name(name, list(fields))}"
-      )
-  return cls(
-    **{
-      name: _convert(value, fields[name], f"{path}.{name}")
-      for name, value in values.items()
-    }
-  )
-
-
-def _convert(value: Any, kind: Any, path: str) -> Any:
-  if dataclasses.is_dataclass(kind):
-    return _build(kind, value, path)
-  if isinstance(kind, types.GenericAlias):
-    (item_kind, _) = typing.get_args(kind)
-    if not isinstance(value, (tuple, list)):
-      what = "numbers" if item_kind in (int, float) else "names"
-      raise UserError(f"{path} is a list of {what}, not {value!r}")
-    return tuple(_convert(item, item_kind, path) for item in value)
-  if typing.get_origin(kind) is Literal:
-    choices = typing.get_args(kind)
-    if value not in choices:
-      raise UserError(f"{path} is one of {', '.join(choices)}, not {value!r}")
-    return value
-  if kind is float and type(value) is int:
-    return float(value)
-  if type(value) is not kind:
-    raise UserError(f"{path} is of type {kind.__name__}, not {value!r}")
-  return value
-
-
-def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-  flat = {}
-  for name, value in values.items():
-    if isinstance(value, Mapping):
-      flat |= _flatten(value, f"{prefix}{name}.")
-    else:
-      flat[prefix + name] = value
-  return flat

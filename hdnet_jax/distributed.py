@@ -1,10 +1,11 @@
-"""Several processes that train together, one for each machine."""
+"""Several processes that train together, and signals that ask them to stop."""
 
 import contextlib
 import faulthandler
 import json
 import os
 import secrets
+import signal
 import socket
 import sys
 import threading
@@ -128,6 +129,44 @@ def run_on_main(function: Callable[[], Any]) -> Any:
   return answer["value"]
 
 
+class StopSignals:
+  """Take the first SIGTERM or SIGINT as a request; a second acts as usual.
+
+  Does nothing outside the main thread, where Python cannot handle signals.
+  With several processes, a SIGTERM to any of them stops all after the same
+  step. JAX's runtime listens for it, and Ctrl-C is left alone.
+  """
+
+  _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+  def __enter__(self) -> "StopSignals":
+    self._event = threading.Event()
+    self._old: dict[int, Any] = {}
+    main_thread = threading.current_thread() is threading.main_thread()
+    if main_thread and jax.process_count() == 1:
+      self._old = {
+        number: signal.signal(number, self._handle) for number in self._SIGNALS
+      }
+    return self
+
+  def __exit__(self, *_: Any) -> None:
+    self._restore()
+
+  def asked(self, step: int) -> bool:
+    """Return whether to stop; every process must call this once a step."""
+    if jax.process_count() > 1:
+      return multihost_utils.reached_preemption_sync_point(step)
+    return self._event.is_set()
+
+  def _handle(self, *_: Any) -> None:
+    self._event.set()
+    self._restore()
+
+  def _restore(self) -> None:
+    for number, handler in self._old.items():
+      signal.signal(number, handler)
+
+
 def is_lost_process(error: BaseException | None) -> bool:
   """Return whether an error comes of the loss of another process.
 
@@ -177,39 +216,34 @@ def _initialize(hosts: HostsConfig) -> None:
   faulthandler.disable()
 
 
-_NAMES_BYTES = 1024  # three host names of at most 255 bytes
-
-
 def _find_peers(hosts: HostsConfig) -> peers.Peers:
   """Connect this process with that of rank 0, which sends its address."""
   count, rank = jax.process_count(), jax.process_index()
-  names, port, token = [], 0, bytes(peers.TOKEN_BYTES)
-  if rank == 0:
-    server = peers.listen()
-    names, port = _own_names(hosts), server.getsockname()[1]
-    token = secrets.token_bytes(peers.TOKEN_BYTES)
-  text = json.dumps(names).encode().ljust(_NAMES_BYTES)
-  text, port, token = broadcast(
-    (
-      np.frombuffer(text, np.uint8),
-      np.int32(port),
-      np.frombuffer(token, np.uint8),
-    )
-  )
-  names, token = json.loads(text.tobytes()), token.tobytes()
+  server = peers.listen() if rank == 0 else None
+
+  def address() -> tuple[list[str], int, str]:
+    token = secrets.token_hex(peers.TOKEN_BYTES)
+    return _own_names(hosts), server.getsockname()[1], token
+
+  names, port, token = run_on_main(address)
+  token = bytes.fromhex(token)
   timeout = max(hosts.timeout, 30)
   try:
     if rank == 0:
       connections = peers.accept(server, token, count, timeout)
     else:
-      connections = {0: peers.connect(names, int(port), token, rank, timeout)}
+      connections = {0: peers.connect(names, port, token, rank, timeout)}
   except OSError as error:
     raise UserError(
       f"process {rank} of {count} cannot connect with process 0 at "
       f"{' or '.join(names)}, port {port} ({error}); let the run's machines "
       "reach each other on all ports"
     ) from error
-  return peers.Peers(connections, _on_loss)
+  return peers.Peers(
+    # A second, for this process's own error to be printed, too.
+    connections,
+    lambda rank: _end(f"lost process {rank}", 1),
+  )
 
 
 def _own_names(hosts: HostsConfig) -> list[str]:
@@ -227,19 +261,12 @@ def _own_names(hosts: HostsConfig) -> list[str]:
   return [name for name in (*names, socket.gethostname()) if name]
 
 
-def _on_loss(rank: int) -> None:
-  _tell(f"lost process {rank}")
-  time.sleep(1)  # for this process's own error to be printed, too
-  os._exit(1)
+def _end(why: str, pause: float = 0) -> NoReturn:
+  """Tell once why, and end this process; the usual exit waits for the others.
 
-
-def _end(why: str) -> NoReturn:
-  """End this process at once; the usual exit waits for the lost one."""
-  _tell(why)
-  os._exit(1)
-
-
-def _tell(why: str) -> None:
+  Args:
+    pause: seconds before the end.
+  """
   if _loss_told.acquire(blocking=False):
     print(
       f"error: process {jax.process_index()} of {jax.process_count()} {why}, "
@@ -248,6 +275,8 @@ def _tell(why: str) -> None:
       file=sys.stderr,
       flush=True,
     )
+  time.sleep(pause)
+  os._exit(1)
 
 
 def _first_line(error: BaseException) -> str:

@@ -6,13 +6,12 @@ metadata holds `format`, `model` (the settings that define the network) and
 none of its code.
 """
 
-import dataclasses
 import hashlib
 import json
 import os
 import pathlib
-from collections.abc import Iterable, Mapping
-from typing import Any, Literal, NamedTuple
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
 
 import ml_dtypes
 import numpy as np
@@ -23,21 +22,22 @@ import hdnet_jax
 from hdnet_jax.atomic_write import write_then_rename
 from hdnet_jax.config import Config, ModelConfig
 from hdnet_jax.errors import UserError, missing_libraries_told
-from hdnet_jax.model.architecture import parameter_shapes
+from hdnet_jax.weights_checks import (
+  FORMAT,
+  NETWORK,
+  check_format,
+  few,
+  find_faults,
+  flatten,
+  read_json,
+  read_model,
+  unflatten,
+)
 
 SUFFIX = ".safetensors"
+# In a run's folder. A run that trains on removes it, so that it is never old.
+OF_RUN = f"hdnet{SUFFIX}"
 IMAGE_SIZE = 256  # assumed where the provenance names none
-_FAMILY = "hdnet_jax weights"
-FORMAT = f"{_FAMILY} 1"
-# Settings of how a network is run; all others define the network.
-_HOW_IT_RUNS = {"dtype", "remat"}
-NETWORK = tuple(
-  field.name
-  for field in dataclasses.fields(ModelConfig)
-  if field.name not in _HOW_IT_RUNS
-)
-_MAX_WIDTH = 4096  # a damaged file's width could be too large to trace
-_MAX_NAMES = 3  # tensors that an error message names; more are counted
 
 
 class Released(NamedTuple):
@@ -51,21 +51,16 @@ RELEASED = {
   "hdnet-lite": Released(
     pathlib.Path(__file__).with_name("pretrained") / "hdnet-lite.safetensors",
     "083fef417aa235d1baed4ecdb578b400518b50dd200f56c8656cf4a56696fed9",
-  ),
+  )
 }
 
 
 class Weights(NamedTuple):
-  """A trained network.
+  """A trained network."""
 
-  params: the nested "params" of `HDNet`, float32 NumPy arrays.
-  model: the settings of the network.
-  provenance: where the parameters come from, in words.
-  """
-
-  params: dict
+  params: dict  # nested, of `HDNet`: float32 NumPy arrays
   model: ModelConfig
-  provenance: dict[str, str]
+  provenance: dict[str, str]  # where the parameters come from, in words
 
   @property
   def image_size(self) -> int:
@@ -78,7 +73,8 @@ def load(name: str | os.PathLike) -> Weights:
 
   Args:
     name: a released network, such as "hdnet-lite"; a .safetensors file; or a
-      run's folder, of which the last checkpoint is taken.
+      run's folder, whose best checkpoint is taken if the run has ended, and
+      else its last one.
 
   Raises:
     UserError: where there are no such weights; where they are damaged, or of
@@ -89,7 +85,9 @@ def load(name: str | os.PathLike) -> Weights:
   if str(name) in RELEASED:
     path = _released_file(RELEASED[str(name)])
   elif path.is_dir():
-    return _load_run(path)
+    if not (path / OF_RUN).is_file():
+      return _load_checkpoint(path)
+    path /= OF_RUN
   elif path.suffix == SUFFIX and not path.is_file():
     raise UserError(
       f"{path} is no file; write one with hdnet export-weights WORKDIR {path}"
@@ -129,7 +127,7 @@ def save(
     name: np.asarray(leaf).astype(stored, order="C")
     for name, leaf in flatten(params).items()
   }
-  if faults := _faults(arrays, model):
+  if faults := find_faults(arrays, model):
     raise UserError(
       f"{path} is not written, for a parameter is unfit ({faults}); use another"
       " checkpoint"
@@ -145,12 +143,9 @@ def save(
 
 
 def provenance_of(config: Config, step: int, checkpoint: str) -> dict[str, str]:
-  """Describe where a run's weights come from, for `save`.
-
-  No path is in it: it would tell of the machine, and means nothing elsewhere.
+  """Describe where a run's weights come from; name no path of the machine.
 
   Args:
-    config: the run's.
     step: of the checkpoint.
     checkpoint: "last" or "best".
   """
@@ -172,30 +167,6 @@ def check_name(path: pathlib.Path) -> None:
     raise UserError(f"{path} is a folder; name another file")
 
 
-def flatten(params: Mapping) -> dict[str, Any]:
-  """Return the leaves of nested `params` by path, such as "x1/conv/kernel"."""
-  flat = {}
-  for name, value in params.items():
-    if isinstance(value, Mapping):
-      inner = flatten(value).items()
-      flat |= {f"{name}/{rest}": leaf for rest, leaf in inner}
-    else:
-      flat[name] = value
-  return flat
-
-
-def unflatten(leaves: Mapping[str, Any]) -> dict[str, Any]:
-  """Return nested `params` of leaves by path."""
-  params: dict[str, Any] = {}
-  for path, leaf in leaves.items():
-    *groups, name = path.split("/")
-    place = params
-    for group in groups:
-      place = place.setdefault(group, {})
-    place[name] = leaf
-  return params
-
-
 def _released_file(released: Released) -> pathlib.Path:
   path, fault = released.path, "is missing"
   if path.is_file():
@@ -208,10 +179,10 @@ def _released_file(released: Released) -> pathlib.Path:
   )
 
 
-def _load_run(workdir: pathlib.Path) -> Weights:
+def _load_checkpoint(workdir: pathlib.Path) -> Weights:
   # Imported here: it loads the libraries of the training.
   with missing_libraries_told(f"{workdir}, the folder of a run,"):
-    from hdnet_jax.training.checkpoint import restore_params
+    from hdnet_jax.training.restore import restore_params
 
   params, config, step = restore_params(workdir, "last")
   provenance = provenance_of(config, step, "last")
@@ -221,9 +192,9 @@ def _load_run(workdir: pathlib.Path) -> Weights:
 
 def _load_file(path: pathlib.Path) -> Weights:
   metadata, arrays = _read(path)
-  model = _model(path, _json(path, metadata, "model"))
-  provenance = _json(path, metadata, "provenance")
-  if faults := _faults(arrays, model):
+  model = read_model(path, read_json(path, metadata, "model"))
+  provenance = read_json(path, metadata, "provenance")
+  if faults := find_faults(arrays, model):
     raise UserError(
       f"{path} does not hold its network of width {model.width} ({faults}); "
       "export it again"
@@ -251,7 +222,7 @@ def _read(path: pathlib.Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
   try:
     with safetensors.safe_open(path, "numpy") as file:
       metadata = file.metadata() or {}
-      _check_format(path, metadata.get("format", ""))
+      check_format(path, metadata.get("format", ""))
       names = file.keys()
       others = [
         name
@@ -261,7 +232,7 @@ def _read(path: pathlib.Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
       if others:
         raise UserError(
           f"{path} has tensors that are neither float32 nor bfloat16 "
-          f"({_few(others)}); export it again"
+          f"({few(others)}); export it again"
         )
       return metadata, {
         name: file.get_tensor(name).astype(np.float32) for name in names
@@ -271,72 +242,3 @@ def _read(path: pathlib.Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
       f"{path} cannot be read as a safetensors file "
       f"({' '.join(str(error).split())}); copy or export it again"
     ) from error
-
-
-def _check_format(path: pathlib.Path, format: str) -> None:
-  if format == FORMAT:
-    return
-  if format.startswith(_FAMILY):
-    raise UserError(
-      f"{path} is of a newer version, {format!r}, not {FORMAT!r}; update "
-      "hdnet_jax"
-    )
-  raise UserError(
-    f"{path} is a safetensors file, but it is not of hdnet_jax; write one with "
-    "hdnet export-weights"
-  )
-
-
-def _json(path: pathlib.Path, metadata: Mapping[str, str], name: str) -> dict:
-  try:
-    values = json.loads(metadata.get(name, ""))
-  except (ValueError, RecursionError):  # malformed; nested without end
-    values = None
-  if not isinstance(values, dict):
-    raise UserError(f"{path} is damaged in its {name!r}; export it again")
-  return values
-
-
-def _model(path: pathlib.Path, settings: dict[str, Any]) -> ModelConfig:
-  if set(settings) != set(NETWORK):
-    raise UserError(
-      f"{path} has the model settings {', '.join(sorted(settings))}, not those "
-      f"of this version ({', '.join(NETWORK)}); update hdnet_jax"
-    )
-  try:
-    model = Config.from_dict({"model": settings}).model
-    if model.width > _MAX_WIDTH:
-      raise UserError(f"width={model.width} is above {_MAX_WIDTH}")
-  except UserError as error:
-    raise UserError(
-      f"{path} has a model that this version does not know ({error}); update "
-      "hdnet_jax"
-    ) from None
-  return model
-
-
-def _faults(arrays: Mapping[str, np.ndarray], model: ModelConfig) -> str:
-  """Say why `arrays` are not the network's parameters; "" where they are."""
-  shapes = parameter_shapes(model)
-  faults = {
-    "missing": shapes.keys() - arrays.keys(),
-    "unknown": arrays.keys() - shapes.keys(),
-    "of another shape": [
-      f"{name} {arrays[name].shape} for {shapes[name]}"
-      for name in shapes.keys() & arrays.keys()
-      if arrays[name].shape != shapes[name]
-    ],
-    "NaN or infinite": [
-      name for name, array in arrays.items() if not np.isfinite(array).all()
-    ],
-  }
-  return "; ".join(
-    f"{fault}: {_few(names)}" for fault, names in faults.items() if names
-  )
-
-
-def _few(names: Iterable[str]) -> str:
-  names = sorted(names)
-  rest = len(names) - _MAX_NAMES
-  more = f" and {rest} more" if rest > 0 else ""
-  return ", ".join(names[:_MAX_NAMES]) + more

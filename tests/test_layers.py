@@ -11,13 +11,17 @@ PACKAGE = pathlib.Path(__file__).parents[1] / "hdnet_jax"
 # Every part of the package, in order: it may import the parts that it names,
 # which stand above it, and these libraries. A part is a module, or a folder; of
 # `app`, which stands on the library, each of its folders.
-BASE = ("errors", "config", "atomic_write", "lock", "terminal", "images")
-LIBRARY = (*BASE, "model", "weights", "onnx", "inference")
+BASE = (
+  *("errors", "config_dict", "config", "atomic_write", "lock", "terminal"),
+  "images",
+)
+LIBRARY = (*(*BASE, "model", "weights_checks", "weights", "onnx", "inference"),)
 PARTS = {
   "errors": ((), ()),
   "__init__": (("errors",), ()),
+  "config_dict": (("errors",), ()),
   # Inside a function only, for those who write config files.
-  "config": (("errors",), ("ml_collections",)),
+  "config": (("errors", "config_dict"), ("ml_collections",)),
   "configs": (("errors", "config"), ()),
   "atomic_write": (("errors",), ()),
   "lock": (("errors",), ()),
@@ -35,9 +39,10 @@ PARTS = {
   "devices": (("errors", "config"), ("jax", "numpy")),
   "peers": ((), ()),
   "distributed": (("errors", "config", "peers"), ("jax", "numpy")),
+  "weights_checks": ((*BASE, "model"), ("numpy",)),
   # And `training`, as LATE says.
   "weights": (
-    (*BASE, "__init__", "model"),
+    (*BASE, "__init__", "weights_checks"),
     ("ml_dtypes", "numpy", "safetensors"),
   ),
   "onnx": (("config", "model"), ("numpy",)),
@@ -70,7 +75,7 @@ PARTS = {
   # The libraries inside a function.
   "app/config_file": (BASE, ("absl", "ml_collections")),
   "app/ablation": (
-    (*BASE, "weights", "evaluation", "training", "app/config_file"),
+    (*BASE, "model", "evaluation", "training", "app/config_file"),
     ("jax",),
   ),
   "app/export": (LIBRARY, ("jax", "numpy")),
@@ -89,7 +94,7 @@ PARTS = {
 
 # What a part imports against the order, inside a function only: a run's folder
 # is read by the library that wrote it.
-LATE = {"weights": "hdnet_jax.training.checkpoint.restore_params"}
+LATE = {"weights": "hdnet_jax.training.restore.restore_params"}
 
 
 def part_of(name: str) -> str:

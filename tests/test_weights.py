@@ -5,11 +5,8 @@ import dataclasses
 import functools
 import hashlib
 import json
-import os
 import pathlib
 import re
-import subprocess
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +22,7 @@ from hdnet_jax.atomic_write import write_text
 from hdnet_jax.config import Config, ModelConfig, TrainingConfig
 from hdnet_jax.devices import make_mesh
 from hdnet_jax.errors import UserError
+from hdnet_jax.model.architecture import parameter_shapes
 from hdnet_jax.training.checkpoint import Checkpoints
 from hdnet_jax.training.state import make_optimizer, make_start
 
@@ -38,7 +36,7 @@ COUNT = 59  # tensors of a network
 def params_of(model: ModelConfig = TINY) -> dict:
   """Random in every leaf: zeros would hide mixed-up biases."""
   rng = np.random.default_rng(0)
-  shapes = weights.parameter_shapes(model)
+  shapes = parameter_shapes(model)
   flat = {name: rng.normal(size=shapes[name]) for name in shapes}
   flat = {name: leaf.astype(np.float32) for name, leaf in flat.items()}
   return traverse_util.unflatten_dict(flat, sep="/")
@@ -97,9 +95,8 @@ def test_round_trip_is_bitwise(model, tmp_path):
   weights.save(path, params_of(model), model, PROVENANCE)
   params, found, provenance = weights.load(path)
   assert_equal(params, params_of(model))
-  for leaf in jax.tree.leaves(params):
-    assert isinstance(leaf, np.ndarray)
-    assert leaf.dtype == np.float32
+  assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {np.dtype("f4")}
+  assert all(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves(params))
   assert found == model
   assert provenance == PROVENANCE
   assert names(path.parent) == ["w.safetensors"]
@@ -138,12 +135,10 @@ def test_bfloat16_is_half_the_file_and_close(path, tmp_path):
   assert abs(len(path.read_bytes()) - 4 * count - header) < 500
 
 
-def test_device_arrays_and_any_layout_are_stored(path, tmp_path):
+@pytest.mark.parametrize("layout", [jnp.asarray, np.asfortranarray])
+def test_device_arrays_and_any_layout_are_stored(path, tmp_path, layout):
   other = tmp_path / "other.safetensors"
-  weights.save(other, jax.tree.map(jnp.asarray, params_of()), TINY, PROVENANCE)
-  assert other.read_bytes() == path.read_bytes()
-  by_columns = jax.tree.map(np.asfortranarray, params_of())
-  weights.save(other, by_columns, TINY, PROVENANCE)
+  weights.save(other, jax.tree.map(layout, params_of()), TINY, PROVENANCE)
   assert other.read_bytes() == path.read_bytes()
 
 
@@ -176,17 +171,16 @@ def test_the_file_is_plain_safetensors(path):
   assert length % 8 == 0
 
 
-def test_loading_a_missing_file(tmp_path):
-  text = message(tmp_path / "none.safetensors")
-  assert "is no file; write one with hdnet export-weights WORKDIR" in text
-
-
-@pytest.mark.parametrize("name", ["hdnet-large", "runs/nowhere"])
-def test_without_weights_it_says_how_to_get_them(name):
-  text = message(name)
-  assert repr(name) in text
-  assert "released are hdnet-lite; train some with hdnet train" in text
-  assert "hdnet export-weights" in text
+@pytest.mark.parametrize(
+  ("name", "words"),
+  [
+    ("none.safetensors", "is no file; write one with hdnet export-weights W"),
+    ("hdnet-large", "'hdnet-large': it is no file, and released are hdnet-lit"),
+    ("runs/nowhere", "train some with hdnet train --config=quickstart"),
+  ],
+)
+def test_without_weights_it_says_how_to_get_them(name, words):
+  assert words in message(name)
 
 
 @pytest.fixture
@@ -227,64 +221,54 @@ def test_the_image_size_of_the_training(path):
   assert "image_size='large', which is no size" in message(path)
 
 
-@pytest.mark.parametrize(
-  "damage",
-  [
-    lambda data: b"",
-    lambda data: b"not weights",
-    lambda data: b"\xff" * 64,
-    lambda data: data[:100],
-    lambda data: data[:-1],
-    lambda data: data + b"0",
-    lambda data: data[:9] + b"\xff" + data[10:],
-  ],
-)
-def test_loading_what_is_not_a_safetensors_file(path, damage):
-  path.write_bytes(damage(path.read_bytes()))
-  assert "copy or export it again" in message(path)
+def test_loading_what_is_not_a_safetensors_file(path):
+  data = path.read_bytes()
+  for damaged in (
+    *(b"", b"not weights", b"\xff" * 64, data[:100], data[:-1], data + b"0"),
+    data[:9] + b"\xff" + data[10:],
+  ):
+    path.write_bytes(damaged)
+    assert "copy or export it again" in message(path)
 
 
 @pytest.mark.parametrize(
   ("metadata", "words"),
   [
-    ({"format": None}, ["not of hdnet_jax"]),
-    ({"format": "pt"}, ["not of hdnet_jax"]),
-    ({"format": "hdnet_jax weights 2"}, ["weights 2", "update hdnet_jax"]),
-    ({"model": None}, ["'model'", "export it again"]),
-    ({"model": "{"}, ["'model'", "export it again"]),
-    ({"model": "[" * 100_000}, ["'model'", "export it again"]),
-    ({"model": "[]"}, ["'model'", "export it again"]),
-    ({"provenance": None}, ["'provenance'", "export it again"]),
-    ({"provenance": "{}}"}, ["'provenance'", "export it again"]),
+    ({"format": None}, "not of hdnet_jax"),
+    ({"format": "pt"}, "not of hdnet_jax"),
+    ({"format": "hdnet_jax weights 2"}, "'hdnet_jax weights 2', not"),
+    ({"model": None}, "in its 'model'; export it again"),
+    ({"model": "{"}, "in its 'model'; export it again"),
+    ({"model": "[" * 100_000}, "in its 'model'; export it again"),
+    ({"model": "[]"}, "in its 'model'; export it again"),
+    ({"provenance": None}, "in its 'provenance'; export it again"),
+    ({"provenance": "{}}"}, "in its 'provenance'; export it again"),
   ],
 )
 def test_loading_other_metadata(path, metadata, words):
   rewrite(path, metadata=metadata)
-  assert all(word in message(path) for word in words)
-
-
-def test_loading_a_file_without_metadata(path):
-  path.write_bytes(safetensors.numpy.save({"a": np.zeros(3, np.float32)}))
-  assert "not of hdnet_jax" in message(path)
+  assert words in message(path)
 
 
 @pytest.mark.parametrize(
   ("settings", "words"),
   [
-    ({"heads": 3}, ["heads", "update hdnet_jax"]),
-    ({"dtype": "float32"}, ["dtype", "update hdnet_jax"]),
-    ({"width": None}, ["global_dynamics, local_dynamics, neighbors, not"]),
-    ({"width": "2"}, ["config.model.width", "of type int"]),
-    ({"width": 0}, ["config.model.width", "above 0"]),
-    ({"width": 10**19}, ["4096", "update hdnet_jax"]),
-    ({"local_dynamics": "other"}, ["local_dynamics", "'other'"]),
+    ({"heads": 3}, "settings global_dynamics, heads, local_dynamics"),
+    ({"dtype": "float32"}, "settings dtype, global_dynamics"),
+    ({"width": None}, "global_dynamics, local_dynamics, neighbors, not"),
+    ({"width": "2"}, "config.model.width is of type int"),
+    ({"width": 0}, "config.model.width must be above 0"),
+    ({"width": 10**19}, "above 4096"),
+    ({"local_dynamics": "other"}, "not 'other'"),
   ],
 )
 def test_loading_other_model_settings(path, settings, words):
   values = SETTINGS | settings
   values = {name: value for name, value in values.items() if value is not None}
   rewrite(path, metadata={"model": json.dumps(values)})
-  assert all(word in message(path) for word in words)
+  text = message(path)
+  assert words in text
+  assert "update hdnet_jax" in text
 
 
 @pytest.mark.parametrize(
@@ -294,10 +278,7 @@ def test_loading_other_model_settings(path, settings, words):
       {"x0/kernel": None, "surplus": np.zeros(1, np.float32)},
       "missing: x0/kernel; unknown: surplus",
     ),
-    (
-      {"out/bias": np.float32([0] * 4)},
-      "another shape: out/bias (4,) for (3,)",
-    ),
+    ({"out/bias": np.float32([0] * 4)}, "another shape: out/bias (4,) for"),
     ({"out/bias": np.float32([0, 1, np.nan])}, "NaN or infinite: out/bias"),
     ({"out/bias": np.float32([0, 1, -np.inf])}, "NaN or infinite: out/bias"),
     ({"out/bias": np.zeros(3, np.float16)}, "nor bfloat16 (out/bias)"),
@@ -307,8 +288,8 @@ def test_loading_other_model_settings(path, settings, words):
 def test_loading_other_tensors(path, tensors, words):
   rewrite(path, tensors=tensors)
   text = message(path)
-  assert "export it again" in text
   assert words in text
+  assert "export it again" in text
 
 
 def test_many_faults_are_counted(path):
@@ -452,28 +433,3 @@ def test_export_refuses_before_it_writes(tmp_path):
   with pytest.raises(UserError, match="train longer"):
     export(tmp_path / "run", out)
   assert names(tmp_path) == ["run"]
-
-
-def test_help_loads_nothing_and_has_examples(tmp_path):
-  script = """
-import argparse, sys
-from hdnet_jax.app.cli import export_weights
-parser = argparse.ArgumentParser()
-export_weights.add(parser.add_subparsers())
-try:
-  parser.parse_args(["export-weights", "--help"])
-except SystemExit:
-  assert not {"jax", "numpy", "safetensors"} & set(sys.modules)
-"""
-  root = pathlib.Path(__file__).parents[1]
-  result = subprocess.run(
-    [sys.executable, "-c", script],
-    env={**os.environ, "PYTHONPATH": str(root)},
-    cwd=tmp_path,
-    capture_output=True,
-    text=True,
-    timeout=60,
-  )
-  assert result.returncode == 0, result.stderr
-  for word in ("hdnet export-weights runs/", "--checkpoint", "--force"):
-    assert word in result.stdout

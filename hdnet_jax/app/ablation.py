@@ -209,7 +209,7 @@ def _check_trained_alike(
 def _read_run(
   folder: pathlib.Path, row: str, config: Config, protocol: str
 ) -> Run:
-  from hdnet_jax.weights import parameter_shapes
+  from hdnet_jax.model.architecture import parameter_shapes
 
   path = folder / "evaluation" / "metrics.json"
   checkpoint = json.loads(path.read_text(encoding="utf-8")).get("checkpoint")

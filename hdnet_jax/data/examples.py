@@ -90,7 +90,7 @@ def mask_pixels(mask: Image.Image) -> np.ndarray:
 
 
 def open_image(path: pathlib.Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
-  """The decoded image, upright.
+  """Decode an image, and turn it upright.
 
   Of its `info`, "name" is the path, and "orientation" EXIF's, 2 to 8, where it
   was turned.

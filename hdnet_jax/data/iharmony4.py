@@ -140,11 +140,10 @@ class PreparedIharmony4:
   def __getitem__(self, index: int) -> Example:
     record = self._records[index]
     composite, mask, real = (Image.open(io.BytesIO(record[p])) for p in PARTS)
-    mask = self._resized(mask.convert("L"), resize_mask)
     return {
-      "composite": np.asarray(self._resized(composite, resize_image)),
-      "real": np.asarray(self._resized(real, resize_image)),
-      "mask": mask_pixels(mask),
+      "composite": np.asarray(resize_image(composite, self._size)),
+      "real": np.asarray(resize_image(real, self._size)),
+      "mask": mask_pixels(resize_mask(mask.convert("L"), self._size)),
       "index": np.int32(index),
     }
 
@@ -155,10 +154,6 @@ class PreparedIharmony4:
 
   def subset(self, index: int) -> str:
     return self._subsets[int(np.searchsorted(self._ends, index, side="right"))]
-
-  def _resized(self, image: Image.Image, resize) -> Image.Image:
-    size = (self._size, self._size)
-    return image if image.size == size else resize(image, self._size)
 
 
 def check_subsets(subsets: Sequence[str]) -> tuple[str, ...]:

@@ -94,8 +94,7 @@ class Harmonizer:
 
     Args:
       name: a released network, such as "hdnet-lite"; a .safetensors file; a
-        run's folder, of which the last checkpoint is taken; or an .onnx file
-        of `hdnet export`.
+        run's folder, see `weights.load`; or an .onnx file of `hdnet export`.
       mode: as of the class.
       image_size: as of the class; by default that of the training, where the
         weights tell it, else 256.

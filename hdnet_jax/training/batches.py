@@ -33,11 +33,9 @@ def run_batches(
     source: the training split at full size.
   """
   if start < half_size:
-    size = config.data.image_size // 2
-    small = open_source(
-      dataclasses.replace(config.data, image_size=size), "train"
-    )
-    batches = _batches_on_mesh(config, small, mesh, start)
+    data = config.data
+    small = dataclasses.replace(data, image_size=data.image_size // 2)
+    batches = _batches_on_mesh(config, open_source(small, "train"), mesh, start)
     yield from itertools.islice(batches, half_size - start)
   yield from _batches_on_mesh(config, source, mesh, max(start, half_size))
 
@@ -47,12 +45,9 @@ def _batches_on_mesh(
 ) -> Iterator[Batch]:
   if config.data.cache == "device":
     return cached_batches(config, source, mesh, start)
-  reader = ReadOptions(
-    config.data.threads,
-    config.data.workers,
-    jax.process_index(),
-    jax.process_count(),
-  )
+  data = config.data
+  process, processes = jax.process_index(), jax.process_count()
+  reader = ReadOptions(data.threads, data.workers, process, processes)
   return prefetch_to_device(host_batches(config, source, reader, start), mesh)
 
 
@@ -78,10 +73,8 @@ def cached_batches(
 ) -> Iterator[Batch]:
   """Yield batches that are gathered in the devices' memory.
 
-  For data that fits there, and devices that would wait for the host. Examples
-  are read once, `data.cache_variants` of each. Photos become layers then;
-  composites are made at every step. Without augmentation the order is that of
-  `host_batches`.
+  Examples are read once, `data.cache_variants` of each. Photos become layers
+  then, and composites are made at every step.
   """
   examples = _read_all(config, source)
   place = replicated(mesh)

@@ -11,7 +11,6 @@ and writes, and the others get its answers.
 
 import concurrent.futures
 import contextlib
-import hashlib
 import json
 import logging
 import math
@@ -25,71 +24,23 @@ from typing import Any
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
-from jax.sharding import Mesh
 
-from hdnet_jax import devices
-from hdnet_jax.atomic_write import check_room, flush, patiently, write_text
-from hdnet_jax.config import Config, MeshConfig
+from hdnet_jax.atomic_write import check_room, flush, patiently
 from hdnet_jax.distributed import broadcast, is_main, run_on_main
 from hdnet_jax.errors import UserError
+from hdnet_jax.training import digests
 from hdnet_jax.training import workdir as workdirs
-from hdnet_jax.training.state import (
-  TrainState,
-  abstract_state,
-  make_optimizer,
-  make_start,
-  placed,
-  stored,
-)
+from hdnet_jax.training.digests import Damaged
+from hdnet_jax.training.state import TrainState, placed, stored
 
 log = logging.getLogger(__name__)
 
 BEST_METRIC = "psnr"  # of harmonized validation images; more is better
-DIGESTS = "sha256.json"
 _METRICS = pathlib.Path("metrics", "metrics")
 _STRUCTURE = pathlib.Path("state", "_METADATA")
 _WRITING, _REMOVED = ".writing", ".removed"  # after the step's number
 _ORBAX_WRITING = ".orbax-checkpoint-tmp"
 _OVERHEAD = 2**18  # bytes of a checkpoint besides its arrays
-
-
-class Damaged(Exception):
-  """Files are missing, cut off or changed; the message says which."""
-
-
-def restore_params(
-  workdir: pathlib.Path, which: str, mesh: Mesh | None = None
-) -> tuple[dict, Config, int]:
-  """Restore the parameters that evaluation uses, the run's config, the step.
-
-  Args:
-    which: "last", or "best" on the validation split.
-    mesh: where the parameters go; all devices by default.
-
-  Raises:
-    UserError: where there is no such run or checkpoint, or it is damaged.
-  """
-
-  def read_config() -> dict[str, Any] | None:
-    config = workdirs.read_config(workdir)
-    return None if config is None else config.to_dict()
-
-  values = run_on_main(read_config)
-  if values is None:
-    raise UserError(f"{workdir} holds no run; train one with hdnet train")
-  config = Config.from_dict(values)
-  mesh = mesh or devices.make_mesh(MeshConfig())
-  # The optimizer's shapes do not depend on its schedule.
-  optimizer = make_optimizer(config.optimizer, steps_per_epoch=1.0)
-  like = abstract_state(make_start(config, optimizer, mesh), mesh)
-  with Checkpoints(workdir, read_only=True) as checkpoints:
-    steps = checkpoints.steps()
-    step = checkpoints.best() if which == "best" else max(steps, default=None)
-    if step is None:
-      raise UserError(
-        f"{checkpoints.directory} has no {which} checkpoint yet; train longer"
-      )
-    return checkpoints.restore(step, like).eval_params, config, step
 
 
 class Checkpoints:
@@ -123,7 +74,10 @@ class Checkpoints:
         shutil.rmtree(path)
 
   def steps(self) -> list[int]:
-    return run_on_main(lambda: workdirs.checkpoint_steps(self._workdir))
+    return run_on_main(self._steps)
+
+  def _steps(self) -> list[int]:
+    return workdirs.checkpoint_steps(self._workdir)
 
   def path(self, step: int) -> pathlib.Path:
     return self.directory / str(step)
@@ -133,28 +87,21 @@ class Checkpoints:
     return run_on_main(lambda: patiently(self._best))
 
   def _best(self) -> int | None:
-    """Of equal steps the last."""
-    best_metric, best_step = -math.inf, None
-    for step in workdirs.checkpoint_steps(self._workdir):
+    found = []
+    for step in self._steps():
       try:
-        metric = _validation_metric(self.path(step))
+        found.append((_validation_metric(self.path(step)), step))
       except Damaged as error:
         log.warning("%s is not counted (%s)", self.path(step), error)
-        continue
-      if -math.inf < metric and best_metric <= metric:
-        best_metric, best_step = metric, step
-    return best_step
+    metric, step = max(found, default=(-math.inf, 0))  # of equal ones the last
+    return step if metric > -math.inf else None
 
   def save(
     self, state: TrainState, metrics: dict[str, float] | None = None
   ) -> None:
-    """Start writing the checkpoint of `state.step`, unless it is there.
-
-    Raises what went wrong with the save before it.
-    """
-    self.wait()
-    values = stored(state)
-    step = int(state.step)
+    """Start writing the checkpoint of `state.step`, unless it is there."""
+    self.wait()  # raises what went wrong with the save before it
+    step, values = int(state.step), stored(state)
     if not is_main() or self.path(step).exists():
       return
     # Copies, because the next step donates the state's memory.
@@ -179,23 +126,20 @@ class Checkpoints:
         ),
         force=True,
       )
-    write_digests(temporary)
+    digests.write(temporary)
     temporary.rename(self.path(step))
     flush(self.directory)  # before older steps go
-    steps = workdirs.checkpoint_steps(self._workdir)
+    steps = self._steps()
     for old in set(steps) - {*steps[-self._keep :], self._best()}:
       removed = self.directory / f"{old}{_REMOVED}"
       self.path(old).rename(removed)
       shutil.rmtree(removed)
 
   def restore_latest(self, like: TrainState) -> TrainState | None:
-    """Restore the newest whole state, and set damaged ones aside.
+    """Restore the newest whole state, or None, and set damaged ones aside.
 
     Args:
       like: a state, or its shapes, with the shardings to restore to.
-
-    Returns:
-      None where there is no checkpoint at all.
 
     Raises:
       UserError: where all checkpoints are damaged, or the newest whole one
@@ -225,7 +169,7 @@ class Checkpoints:
       except Damaged as error:
         raise UserError(
           f"{self.path(step)} cannot be read ({error}); evaluate another step: "
-          f"{workdirs.checkpoint_steps(self._workdir)}"
+          f"{self._steps()}"
         ) from error
 
     return _broadcast_state(read, like)
@@ -233,26 +177,21 @@ class Checkpoints:
   def _read_newest(self, like: dict) -> tuple[int | None, dict, dict[int, str]]:
     """Return the newest whole step, its values, and all steps' damage."""
     newest, values, damaged = None, like, {}
-    for step in reversed(workdirs.checkpoint_steps(self._workdir)):
+    for step in reversed(self._steps()):
       try:
         if newest is None:
           values = self._read(step, like)
           newest = step
         else:
-          verify(self.path(step))
+          digests.verify(self.path(step))
       except Damaged as error:
         damaged[step] = str(error)
     return newest, values, damaged
 
   def _read(self, step: int, like: dict) -> dict:
-    """Read the values of a step.
-
-    Raises:
-      Damaged: where its files are known to be.
-      OSError: where they cannot be read at present.
-    """
+    """Read the values of a step; raise as `digests.verify` does."""
     path = self.path(step)
-    verified = verify(path)
+    verified = digests.verify(path)
     if not verified:  # an earlier version's, killed before it wrote digests
       _validation_metric(path)
       if not (path / _STRUCTURE).is_file():
@@ -283,9 +222,9 @@ class Checkpoints:
       )
 
   def wait(self) -> None:
-    """Wait until what was saved is on disk; every process must call this.
+    """Wait until what was saved is on disk, or raise what went wrong.
 
-    Raises what went wrong.
+    Every process must call this.
     """
     run_on_main(self._finish)
 
@@ -316,60 +255,8 @@ class Checkpoints:
       self._writer.shutdown()
 
 
-def write_digests(folder: pathlib.Path) -> None:
-  """Write the sha256 of every file, once they all are on the disk."""
-  for path in _files(folder):
-    flush(path)
-  write_text(folder / DIGESTS, json.dumps(_digests(folder)))
-
-
-def verify(folder: pathlib.Path) -> bool:
-  """Return whether there are digests; then the files agree with them.
-
-  Raises:
-    Damaged: where they do not.
-    OSError: where they cannot be read at present.
-  """
-  try:
-    text = (folder / DIGESTS).read_bytes()
-  except FileNotFoundError:
-    return False
-  try:
-    expected = dict(json.loads(text))
-  except (TypeError, ValueError):
-    raise Damaged(f"its {DIGESTS} is cut off") from None
-  if not expected:
-    raise Damaged("nothing of it was written")
-  digests = _digests(folder)
-  damaged = [n for n in expected if digests.get(n) != expected[n]]
-  if damaged:
-    raise Damaged(
-      f"{len(damaged)} of its {len(expected)} files are damaged or missing, "
-      f"{damaged[0]} among them"
-    )
-  return True
-
-
-def _digests(folder: pathlib.Path) -> dict[str, str]:
-  digests = {}
-  for path in _files(folder):
-    with path.open("rb") as file:
-      digest = hashlib.file_digest(file, "sha256").hexdigest()
-    digests[path.relative_to(folder).as_posix()] = digest
-  return digests
-
-
-def _files(folder: pathlib.Path) -> list[pathlib.Path]:
-  paths = sorted(folder.rglob("*"))
-  return [path for path in paths if path.is_file() and path.name != DIGESTS]
-
-
 def _validation_metric(checkpoint: pathlib.Path) -> float:
-  """Read its validation's BEST_METRIC; -inf where there was none.
-
-  Raises:
-    Damaged: where its file is.
-  """
+  """Read its validation's BEST_METRIC; -inf where there was none."""
   try:
     text = (checkpoint / _METRICS).read_bytes()
     metric = float(json.loads(text)[BEST_METRIC])

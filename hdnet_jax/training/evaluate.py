@@ -1,4 +1,4 @@
-"""What hdnet evaluate does: a run, a weights file, or images made elsewhere."""
+"""Evaluate a run, a weights file, or images of any method."""
 
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -21,10 +21,8 @@ from hdnet_jax.evaluation.tables import Row
 from hdnet_jax.inference.engine_jax import JaxEngine
 from hdnet_jax.inference.harmonizer import Harmonizer
 from hdnet_jax.terminal import ProgressBar
-from hdnet_jax.training.checkpoint import restore_params
+from hdnet_jax.training.restore import restore_params
 from hdnet_jax.training.state import make_model
-
-Devices = Sequence[jax.Device] | None
 
 
 def evaluate_checkpoint(
@@ -33,9 +31,8 @@ def evaluate_checkpoint(
   which: str,
   output: pathlib.Path,
   protocols: Sequence[str] = ("standard",),
-  devices: Devices = None,
 ) -> list[Row]:
-  """Evaluates a run's checkpoint on `config`'s test split, into `output`.
+  """Evaluate a run's checkpoint on the test split of `config`, into `output`.
 
   Args:
     config: must have the run's network; its data may be others.
@@ -44,7 +41,7 @@ def evaluate_checkpoint(
   Raises:
     UserError: where there is no such run, network or checkpoint.
   """
-  mesh = _make_mesh(config, devices)
+  mesh = _make_mesh(config)
   source = _open(config, protocols)
   params, trained, step = restore_params(workdir, which, mesh)
   if trained.model != config.model:
@@ -64,16 +61,14 @@ def evaluate_weights(
   name: str,
   output: pathlib.Path,
   protocols: Sequence[str] = ("standard",),
-  devices: Devices = None,
 ) -> list[Row]:
-  """Evaluates weights; the network is theirs, the data `config`'s.
+  """Evaluate weights on the test split of `config`, as `evaluate_checkpoint`.
 
   Args:
-    params: the weights, as `hdnet_jax.weights.load` gives them.
-    model: their network.
+    params, model: as of `hdnet_jax.weights.load`; the config's model is unused.
     name: what the report calls them.
   """
-  mesh = _make_mesh(config, devices)
+  mesh = _make_mesh(config)
   source = _open(config, protocols)
   params = jax.device_put(params, replicated(mesh))
   evaluator = _make_evaluator(config, model, mesh, protocols)
@@ -90,9 +85,8 @@ def evaluate_predictions(
   folder: pathlib.Path,
   output: pathlib.Path,
   protocols: Sequence[str] = ("standard",),
-  devices: Devices = None,
 ) -> list[Row]:
-  """Scores images of any method: a folder of them, matched by name.
+  """Score a folder of images of any method, matched by name.
 
   Raises:
     UserError: where an image of the split has none there.
@@ -108,19 +102,16 @@ def evaluate_predictions(
       "composites are made here: no --predictions can be of those; evaluate on "
       "iHarmony4 or a folder in its layout"
     )
-  mesh = _make_mesh(config, devices)
-  source = Predicted(
-    open_source(config.data, config.data.test_split),
-    folder,
-    config.data.image_size,
-  )
+  mesh, data = _make_mesh(config), config.data
+  truth = open_source(data, data.test_split)
+  source = Predicted(truth, folder, data.image_size)
   evaluator = Evaluator(config, predictions, mesh, protocols)
   facts = {"split": config.data.test_split, "predictions": folder.name}
   return _report(evaluator, {}, source, config, output, facts)
 
 
 def facts_of(config: Config, which: str, step: int) -> dict[str, Any]:
-  """What a report says of a checkpoint."""
+  """Return what a report says of a checkpoint."""
   return {
     "split": config.data.test_split,
     "config": config.name,
@@ -130,14 +121,14 @@ def facts_of(config: Config, which: str, step: int) -> dict[str, Any]:
   }
 
 
-def _make_mesh(config: Config, devices: Devices) -> jax.sharding.Mesh:
-  mesh = make_mesh(config.mesh, devices)
+def _make_mesh(config: Config) -> jax.sharding.Mesh:
+  mesh = make_mesh(config.mesh)
   check_divides("eval_batch_size", config.eval_batch_size, mesh)
   return mesh
 
 
 def _open(config: Config, protocols: Sequence[str]) -> Source:
-  """The test split; for `fullres`, at the images' own sizes."""
+  """Open the test split; for `fullres`, at the images' own sizes."""
   data = config.data
   if full_resolution.NAME not in protocols:
     return open_source(data, data.test_split)
@@ -163,8 +154,7 @@ def _make_evaluator(
     return full_resolution.FullSizeEvaluator(
       lambda params: Harmonizer(JaxEngine(params, model), size).harmonize
     )
-  method = network(make_model(model))
-  return Evaluator(config, method, mesh, protocols)
+  return Evaluator(config, network(make_model(model)), mesh, protocols)
 
 
 def _report(

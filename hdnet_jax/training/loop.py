@@ -3,8 +3,7 @@
 import contextlib
 import logging
 import pathlib
-import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import NamedTuple
 
 import jax
@@ -13,12 +12,18 @@ import optax
 from clu import parameter_overview
 from jax.sharding import Mesh
 
+from hdnet_jax import weights
 from hdnet_jax.atomic_write import writing
 from hdnet_jax.config import Config
 from hdnet_jax.data.examples import Source
 from hdnet_jax.data.pipeline import open_source
 from hdnet_jax.devices import check_divides, make_mesh
-from hdnet_jax.distributed import compile_before_start, is_main, run_on_main
+from hdnet_jax.distributed import (
+  StopSignals,
+  compile_before_start,
+  is_main,
+  run_on_main,
+)
 from hdnet_jax.evaluation import visuals
 from hdnet_jax.evaluation.evaluator import (
   Evaluator,
@@ -31,18 +36,17 @@ from hdnet_jax.training import workdir as workdirs
 from hdnet_jax.training.batches import run_batches
 from hdnet_jax.training.checkpoint import Checkpoints
 from hdnet_jax.training.evaluate import facts_of
-from hdnet_jax.training.interrupt import StopSignals
-from hdnet_jax.training.schedule import make_plan, make_schedule
+from hdnet_jax.training.restore import load_initial_params
+from hdnet_jax.training.schedule import make_plan
 from hdnet_jax.training.state import (
   TrainState,
   abstract_state,
-  load_initial_params,
   make_model,
   make_optimizer,
   make_start,
 )
 from hdnet_jax.training.step import Measures, make_train_step
-from hdnet_jax.training.writer import MetricWriter
+from hdnet_jax.training.writer import MetricWriter, TrainLog
 
 log = logging.getLogger(__name__)
 
@@ -131,17 +135,20 @@ def _train_in(
 
   with MetricWriter(workdir, first_step, total) as writer:
     if first_step < total:
+      if is_main():  # those of a shorter run
+        (workdir / weights.OF_RUN).unlink(missing_ok=True)
       if first_step:
         writer.say(f"continuing {workdir} from step {first_step}")
       state = _train(
         config,
         total,
         _steps(config, workdir, sources.train, optimizer, mesh, state),
-        _TrainLog(config, writer, steps_per_epoch),
+        TrainLog(config, writer, steps_per_epoch),
         lambda state: _validate(evaluator, state, sources.validation, writer),
         checkpoints,
       )
 
+    _write_weights(workdir, config, state, checkpoints)
     # The test split, once, with the last parameters.
     rows = write_report(
       evaluator,
@@ -156,6 +163,23 @@ def _train_in(
   return state
 
 
+def _write_weights(
+  workdir: pathlib.Path,
+  config: Config,
+  state: TrainState,
+  checkpoints: Checkpoints,
+) -> None:
+  """Write the best checkpoint's weights, which are then used without Orbax."""
+  checkpoints.wait()
+  step = checkpoints.best()
+  if step is None:  # no validation gave a number
+    return
+  params = checkpoints.restore(step, like=state).eval_params
+  if is_main():
+    provenance = weights.provenance_of(config, step, "best")
+    weights.save(workdir / weights.OF_RUN, params, config.model, provenance)
+
+
 def _restore_or_start(
   config: Config,
   optimizer: optax.GradientTransformation,
@@ -163,7 +187,7 @@ def _restore_or_start(
   initial_params: dict | None,
   checkpoints: Checkpoints,
 ) -> TrainState:
-  """Return the newest checkpoint's state, or a new one."""
+  """Return the state of the newest checkpoint; without any, a new state."""
   start = make_start(config, optimizer, mesh)
   state = checkpoints.restore_latest(abstract_state(start, mesh))
   if state is None:
@@ -214,7 +238,7 @@ def _train(
   config: Config,
   total: int,
   steps: _Steps,
-  train_log: "_TrainLog",
+  train_log: TrainLog,
   validate: Callable[[TrainState], dict[str, float]],
   checkpoints: Checkpoints,
 ) -> TrainState:
@@ -256,52 +280,10 @@ def _train(
   return state
 
 
-class _TrainLog:
-  """The losses since the last line of the log, and the time that they took."""
-
-  def __init__(
-    self, config: Config, writer: MetricWriter, steps_per_epoch: float
-  ):
-    self._batch_size, self._writer = config.batch_size, writer
-    self._learning_rate = make_schedule(config.optimizer, steps_per_epoch)
-    self._losses: list[jax.Array] = []  # on the device
-    self._clock = time.perf_counter()
-
-  def add(self, step: int, measures: Measures) -> None:
-    self._losses.append(measures["loss"])
-    self._writer.step(step)
-
-  def losses(self) -> np.ndarray:
-    """Wait for the losses, and return them as float64 [steps]."""
-    return np.array(jax.device_get(self._losses), np.float64)
-
-  def write(self, step: int, losses: np.ndarray, measures: Measures) -> None:
-    seconds = time.perf_counter() - self._clock
-    values = {
-      "loss": float(losses.mean()),
-      "gradient_norm": float(measures["gradient_norm"]),
-      "learning_rate": float(self._learning_rate(step - 1)),
-      "images_per_second": len(losses) * self._batch_size / seconds,
-    }
-    self._writer.scalars(step, values, "train")
-    self._writer.note(
-      step,
-      f"loss {values['loss']:.4f}  {values['images_per_second']:.1f} images/s",
-    )
-    self._losses, self._clock = [], time.perf_counter()
-
-  @contextlib.contextmanager
-  def paused(self) -> Iterator[None]:
-    """Leave out the time of the block."""
-    start = time.perf_counter()
-    yield
-    self._clock += time.perf_counter() - start
-
-
 def _check_finite(
   losses: np.ndarray, step: int, checkpoints: Checkpoints
 ) -> None:
-  """Raise NonFiniteLoss for one among the losses up to `step`."""
+  """Raise NonFiniteLoss if one of the losses up to `step` is not finite."""
   bad = np.flatnonzero(~np.isfinite(losses))
   if not bad.size:
     return
@@ -342,9 +324,3 @@ def _validate(
     f"fMSE {before:.0f} → {metrics['fmse']:.0f}"
   )
   return metrics
-
-
-def last_checkpoint(workdir: pathlib.Path) -> pathlib.Path:
-  """Return the folder of the newest checkpoint of a finished run."""
-  with Checkpoints(workdir, read_only=True) as checkpoints:
-    return checkpoints.path(checkpoints.steps()[-1])

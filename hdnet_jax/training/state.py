@@ -10,10 +10,8 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
-from hdnet_jax import weights
 from hdnet_jax.config import Config, ModelConfig, OptimizerConfig
 from hdnet_jax.devices import replicated
-from hdnet_jax.errors import UserError
 from hdnet_jax.model.hdnet import HDNet
 from hdnet_jax.training.schedule import make_schedule
 
@@ -86,27 +84,6 @@ def make_start(
   )
 
 
-def load_initial_params(config: Config) -> dict:
-  """Load config.training.initial_weights: float32 NumPy parameters.
-
-  Raises:
-    UserError: where there are no such weights, or they are of another network.
-  """
-  name = config.training.initial_weights
-  params, model, _ = weights.load(name)
-  differing = [
-    f"config.model.{field}={getattr(model, field)!r}"
-    for field in weights.NETWORK
-    if getattr(model, field) != getattr(config.model, field)
-  ]
-  if differing:
-    raise UserError(
-      f"config.training.initial_weights={name!r} are of another network than "
-      f"config.model; start from others, or set {', '.join(differing)}"
-    )
-  return params
-
-
 def update_ema(ema: dict, params: dict, step: jax.Array, decay: float) -> dict:
   """Update the running mean with the `params` of step 0, 1, ...
 
@@ -133,13 +110,8 @@ def stored(state: TrainState) -> dict[str, Any]:
     key = key.update(sharding=state.key.sharding)
   else:
     key = jax.random.key_data(state.key)
-  values = {
-    "step": state.step,
-    "params": state.params,
-    "opt_state": state.opt_state,
-    "key": key,
-  }
-  return values if state.ema is None else {**values, "ema": state.ema}
+  values = {**vars(state), "key": key}
+  return {name: x for name, x in values.items() if x is not None}
 
 
 def placed(values: dict[str, Any], like: TrainState) -> TrainState:

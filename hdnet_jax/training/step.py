@@ -21,9 +21,7 @@ TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Measures]]
 
 
 def make_train_step(
-  config: Config,
-  optimizer: optax.GradientTransformation,
-  mesh: Mesh,
+  config: Config, optimizer: optax.GradientTransformation, mesh: Mesh
 ) -> TrainStep:
   """Return the jitted step `(state, batch) -> (state, measures)`.
 

@@ -1,12 +1,13 @@
 """A run's folder: its config, and whether it may be continued.
 
-config.json      the settings it was started with
-metrics.jsonl    a line of numbers every `log_every` steps and evaluation
-events.out.*     the same for TensorBoard, with pictures
-checkpoints/     by step
-profile/         with `profile_steps`: the trace of some steps
-evaluation/      the table of the end: metrics.json, per_image.csv, grid.png
-.lock            while a run writes here: its machine and process
+config.json        the settings it was started with
+metrics.jsonl      a line of numbers every `log_every` steps and evaluation
+events.out.*       the same for TensorBoard, with pictures
+checkpoints/       by step
+hdnet.safetensors  of a run that has ended: the weights of the best checkpoint
+profile/           with `profile_steps`: the trace of some steps
+evaluation/        the table of the end: metrics.json, per_image.csv, grid.png
+.lock              while a run writes here: its machine and process
 """
 
 import contextlib

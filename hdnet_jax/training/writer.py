@@ -8,14 +8,19 @@ import pathlib
 import socket
 import struct
 import time
+from collections.abc import Iterator
 from typing import Any
 
+import jax
 import numpy as np
 from PIL import Image
 
 from hdnet_jax.atomic_write import write_text
+from hdnet_jax.config import Config
 from hdnet_jax.distributed import is_main
 from hdnet_jax.terminal import ProgressBar, make_console
+from hdnet_jax.training.schedule import make_schedule
+from hdnet_jax.training.step import Measures
 
 
 class MetricWriter:
@@ -87,6 +92,48 @@ class MetricWriter:
     """Print a line above the bar."""
     if is_main():
       self._bar.print(text)
+
+
+class TrainLog:
+  """The losses since the last line of the log, and the time that they took."""
+
+  def __init__(
+    self, config: Config, writer: MetricWriter, steps_per_epoch: float
+  ):
+    self._batch_size, self._writer = config.batch_size, writer
+    self._learning_rate = make_schedule(config.optimizer, steps_per_epoch)
+    self._losses: list[jax.Array] = []  # on the device
+    self._clock = time.perf_counter()
+
+  def add(self, step: int, measures: Measures) -> None:
+    self._losses.append(measures["loss"])
+    self._writer.step(step)
+
+  def losses(self) -> np.ndarray:
+    """Wait for the losses, and return them as float64 [steps]."""
+    return np.array(jax.device_get(self._losses), np.float64)
+
+  def write(self, step: int, losses: np.ndarray, measures: Measures) -> None:
+    seconds = time.perf_counter() - self._clock
+    values = {
+      "loss": float(losses.mean()),
+      "gradient_norm": float(measures["gradient_norm"]),
+      "learning_rate": float(self._learning_rate(step - 1)),
+      "images_per_second": len(losses) * self._batch_size / seconds,
+    }
+    self._writer.scalars(step, values, "train")
+    self._writer.note(
+      step,
+      f"loss {values['loss']:.4f}  {values['images_per_second']:.1f} images/s",
+    )
+    self._losses, self._clock = [], time.perf_counter()
+
+  @contextlib.contextmanager
+  def paused(self) -> Iterator[None]:
+    """Leave out the time of the block."""
+    start = time.perf_counter()
+    yield
+    self._clock += time.perf_counter() - start
 
 
 def _keep_until(path: pathlib.Path, last_step: int) -> None:

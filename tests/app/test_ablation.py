@@ -21,7 +21,7 @@ from hdnet_jax.errors import UserError
 from hdnet_jax.evaluation import bootstrap, visuals
 from hdnet_jax.evaluation.metrics import SHIFTS
 from hdnet_jax.evaluation.tables import COLUMNS, KINDS
-from hdnet_jax.weights import parameter_shapes
+from hdnet_jax.model.architecture import parameter_shapes
 
 ROOT = pathlib.Path(__file__).parents[2]
 PAPER = ROOT / "configs/ablation.py"

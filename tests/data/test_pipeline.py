@@ -50,9 +50,13 @@ def train(count: int, size: int, seed: int = 0, start: int = 0, **reader):
   )
 
 
+def contract(batch) -> dict:
+  return {name: (array.shape, array.dtype) for name, array in batch.items()}
+
+
 def test_training_batches_are_stacked_examples():
   batch = next(train(10, 4))
-  assert {n: (a.shape, a.dtype) for n, a in batch.items()} == {
+  assert contract(batch) == {
     "real": ((4, 4, 4, 3), np.uint8),
     "mask": ((4, 4, 4, 1), np.uint8),
     "index": ((4,), np.int32),
@@ -105,24 +109,20 @@ def test_processes_share_every_batch(processes, start):
   ]
   # Process p holds rows p * size to (p + 1) * size of the whole batch.
   size = 4 // processes
-  joined = []
-  for batch in range(10):
-    for part in parts:
-      joined += part[size * batch :][:size]
-  assert joined == whole
+  rows = [
+    index
+    for batch in range(10)
+    for part in parts
+    for index in part[size * batch :][:size]
+  ]
+  assert rows == whole
 
 
 def test_processes_share_evaluation_batches():
   source = make_source(7)
   whole = list(evaluation_batches(source, range(7), 4, ReadOptions()))
-  parts = [
-    list(
-      evaluation_batches(
-        source, range(7), 4, ReadOptions(process=p, processes=2)
-      )
-    )
-    for p in range(2)
-  ]
+  readers = [ReadOptions(process=p, processes=2) for p in range(2)]
+  parts = [list(evaluation_batches(source, range(7), 4, r)) for r in readers]
   assert [len(part) for part in parts] == [2, 2]
   for batch, first, second in zip(whole, *parts, strict=True):
     for name, array in batch.items():
@@ -202,24 +202,18 @@ def test_some_examples_alone():
 
 
 def test_evaluation_batches_have_one_shape():
-  def contract(batch):
-    return {name: (array.shape, array.dtype) for name, array in batch.items()}
-
-  batches = list(
-    evaluation_batches(
-      make_source(7), range(7), 4, ReadOptions(), only("nothing", moved=0.5)
-    )
+  batches = evaluation_batches(
+    make_source(7), range(7), 4, ReadOptions(), only("nothing", moved=0.5)
   )
-  assert [contract(batch) for batch in batches] == 2 * [
-    {
-      "background": ((4, 2, 2, 3), np.uint8),
-      "object": ((4, 2, 2, 3), np.uint8),
-      "alpha": ((4, 2, 2, 1), np.uint8),
-      "donor_object": ((4, 2, 2, 3), np.uint8),
-      "donor_alpha": ((4, 2, 2, 1), np.uint8),
-      "index": ((4,), np.int32),
-    }
-  ]
+  expected = {
+    "background": ((4, 2, 2, 3), np.uint8),
+    "object": ((4, 2, 2, 3), np.uint8),
+    "alpha": ((4, 2, 2, 1), np.uint8),
+    "donor_object": ((4, 2, 2, 3), np.uint8),
+    "donor_alpha": ((4, 2, 2, 1), np.uint8),
+    "index": ((4,), np.int32),
+  }
+  assert [contract(batch) for batch in batches] == [expected] * 2
 
 
 def donors(count: int, size: int) -> dict[int, int]:

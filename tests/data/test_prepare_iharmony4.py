@@ -1,7 +1,6 @@
 """`hdnet prepare iharmony4`: lists, chunks, the command and the builder."""
 
 import csv
-import errno
 import os
 import pathlib
 import shlex
@@ -12,12 +11,8 @@ import zipfile
 
 import pytest
 
-from hdnet_jax.data.iharmony4 import (
-  SUBSETS,
-  Iharmony4Folder,
-  PreparedIharmony4,
-)
-from hdnet_jax.data.prepare import checks, iharmony4
+from hdnet_jax.data.iharmony4 import SUBSETS, Iharmony4Folder, PreparedIharmony4
+from hdnet_jax.data.prepare import checks, iharmony4, lists
 from hdnet_jax.data.prepare.builder import work_dir
 from hdnet_jax.data.prepare.checks import Options
 from hdnet_jax.errors import UserError
@@ -32,7 +27,7 @@ NATIVE = ("--image-size", "native")
 def read_lists(root, *subsets: str):
   """The triplets, and kind and file of the faults."""
   subsets = subsets or SUBSETS
-  triplets, faults = iharmony4.read_lists(root, subsets)
+  triplets, faults = lists.read_lists(root, subsets)
   return triplets, [(fault.kind, fault.file) for fault in faults]
 
 
@@ -63,7 +58,7 @@ def test_lists_that_disagree(published):
   own = published / "HFlickr/HFlickr_train.txt"
   names = own.read_text().split()
   conftest.write_lines(own, names[1:])
-  _, (fault,) = iharmony4.read_lists(published, ("HFlickr",))
+  _, (fault,) = lists.read_lists(published, ("HFlickr",))
   assert (fault.kind, fault.file) == (
     "lists disagree",
     "HFlickr/HFlickr_train.txt",
@@ -181,24 +176,6 @@ def test_ctrl_c_keeps_what_is_done(published, tmp_path):
   done = [chunk for chunk in chunks if chunk.path.exists()]
   assert 0 < len(done) < len(chunks)
   assert all(len(list(iharmony4.read_chunk(chunk))) == 1 for chunk in done)
-
-
-@pytest.mark.parametrize(
-  ("error", "status", "message"),
-  [
-    (KeyboardInterrupt(), 130, "stopped; the same command continues"),
-    (OSError(errno.ENOSPC, "full", "a.zip"), 1, "error: the disk is full"),
-  ],
-)
-def test_a_command_that_is_stopped(
-  published, monkeypatch, capsys, error, status, message
-):
-  def fail(*_, **__):
-    raise error
-
-  monkeypatch.setattr(checks, "in_processes", fail)
-  conftest.prepare_set(published, status=status)
-  assert message in capsys.readouterr().err
 
 
 def test_a_worker_that_dies():

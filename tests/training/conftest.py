@@ -1,6 +1,5 @@
 """A small photo folder, a config that trains on it in seconds, train.py."""
 
-import csv
 import os
 import pathlib
 import shutil
@@ -15,7 +14,7 @@ import pytest
 from PIL import Image
 
 from hdnet_jax import devices
-from hdnet_jax.config import Config, DataConfig, ModelConfig, only
+from hdnet_jax.config import Config, DataConfig, MeshConfig, ModelConfig, only
 from hdnet_jax.data.photos import split_of
 from hdnet_jax.data.pipeline import ReadOptions, open_source
 from hdnet_jax.training.batches import host_batches
@@ -28,11 +27,8 @@ SPLITS = {"train": 10, "validation": 3, "test": 3}
 
 
 @pytest.fixture(scope="module", autouse=True)
-def unoptimized():
-  """Compiles in a fraction of the time; `start` does not."""
-  jax.config.update("jax_disable_most_optimizations", True)
-  yield
-  jax.config.update("jax_disable_most_optimizations", False)
+def compiles_fast(unoptimized):
+  """In this process; `start` optimizes."""
 
 
 @pytest.fixture(scope="session")
@@ -41,7 +37,7 @@ def photo_folder(tmp_path_factory) -> pathlib.Path:
   (root / "images").mkdir()
   (root / "masks").mkdir()
   rng = np.random.default_rng(0)
-  missing, rows, number = dict(SPLITS), [], 0
+  missing, number, lines = dict(SPLITS), 0, ["image,mask\n"]
   while any(missing.values()):
     image, mask = f"images/p{number}.png", f"masks/p{number}.png"
     number += 1
@@ -55,11 +51,8 @@ def photo_folder(tmp_path_factory) -> pathlib.Path:
     top, left = rng.integers(0, 20, 2)
     region[top : top + 18, left : left + 16] = 255
     Image.fromarray(region).save(root / mask)
-    rows.append({"image": image, "mask": mask})
-  with (root / "manifest.csv").open("w", newline="") as file:
-    writer = csv.DictWriter(file, fieldnames=["image", "mask"])
-    writer.writeheader()
-    writer.writerows(rows)
+    lines.append(f"{image},{mask}\n")
+  (root / "manifest.csv").write_text("".join(lines))
   return root
 
 
@@ -78,6 +71,7 @@ def make_config(photo_folder: pathlib.Path) -> Config:
     eval_every=4,
     save_every=2,
     model=ModelConfig(width=2),
+    mesh=MeshConfig(data=1),  # one of eight devices
     data=DataConfig(
       source="photos",
       root=str(photo_folder),
@@ -96,7 +90,7 @@ def trained(photo_folder, tmp_path_factory) -> pathlib.Path:
   # As its tests are compiled: this may come before the fixture of a module.
   before = jax.config.read("jax_disable_most_optimizations")
   jax.config.update("jax_disable_most_optimizations", True)
-  train_and_evaluate(make_config(photo_folder), workdir, jax.devices()[:1])
+  train_and_evaluate(make_config(photo_folder), workdir)
   jax.config.update("jax_disable_most_optimizations", before)
   return workdir
 
@@ -110,8 +104,8 @@ def finished(trained, tmp_path) -> pathlib.Path:
 class Stepper:
   """What the loop builds of a config, to take single steps."""
 
-  def __init__(self, config: Config, chosen=None):
-    self.mesh = devices.make_mesh(config.mesh, chosen or jax.devices()[:1])
+  def __init__(self, config: Config):
+    self.mesh = devices.make_mesh(config.mesh)
     optimizer = make_optimizer(config.optimizer, steps_per_epoch=2.0)
     self.step = make_train_step(config, optimizer, self.mesh)
     self.start = make_start(config, optimizer, self.mesh)

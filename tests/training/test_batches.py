@@ -6,6 +6,7 @@ import itertools
 import jax
 import numpy as np
 
+from hdnet_jax.config import MeshConfig
 from hdnet_jax.data.pipeline import open_source
 from hdnet_jax.devices import make_mesh
 from hdnet_jax.training.batches import cached_batches, first_examples
@@ -14,7 +15,7 @@ from hdnet_jax.training.step import composites_of_step
 
 
 def take(config, count, start=0, devices=1):
-  mesh = make_mesh(config.mesh, jax.devices()[:devices])
+  mesh = make_mesh(MeshConfig(devices))
   source = open_source(config.data, "train")
   batches = cached_batches(config, source, mesh, start)
   return [jax.device_get(batch) for batch in itertools.islice(batches, count)]
@@ -62,11 +63,10 @@ def test_a_run_with_a_cache_resumes_bitwise(config, tmp_path):
     save_every=1,
     eval_every=100,
   )
-  devices = jax.devices()[:1]
-  whole = train_and_evaluate(config, tmp_path / "whole", devices)
+  whole = train_and_evaluate(config, tmp_path / "whole")
   half = dataclasses.replace(config, epochs=0.5)
-  train_and_evaluate(half, tmp_path / "parts", devices)
-  parts = train_and_evaluate(config, tmp_path / "parts", devices)
+  train_and_evaluate(half, tmp_path / "parts")
+  parts = train_and_evaluate(config, tmp_path / "parts")
   jax.tree.map(
     np.testing.assert_array_equal,
     jax.device_get(whole.params),

@@ -41,6 +41,7 @@ def start_two(program, config, folder: pathlib.Path, workdir: pathlib.Path):
       devices=4,
       flags=[
         "--config.distributed",
+        "--config.mesh.data=0",
         f"--config.hosts.coordinator=127.0.0.1:{port}",
         "--config.hosts.count=2",
         f"--config.hosts.rank={rank}",
@@ -63,7 +64,7 @@ from hdnet_jax import atomic_write
 from hdnet_jax.config import Config, MeshConfig
 from hdnet_jax.errors import UserError
 from hdnet_jax.devices import make_mesh
-from hdnet_jax.training import checkpoint, state
+from hdnet_jax.training import checkpoint, digests, state
 
 config = Config.from_dict(json.loads((workdir / "config.json").read_text()))
 optimizer = state.make_optimizer(config.optimizer, 1.0)
@@ -85,7 +86,7 @@ def fail(*_):
   raise OSError(5, "Input/output error", "sha256.json")
 
 atomic_write.PAUSES = (0.0,)
-checkpoint.verify = fail
+digests.verify = fail
 try:
   restore(workdir)
 except UserError as error:
@@ -186,16 +187,16 @@ def losses(workdir: pathlib.Path) -> list[float]:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-  """Filled with the run of one device by the first test that needs it."""
-  return tmp_path_factory.mktemp("whole")
+def folder(tmp_path_factory) -> pathlib.Path:
+  return tmp_path_factory.mktemp("one_device")
 
 
-def one_device(program, config, folder: pathlib.Path) -> list[float]:
-  workdir = folder / "run"
-  if not workdir.exists():
-    program.finish(program.start(config, folder, workdir))
-  return losses(workdir)
+@pytest.fixture
+def expected(program, run_config, folder) -> list[float]:
+  """The losses of the run of one device; the first test trains it."""
+  if not (folder / "run").exists():
+    program.finish(program.start(run_config, folder, folder / "run"))
+  return losses(folder / "run")
 
 
 def assert_same(found: list[float], expected: list[float]) -> None:
@@ -205,8 +206,9 @@ def assert_same(found: list[float], expected: list[float]) -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_equal_one_device(program, run_config, tmp_path, whole):
-  expected = one_device(program, run_config, whole)
+def test_two_processes_equal_one_device(
+  program, run_config, tmp_path, expected
+):
   workdir = tmp_path / "run"
   main, other = finish_all(
     program, start_two(program, run_config, tmp_path, workdir)
@@ -218,28 +220,22 @@ def test_two_processes_equal_one_device(program, run_config, tmp_path, whole):
   assert len(list(workdir.glob("events.out.tfevents.*"))) == 1
   assert (workdir / "evaluation/grid.png").exists()
   # One process alone evaluates its checkpoint to the same numbers.
-  evaluate_checkpoint(
-    run_config,
-    workdir,
-    "last",
-    tmp_path / "again",
-    devices=jax.devices()[:1],
-  )
-  metrics, expected = (
-    json.loads((folder / "metrics.json").read_text())["protocols"]["standard"]
-    for folder in (workdir / "evaluation", tmp_path / "again")
+  evaluate_checkpoint(run_config, workdir, "last", tmp_path / "again")
+  metrics, again = (
+    json.loads((path / "metrics.json").read_text())["protocols"]["standard"]
+    for path in (workdir / "evaluation", tmp_path / "again")
   )
   # Pixels on the verge of two values may round either way.
   for name in ("mse", "psnr", "fmse", "ssim"):
     assert metrics["harmonized"][name] == pytest.approx(
-      expected["harmonized"][name], rel=1e-3
+      again["harmonized"][name], rel=1e-3
     )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("rank", [1, 0])
 def test_a_killed_process_stops_the_other_and_both_continue(
-  program, run_config, tmp_path, whole, rank
+  program, run_config, tmp_path, expected, rank
 ):
   workdir = tmp_path / "run"
   processes = start_two(program, run_config, tmp_path, workdir)
@@ -271,12 +267,12 @@ def test_a_killed_process_stops_the_other_and_both_continue(
   assert len(stops) == 2
   assert stops[0] == stops[1]
   program.finish(program.start(run_config, tmp_path, workdir))
-  assert_same(losses(workdir), one_device(program, run_config, whole))
+  assert_same(losses(workdir), expected)
 
 
 @pytest.mark.slow
 def test_two_processes_continue_the_run_of_one(
-  program, run_config, tmp_path, whole
+  program, run_config, tmp_path, expected
 ):
   workdir = tmp_path / "run"
   process = program.start(run_config, tmp_path, workdir)
@@ -284,7 +280,7 @@ def test_two_processes_continue_the_run_of_one(
   process.send_signal(signal.SIGTERM)
   assert "stopped at step" in program.finish(process)
   finish_all(program, start_two(program, run_config, tmp_path, workdir))
-  assert_same(losses(workdir), one_device(program, run_config, whole))
+  assert_same(losses(workdir), expected)
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,8 @@ import pytest
 from hdnet_jax import weights
 from hdnet_jax.config import Config, TrainingConfig
 from hdnet_jax.errors import UserError
-from hdnet_jax.training.checkpoint import restore_params
 from hdnet_jax.training.loop import train_and_evaluate
-from hdnet_jax.training.state import load_initial_params
+from hdnet_jax.training.restore import load_initial_params, restore_params
 
 
 @pytest.fixture
@@ -36,8 +35,8 @@ def test_a_run_starts_from_them_and_needs_them_no_more(config, file, tmp_path):
     epochs=2.0,
     optimizer=dataclasses.replace(config.optimizer, learning_rate=1e-30),
   )
-  workdir, one = tmp_path / "run", jax.devices()[:1]
-  state = train_and_evaluate(still, workdir, one)
+  workdir = tmp_path / "run"
+  state = train_and_evaluate(still, workdir)
   expected, _, _ = weights.load(file)
   jax.tree.map(np.testing.assert_array_equal, state.params, expected)
   jax.tree.map(
@@ -51,16 +50,16 @@ def test_a_run_starts_from_them_and_needs_them_no_more(config, file, tmp_path):
   assert int(state.step) == 3
 
   file.unlink()
-  again = train_and_evaluate(still, workdir, one)  # finished, so it evaluates
+  again = train_and_evaluate(still, workdir)  # finished, so it evaluates
   assert int(again.step) == 3
   with pytest.raises(UserError, match=r"start\.safetensors is no file"):
-    train_and_evaluate(still, tmp_path / "another", one)
+    train_and_evaluate(still, tmp_path / "another")
   assert not (tmp_path / "another").exists()
 
 
 def test_they_learn_on(config, file, tmp_path):
   tuned = from_weights(config, str(file))
-  state = train_and_evaluate(tuned, tmp_path / "run", jax.devices()[:1])
+  state = train_and_evaluate(tuned, tmp_path / "run")
   before, _, _ = weights.load(file)
   moved = jax.tree.map(
     lambda new, old: bool((np.asarray(new) != old).any()), state.params, before
@@ -72,7 +71,7 @@ def test_those_of_another_network_are_refused(config, file, tmp_path):
   model = dataclasses.replace(config.model, width=4, neighbors=3)
   wrong = dataclasses.replace(from_weights(config, str(file)), model=model)
   with pytest.raises(UserError, match=r"set .*width=2, .*neighbors=1$"):
-    train_and_evaluate(wrong, tmp_path / "run", jax.devices()[:1])
+    train_and_evaluate(wrong, tmp_path / "run")
   assert not (tmp_path / "run").exists()
 
 

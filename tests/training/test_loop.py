@@ -1,6 +1,7 @@
 """Whole runs in one process."""
 
 import dataclasses
+import errno
 import gzip
 import json
 import logging
@@ -9,6 +10,7 @@ import pathlib
 import re
 import shutil
 import signal
+import sys
 import threading
 import time
 
@@ -19,20 +21,23 @@ from PIL import Image
 
 from hdnet_jax import lock, weights
 from hdnet_jax.app.cli import main
-from hdnet_jax.config import Config, DataConfig, TrainingConfig, only
+from hdnet_jax.config import (
+  Config,
+  DataConfig,
+  MeshConfig,
+  TrainingConfig,
+  only,
+)
 from hdnet_jax.errors import UserError
 from hdnet_jax.evaluation import journal
-from hdnet_jax.training.checkpoint import Checkpoints, restore_params
+from hdnet_jax.training.checkpoint import Checkpoints
 from hdnet_jax.training.evaluate import (
   evaluate_checkpoint,
   evaluate_predictions,
   evaluate_weights,
 )
-from hdnet_jax.training.loop import (
-  NonFiniteLoss,
-  Stopped,
-  train_and_evaluate,
-)
+from hdnet_jax.training.loop import NonFiniteLoss, Stopped, train_and_evaluate
+from hdnet_jax.training.restore import restore_params
 
 
 def rows_of(workdir: pathlib.Path) -> list[dict]:
@@ -49,7 +54,7 @@ def compilations(caplog, name: str) -> int:
 
 def test_a_run_leaves_what_it_promises(config, tmp_path, caplog):
   caplog.set_level(logging.INFO, logger="hdnet_jax")
-  state = train_and_evaluate(config, tmp_path, jax.devices()[:1])
+  state = train_and_evaluate(config, tmp_path)
   assert int(state.step) == 7
 
   assert "ld/fuse/kernel" in caplog.text  # the parameter overview
@@ -79,7 +84,7 @@ def test_fifty_steps_compile_once(config, tmp_path, caplog):
   )
   # pxla logs each compilation; the persistent cache does not hide it.
   with jax.log_compiles():
-    state = train_and_evaluate(config, tmp_path, jax.devices()[:1])
+    state = train_and_evaluate(config, tmp_path)
   assert int(state.step) == 50
   assert compilations(caplog, "train_step") == 1
   assert compilations(caplog, "eval_step") == 1
@@ -96,30 +101,29 @@ def test_training_lowers_the_loss(config, tmp_path):
     save_every=1000,
     data=dataclasses.replace(config.data, composites=change),
   )
-  train_and_evaluate(config, tmp_path, jax.devices()[:1])
+  train_and_evaluate(config, tmp_path)
   losses = [r["train/loss"] for r in rows_of(tmp_path) if "train/loss" in r]
   assert losses[-1] < 0.7 * losses[0]
 
 
 @pytest.mark.slow  # test_hosts has eight devices, of two processes
 def test_eight_devices_run(config, tmp_path):
-  one = train_and_evaluate(config, tmp_path / "one", jax.devices()[:1])
+  state = train_and_evaluate(config, tmp_path / "one")
+  config = dataclasses.replace(config, mesh=MeshConfig())
   eight = train_and_evaluate(config, tmp_path / "eight")
   first, second = (
     [r["train/loss"] for r in rows_of(tmp_path / name) if "train/loss" in r]
     for name in ("one", "eight")
   )
   np.testing.assert_allclose(first, second, rtol=1e-4)
-  assert int(one.step) == int(eight.step)
+  assert int(state.step) == int(eight.step)
 
 
 @pytest.mark.slow  # test_step has the mean, test_weights its checkpoint
 def test_evaluation_uses_the_running_mean(config, tmp_path):
   config = dataclasses.replace(config, training=TrainingConfig(0.99))
-  state = train_and_evaluate(config, tmp_path, jax.devices()[:1])
-  evaluate_checkpoint(
-    config, tmp_path, "last", tmp_path / "again", devices=jax.devices()[:1]
-  )
+  state = train_and_evaluate(config, tmp_path)
+  evaluate_checkpoint(config, tmp_path, "last", tmp_path / "again")
   trained, again = (
     json.loads((tmp_path / name / "metrics.json").read_text())
     for name in ("evaluation", "again")
@@ -128,17 +132,51 @@ def test_evaluation_uses_the_running_mean(config, tmp_path):
   # The mean is another than the last step's weights, and was saved.
   kernels = [tree["x0"]["kernel"] for tree in (state.params, state.ema)]
   assert (np.asarray(kernels[0]) != np.asarray(kernels[1])).any()
-  whole = train_and_evaluate(config, tmp_path, jax.devices()[:1])
+  whole = train_and_evaluate(config, tmp_path)
   jax.tree.map(np.testing.assert_array_equal, state.ema, whole.ema)
+
+
+def test_a_finished_run_is_used_without_its_trainer(
+  finished, tmp_path, monkeypatch
+):
+  exported = tmp_path / "best.safetensors"
+  command = ["export-weights", str(finished), str(exported)]
+  main.main([*command, "--checkpoint=best"])
+  file = finished / "hdnet.safetensors"
+  assert file.read_bytes() == exported.read_bytes()
+  shutil.rmtree(finished / "checkpoints")
+  monkeypatch.setitem(sys.modules, "hdnet_jax.training.restore", None)
+  loaded, written = weights.load(finished), weights.load(exported)
+  assert loaded[1:] == written[1:]
+  jax.tree.map(np.testing.assert_array_equal, loaded.params, written.params)
+
+
+def test_a_run_that_trains_on_has_no_weights_of_the_shorter_one(
+  config, finished, monkeypatch
+):
+  def fail(*_):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+  monkeypatch.setattr(os, "posix_fallocate", fail)
+  longer = dataclasses.replace(config, epochs=8.0)
+  with pytest.raises(UserError, match="No space left"):
+    train_and_evaluate(longer, finished)
+  assert not (finished / "hdnet.safetensors").exists()
+  provenance = weights.load(finished).provenance
+  assert (provenance["step"], provenance["checkpoint"]) == ("7", "last")
 
 
 def test_finished_run_is_only_evaluated_again(config, finished):
   rows = rows_of(finished)
+  file = finished / "hdnet.safetensors"
+  written = file.read_bytes()
+  file.unlink()  # as in workdirs of 0.1
   first, _, _ = restore_params(finished, "last")
-  again = train_and_evaluate(config, finished, jax.devices()[:1])
+  again = train_and_evaluate(config, finished)
   jax.tree.map(np.testing.assert_array_equal, first, again.params)
   steps = [row["step"] for row in rows_of(finished)]
   assert [row["step"] for row in rows] == steps[: len(rows)]
+  assert file.read_bytes() == written
 
 
 def test_diverged_run_stops_and_names_the_last_good_checkpoint(
@@ -150,7 +188,7 @@ def test_diverged_run_stops_and_names_the_last_good_checkpoint(
   )
   bad = dataclasses.replace(config, optimizer=optimizer)
   with pytest.raises(NonFiniteLoss, match=r"loss is (nan|inf) at step 5") as e:
-    train_and_evaluate(bad, tmp_path, jax.devices()[:1])
+    train_and_evaluate(bad, tmp_path)
   assert str(tmp_path / "checkpoints" / "4") in str(e.value)
   with Checkpoints(tmp_path) as checkpoints:
     assert checkpoints.steps()[-1] == 4  # nothing bad was saved
@@ -159,7 +197,7 @@ def test_diverged_run_stops_and_names_the_last_good_checkpoint(
 def test_other_config_is_refused_with_the_difference(config, finished):
   other = dataclasses.replace(config, min_area=50.0, seed=3)
   with pytest.raises(UserError) as error:
-    train_and_evaluate(other, finished, jax.devices()[:1])
+    train_and_evaluate(other, finished)
   assert "min_area: 100.0 -> 50.0" in str(error.value)
   assert "seed: 0 -> 3" in str(error.value)
 
@@ -176,7 +214,7 @@ def test_a_stop_is_saved(config, tmp_path):
   thread = threading.Thread(target=ask, daemon=True)
   thread.start()
   with pytest.raises(Stopped) as stopped:
-    train_and_evaluate(config, tmp_path, jax.devices()[:1])
+    train_and_evaluate(config, tmp_path)
   thread.join()
   with Checkpoints(tmp_path, read_only=True) as checkpoints:
     last = checkpoints.steps()[-1]
@@ -185,7 +223,7 @@ def test_a_stop_is_saved(config, tmp_path):
 
 def test_a_profile_of_some_steps(config, tmp_path):
   config = dataclasses.replace(config, epochs=3.0, profile_steps=2)
-  train_and_evaluate(config, tmp_path, jax.devices()[:1])
+  train_and_evaluate(config, tmp_path)
   (trace,) = (tmp_path / "profile").rglob("*.trace.json.gz")
   events = json.loads(gzip.decompress(trace.read_bytes()))["traceEvents"]
   calls, end = 0, 0.0
@@ -202,20 +240,16 @@ def test_a_workdir_has_one_run_at_a_time(config, finished, tmp_path):
   words = rf"^{finished} is in use by process {os.getpid()} on "
   with lock.locked(finished):
     with pytest.raises(UserError, match=words):
-      train_and_evaluate(longer, finished, jax.devices()[:1])
+      train_and_evaluate(longer, finished)
     # It may be looked at.
-    evaluate_checkpoint(
-      config, finished, "last", tmp_path / "out", devices=jax.devices()[:1]
-    )
+    evaluate_checkpoint(config, finished, "last", tmp_path / "out")
   assert (finished / "metrics.jsonl").read_bytes() == before
   assert "5.0" in (finished / "config.json").read_text()
   with (
     lock.locked(tmp_path / "out"),
     pytest.raises(UserError, match="is in use"),
   ):
-    evaluate_checkpoint(
-      config, finished, "last", tmp_path / "out", devices=jax.devices()[:1]
-    )
+    evaluate_checkpoint(config, finished, "last", tmp_path / "out")
 
 
 def test_missing_data_leaves_no_workdir(tmp_path):
@@ -227,9 +261,7 @@ def test_missing_data_leaves_no_workdir(tmp_path):
 
 @pytest.mark.parametrize("which", ["last", "best"])
 def test_evaluating_a_checkpoint(config, finished, which):
-  evaluate_checkpoint(
-    config, finished, which, finished / "again", devices=jax.devices()[:1]
-  )
+  evaluate_checkpoint(config, finished, which, finished / "again")
   report = json.loads((finished / "again/metrics.json").read_text())
   with Checkpoints(finished) as checkpoints:
     expected = 7 if which == "last" else checkpoints.best()
@@ -244,20 +276,13 @@ def test_evaluating_a_weights_file(config, finished, tmp_path):
   file = tmp_path / "tiny.safetensors"
   weights.save(file, params, config.model)
   params, model, _ = weights.load(file)
-  rows = evaluate_weights(
-    config,
-    params,
-    model,
-    file.name,
-    tmp_path / "out",
-    ("paper", "standard"),
-    devices=jax.devices()[:1],
-  )
+  protocols, output = ("paper", "standard"), tmp_path / "out"
+  rows = evaluate_weights(config, params, model, file.name, output, protocols)
   trained = journal.read(finished / "evaluation/per_image.csv")
   assert rows[1::2] == trained
-  report = json.loads((tmp_path / "out/metrics.json").read_text())
+  report = json.loads((output / "metrics.json").read_text())
   assert report["file"] == "tiny.safetensors"
-  assert list(report["protocols"]) == ["paper", "standard"]
+  assert tuple(report["protocols"]) == protocols
 
 
 def test_evaluations_that_are_refused(config, finished, tmp_path):
@@ -279,24 +304,19 @@ def test_evaluations_that_are_refused(config, finished, tmp_path):
 
 def make_iharmony4(root: pathlib.Path, photo_folder: pathlib.Path) -> None:
   """A data set of the published layout from the photos of the fixture."""
-  for split, count in (("train", 9), ("test", 4)):
-    lines = []
-    for number, image in enumerate(sorted(photo_folder.glob("images/*"))):
-      if number == count:
-        break
-      name, subset = f"{split}{number}", root / "HCOCO"
-      for folder in ("composite_images", "real_images", "masks"):
-        (subset / folder).mkdir(parents=True, exist_ok=True)
-      with Image.open(image) as file:
-        real = file.convert("RGB")
-      real.save(subset / f"real_images/{name}.jpg")
-      real.point(lambda v: v // 2).save(
-        subset / f"composite_images/{name}_1_1.jpg"
-      )
-      mask = photo_folder / "masks" / image.name
-      shutil.copy(mask, subset / f"masks/{name}_1.png")
-      lines.append(f"HCOCO/composite_images/{name}_1_1.jpg\n")
-    (root / f"IHD_{split}.txt").write_text("".join(lines))
+  subset, lines = root / "HCOCO", []
+  for folder in ("composite_images", "real_images", "masks"):
+    (subset / folder).mkdir(parents=True)
+  for image in sorted(photo_folder.glob("images/*"))[:13]:
+    name = f"composite_images/{image.stem}_1_1.jpg"
+    with Image.open(image) as real:
+      real.save(subset / f"real_images/{image.stem}.jpg")
+      real.point(lambda level: level // 2).save(subset / name)
+    mask = photo_folder / "masks" / image.name
+    shutil.copy(mask, subset / f"masks/{image.stem}_1.png")
+    lines.append(f"HCOCO/{name}\n")
+  (root / "IHD_train.txt").write_text("".join(lines[:9]))
+  (root / "IHD_test.txt").write_text("".join(lines[9:]))
 
 
 @pytest.mark.parametrize(
@@ -323,6 +343,6 @@ def test_other_sources_train_a_step(config, photo_folder, tmp_path, source):
   config = dataclasses.replace(
     config, data=data, epochs=0.01, batch_size=2, eval_batch_size=16
   )
-  state = train_and_evaluate(config, tmp_path / "run", jax.devices()[:1])
+  state = train_and_evaluate(config, tmp_path / "run")
   assert int(state.step) >= 1
   assert (tmp_path / "run/evaluation/grid.png").exists()

@@ -18,7 +18,8 @@ import pytest
 from hdnet_jax import atomic_write as files
 from hdnet_jax.devices import make_mesh
 from hdnet_jax.errors import UserError
-from hdnet_jax.training.checkpoint import Checkpoints, Damaged, verify
+from hdnet_jax.training.checkpoint import Checkpoints
+from hdnet_jax.training.digests import Damaged, verify
 from hdnet_jax.training.loop import train_and_evaluate
 from hdnet_jax.training.state import (
   abstract_state,
@@ -37,22 +38,18 @@ def long_config(config):
   )
 
 
-def shapes(config):
-  """Of the state, on one device."""
+@pytest.fixture
+def like(config):
+  """The shapes of the state, on one device."""
   optimizer = make_optimizer(config.optimizer, 1.25)
-  mesh = make_mesh(config.mesh, jax.devices()[:1])
+  mesh = make_mesh(config.mesh)
   return abstract_state(lambda: initial_state(config, optimizer), mesh)
 
 
-@pytest.fixture
-def like(config):
-  return shapes(config)
-
-
-def final_state(config, workdir: pathlib.Path):
+def final_state(like, workdir: pathlib.Path):
   """The last checkpoint: every array of the state, the key's numbers too."""
   with Checkpoints(workdir) as checkpoints:
-    state = checkpoints.restore_latest(shapes(config))
+    state = checkpoints.restore_latest(like)
   assert int(state.step) == LAST
   return state.replace(key=jax.random.key_data(state.key))
 
@@ -66,25 +63,24 @@ def losses(workdir: pathlib.Path) -> dict[int, float]:
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory):
-  """Filled by the first test that needs it."""
+def folder(tmp_path_factory) -> pathlib.Path:
   return tmp_path_factory.mktemp("uninterrupted")
 
 
-def run_uninterrupted(program, config, folder: pathlib.Path) -> pathlib.Path:
-  workdir = folder / "run"
-  if not workdir.exists():
-    program.finish(program.start(config, folder, workdir))
-  return workdir
+@pytest.fixture
+def whole(program, long_config, folder) -> pathlib.Path:
+  """The workdir of a run that nobody disturbed; the first test trains it."""
+  if not (folder / "run").exists():
+    program.finish(program.start(long_config, folder, folder / "run"))
+  return folder / "run"
 
 
 @pytest.mark.parametrize(
   "steps", [(15,), pytest.param((10, 25), marks=pytest.mark.slow)]
 )
 def test_killed_run_ends_bitwise_equal(
-  program, long_config, tmp_path, uninterrupted, steps
+  program, long_config, like, tmp_path, whole, steps
 ):
-  whole = run_uninterrupted(program, long_config, uninterrupted)
   workdir = tmp_path / "run"
   # At moments that no one chose: wherever the run is by then.
   for step in steps:
@@ -96,7 +92,7 @@ def test_killed_run_ends_bitwise_equal(
   output = program.finish(program.start(long_config, tmp_path, workdir))
   assert f"continuing {workdir} from step" in output
 
-  state, other = (final_state(long_config, path) for path in (whole, workdir))
+  state, other = (final_state(like, path) for path in (whole, workdir))
   jax.tree.map(np.testing.assert_array_equal, state, other)
   for name in ("metrics.json", "per_image.csv", "grid.png"):
     file = pathlib.Path("evaluation") / name
@@ -106,9 +102,8 @@ def test_killed_run_ends_bitwise_equal(
 
 @pytest.mark.slow  # test_loop stops a run in this process
 def test_sigterm_saves_and_exits_cleanly(
-  program, long_config, tmp_path, uninterrupted
+  program, long_config, like, tmp_path, whole
 ):
-  whole = run_uninterrupted(program, long_config, uninterrupted)
   workdir = tmp_path / "run"
   process = program.start(long_config, tmp_path, workdir)
   program.wait_for_step(process, workdir, 5)
@@ -122,8 +117,8 @@ def test_sigterm_saves_and_exits_cleanly(
   program.finish(program.start(long_config, tmp_path, workdir))
   jax.tree.map(
     np.testing.assert_array_equal,
-    final_state(long_config, whole),
-    final_state(long_config, workdir),
+    final_state(like, whole),
+    final_state(like, workdir),
   )
 
 
@@ -137,10 +132,9 @@ def damage(checkpoint: pathlib.Path) -> None:
 
 def test_damaged_newest_checkpoint_falls_back(config, tmp_path, caplog):
   config = dataclasses.replace(config, save_every=3, eval_every=100, keep=3)
-  devices = jax.devices()[:1]
-  whole = train_and_evaluate(config, tmp_path, devices)
+  whole = train_and_evaluate(config, tmp_path)
   damage(tmp_path / "checkpoints" / "7")
-  again = train_and_evaluate(config, tmp_path, devices)
+  again = train_and_evaluate(config, tmp_path)
   assert re.search(r"checkpoint 7 cannot be read \(\d+ of its", caplog.text)
   jax.tree.map(np.testing.assert_array_equal, whole.params, again.params)
   assert (tmp_path / "broken_checkpoints" / "7").is_dir()
@@ -240,37 +234,30 @@ def test_a_file_systems_passing_error_is_waited_for(
   assert not (finished / "broken_checkpoints").exists()
 
 
+STAYS = "tried 3 times; nothing was changed"
+
+
 @pytest.mark.parametrize(
-  "error",
+  ("error", "raised", "words", "times"),
   [
-    OSError(errno.EIO, "Input/output error"),
-    PermissionError(errno.EACCES, "Permission denied"),
+    (OSError(errno.EIO, "Input/output error"), UserError, STAYS, 3),
+    (PermissionError(errno.EACCES, "Permission denied"), UserError, STAYS, 3),
     # As TensorStore tells it.
-    ValueError("UNAVAILABLE: Error reading [os_error_code='5']"),
+    (ValueError("UNAVAILABLE [os_error_code='5']"), UserError, STAYS, 3),
+    # Defects of the program.
+    (TypeError("params"), TypeError, "params", 1),
+    (KeyError("params"), KeyError, "params", 1),
+    (ValueError("params"), ValueError, "params", 1),
   ],
 )
-def test_an_error_of_the_file_system_that_stays_is_said(
-  like, finished, monkeypatch, error
+def test_what_is_no_damage_sets_nothing_aside(
+  like, finished, monkeypatch, error, raised, words, times
 ):
   asked = failing(monkeypatch, error)
-  with (
-    Checkpoints(finished) as checkpoints,
-    pytest.raises(UserError, match=r"tried 3 times; nothing was changed"),
-  ):
+  with Checkpoints(finished) as checkpoints, pytest.raises(raised, match=words):
     checkpoints.restore_latest(like)
-  assert asked == [7, 7, 7]
+  assert asked == [7] * times
   assert (finished / "checkpoints" / "7").is_dir()
-  assert not (finished / "broken_checkpoints").exists()
-
-
-@pytest.mark.parametrize("error", [TypeError, KeyError, ValueError])
-def test_a_defect_of_reading_sets_nothing_aside(
-  like, finished, monkeypatch, error
-):
-  asked = failing(monkeypatch, error("params"))
-  with Checkpoints(finished) as checkpoints, pytest.raises(error):
-    checkpoints.restore_latest(like)
-  assert asked == [7]
   assert not (finished / "broken_checkpoints").exists()
 
 
@@ -293,7 +280,7 @@ def test_all_checkpoints_damaged_is_an_error(config, finished):
   for checkpoint in (finished / "checkpoints").iterdir():
     damage(checkpoint)
   with pytest.raises(UserError, match=r"no checkpoint in .* can be read"):
-    train_and_evaluate(config, finished, jax.devices()[:1])
+    train_and_evaluate(config, finished)
 
 
 def test_keeps_the_last_and_the_best(state, tmp_path):

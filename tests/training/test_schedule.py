@@ -70,11 +70,10 @@ def test_half_size_epochs_and_a_continuation_in_them(config, tmp_path):
     data=dataclasses.replace(config.data, image_size=32),
     training=TrainingConfig(half_size_epochs=3.2),
   )
-  one = jax.devices()[:1]
-  whole = train_and_evaluate(config, tmp_path / "whole", one)
+  whole = train_and_evaluate(config, tmp_path / "whole")
   first = dataclasses.replace(config, epochs=2.4)
-  train_and_evaluate(first, tmp_path / "parts", one)
-  parts = train_and_evaluate(config, tmp_path / "parts", one)
+  train_and_evaluate(first, tmp_path / "parts")
+  parts = train_and_evaluate(config, tmp_path / "parts")
   assert int(parts.step) == 6
   jax.tree.map(np.testing.assert_array_equal, parts.params, whole.params)
 
@@ -86,7 +85,7 @@ def test_half_size_epochs_and_a_continuation_in_them(config, tmp_path):
     data=dataclasses.replace(config.data, image_size=16),
     training=TrainingConfig(),
   )
-  train_and_evaluate(small, tmp_path / "small", one)
+  train_and_evaluate(small, tmp_path / "small")
 
   def first_loss(name):
     line, *_ = (tmp_path / name / "metrics.jsonl").read_text().splitlines()
@@ -104,9 +103,8 @@ def test_a_prolonged_run_ends_as_if_it_had_always_been_longer(
     epochs=8.0,
     optimizer=dataclasses.replace(config.optimizer, boundaries=(6.4, 110.0)),
   )
-  one = jax.devices()[:1]
-  prolonged = train_and_evaluate(longer, finished, one)
-  whole = train_and_evaluate(longer, tmp_path / "whole", one)
+  prolonged = train_and_evaluate(longer, finished)
+  whole = train_and_evaluate(longer, tmp_path / "whole")
   assert int(prolonged.step) == 10
   jax.tree.map(
     np.testing.assert_array_equal,
@@ -139,7 +137,7 @@ def test_a_prolonged_run_ends_as_if_it_had_always_been_longer(
 def test_what_was_done_stays(config, finished, options, told):
   before = (finished / "config.json").read_bytes()
   with pytest.raises(UserError, match=told):
-    train_and_evaluate(replan(config, **options), finished, jax.devices()[:1])
+    train_and_evaluate(replan(config, **options), finished)
   assert (finished / "config.json").read_bytes() == before
 
 

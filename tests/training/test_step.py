@@ -13,9 +13,9 @@ from hdnet_jax.training.step import composites_of_step
 
 @pytest.fixture
 def run_steps(make_stepper):
-  def run(config, chosen=None, count=2):
+  def run(config, count=2):
     """The parameters after `count` steps, and the losses."""
-    stepper = make_stepper(config, chosen)
+    stepper = make_stepper(config)
     state, losses = stepper.start(), []
     for _ in range(count):
       state, measures = stepper.step(state, stepper.next_batch())
@@ -47,7 +47,7 @@ def test_several_devices_equal_one(config, run_steps, mesh):
   assert len(jax.devices()) == 8
   expected, expected_losses = run_steps(config)
   config = dataclasses.replace(config, mesh=mesh)
-  params, losses = run_steps(config, jax.devices())
+  params, losses = run_steps(config)
   np.testing.assert_allclose(losses, expected_losses, rtol=1e-5)
   assert_same_weights(params, expected)
 

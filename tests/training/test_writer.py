@@ -12,39 +12,29 @@ from hdnet_jax.training.writer import EventFile, MetricWriter
 
 def records(data: bytes) -> list[bytes]:
   """The records of an event file, without lengths and checksums."""
-  found, place = [], 0
-  while place < len(data):
-    length = int.from_bytes(data[place : place + 8], "little")
-    body = data[place + 12 :][:length]
-    found.append(body)
-    place += length + 16
+  found = []
+  while data:
+    length = int.from_bytes(data[:8], "little")
+    found.append(data[12 : 12 + length])
+    data = data[length + 16 :]
   return found
 
 
 def fields(data: bytes) -> dict[int, object]:
   """The fields of a protocol buffer, by number; none is there twice."""
-  found, place = {}, 0
+  found, stream = {}, io.BytesIO(data)
 
-  def varint():
-    nonlocal place
-    value, shift = 0, 0
-    while True:
-      byte = data[place]
-      place += 1
-      value |= (byte & 0x7F) << shift
-      shift += 7
-      if byte < 0x80:
-        return value
+  def varint() -> int:
+    (byte,) = stream.read(1)
+    return byte if byte < 0x80 else byte - 0x80 + 0x80 * varint()
 
-  while place < len(data):
-    key = varint()
-    number, kind = key >> 3, key & 7
+  while stream.tell() < len(data):
+    number, kind = divmod(varint(), 8)
     if kind == 0:
       found[number] = varint()
     else:
       length = varint() if kind == 2 else {1: 8, 5: 4}[kind]
-      found[number] = data[place : place + length]
-      place += length
+      found[number] = stream.read(length)
   return found
 
 

@@ -34,7 +34,7 @@ def add(commands) -> None:
 
 def _export_weights(options: argparse.Namespace) -> None:
   from hdnet_jax import weights
-  from hdnet_jax.training.checkpoint import restore_params
+  from hdnet_jax.training.restore import restore_params
 
   out = options.out
   weights.check_name(out)

@@ -56,9 +56,10 @@ def _train(options: argparse.Namespace) -> None:
   workdir = pathlib.Path(options.workdir or f"runs/{config.name}")
 
   # JAX loads after the flags were found to be right.
-  from hdnet_jax import distributed
+  from hdnet_jax import distributed, weights
   from hdnet_jax.evaluation import report
   from hdnet_jax.training import loop
+  from hdnet_jax.training.checkpoint import Checkpoints
 
   with distributed.initialize(config):
     try:
@@ -68,10 +69,12 @@ def _train(options: argparse.Namespace) -> None:
       return
     except loop.NonFiniteLoss as error:
       raise SystemExit(f"error: {error}") from None
-    checkpoint = loop.last_checkpoint(workdir)  # a question to all processes
+    with Checkpoints(workdir, read_only=True) as checkpoints:
+      last = checkpoints.path(checkpoints.steps()[-1])
     if distributed.is_main():
       report.show(workdir / "evaluation")
-      print(f"checkpoint  {checkpoint}")
+      print(f"checkpoint  {last}")
+      print(f"weights     {workdir / weights.OF_RUN}")
 
 
 def _show_log() -> None:

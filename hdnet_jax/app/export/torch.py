@@ -14,7 +14,7 @@ from hdnet_jax.app.export.torch_file import read_file
 from hdnet_jax.config import ModelConfig
 from hdnet_jax.errors import UserError
 from hdnet_jax.model.architecture import WITH_MGD, parameter_shapes
-from hdnet_jax.weights import flatten, unflatten
+from hdnet_jax.weights_checks import flatten, unflatten
 
 
 class Layout(NamedTuple):

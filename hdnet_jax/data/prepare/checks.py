@@ -121,7 +121,7 @@ class Checker:
 
 
 def is_ambiguous(photo: Image.Image, mask: Image.Image) -> bool:
-  """Whether nothing tells if a turned photo's mask is upright."""
+  """Return whether nothing tells if a turned photo's mask is upright."""
   turned = photo.info.get("orientation", 1)
   same = turned_size(photo.size, turned) == photo.size
   return turned != 1 and same and "orientation" not in mask.info
