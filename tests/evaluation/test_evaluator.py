@@ -30,9 +30,6 @@ COUNT, SIZE, WIDTH = 7, 32, 2
 COMPOSITES = only("covariance", moved=0.0, edge=0)
 
 
-pytestmark = pytest.mark.usefixtures("unoptimized")
-
-
 class Photos(list):
   """Examples in memory, in two subsets."""
 

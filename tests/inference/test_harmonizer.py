@@ -29,8 +29,6 @@ SIZE = 32
 SIZES = [(16, 16), (45, 61), (31, 2000), (400, 17)]
 WHITE = {"uint8": 255, "uint16": 65535, "float32": 1, "float64": 1}
 
-pytestmark = pytest.mark.usefixtures("unoptimized")
-
 
 def photo(height: int = 24, width: int = 32, seed: int = 0) -> np.ndarray:
   rng = np.random.default_rng(seed)

@@ -14,8 +14,6 @@ from hdnet_jax.inference.harmonizer import MaskWarning
 
 SHAPE = 24, 40
 
-pytestmark = pytest.mark.usefixtures("unoptimized")
-
 
 def photo(shape: tuple = SHAPE, seed: int = 0) -> np.ndarray:
   rng = np.random.default_rng(seed)

@@ -27,14 +27,6 @@ ROOT = pathlib.Path(__file__).parents[2]
 SPLITS = {"train": 10, "validation": 3, "test": 3}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def unoptimized():
-  """Compiles in a fraction of the time; `start` does not."""
-  jax.config.update("jax_disable_most_optimizations", True)
-  yield
-  jax.config.update("jax_disable_most_optimizations", False)
-
-
 @pytest.fixture(scope="session")
 def photo_folder(tmp_path_factory) -> pathlib.Path:
   root = tmp_path_factory.mktemp("photos")
@@ -93,11 +85,7 @@ def make_config(photo_folder: pathlib.Path) -> Config:
 @pytest.fixture(scope="session")
 def trained(photo_folder, tmp_path_factory) -> pathlib.Path:
   workdir = tmp_path_factory.mktemp("trained")
-  # As its tests are compiled: this may come before the fixture of a module.
-  before = jax.config.read("jax_disable_most_optimizations")
-  jax.config.update("jax_disable_most_optimizations", True)
   train_and_evaluate(make_config(photo_folder), workdir, jax.devices()[:1])
-  jax.config.update("jax_disable_most_optimizations", before)
   return workdir
 
 

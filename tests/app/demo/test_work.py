@@ -24,7 +24,7 @@ HEIGHT, WIDTH = 40, 56
 
 
 @pytest.fixture(scope="module")
-def harmonizer(network, unoptimized):
+def harmonizer(network):
   return Harmonizer.from_pretrained(network)
 
 

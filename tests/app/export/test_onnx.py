@@ -16,8 +16,6 @@ from hdnet_jax.inference.harmonizer import Harmonizer  # noqa: E402
 
 from .conftest import in_jax, params_of  # noqa: E402
 
-pytestmark = pytest.mark.usefixtures("unoptimized")
-
 TINY = ModelConfig(width=2)
 # These ran in ONNX Runtime Web 1.30 (WASM), with the images of the Python one
 # to a level; try there what is added.
