@@ -24,6 +24,36 @@ import pytest  # noqa: E402
 SHARED = pathlib.Path(__file__).parents[2] / "shared"
 
 
+# Files that run longest, by their seconds: begun first, so that none is alone
+# at the end. The others follow as they are collected.
+LONGEST = (
+  "training/test_step.py",
+  "training/test_resume.py",
+  "training/test_loop.py",
+  "test_notebook.py",
+  "training/test_schedule.py",
+  "training/test_disk.py",
+  "training/test_batches.py",
+  "training/test_hosts.py",
+  "model/test_hdnet.py",
+  "test_weights.py",
+  "inference/test_harmonizer.py",
+  "app/demo/test_page.py",
+  "app/video/test_harmonize.py",
+  "evaluation/test_evaluator.py",
+  "app/test_ablation.py",
+  "app/export/test_onnx.py",
+  "app/export/test_stablehlo.py",
+)
+
+
+def pytest_collection_modifyitems(items) -> None:
+  """Put the longest files first."""
+  tests = pathlib.Path(__file__).parent
+  places = {tests / name: place for place, name in enumerate(LONGEST)}
+  items.sort(key=lambda item: places.get(item.path, len(LONGEST)))
+
+
 @pytest.fixture
 def rng() -> np.random.Generator:
   return np.random.default_rng(0)

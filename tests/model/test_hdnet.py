@@ -14,6 +14,12 @@ from hdnet_jax.model.hdnet import (
 )
 
 WIDTH = 2
+FAST = (
+  ("paper", "mask"),
+  ("official", "learned_mask"),
+  ("none", "spatial_attention"),
+  ("paper", "none"),
+)
 
 
 def shapes(*size: int) -> tuple[jax.ShapeDtypeStruct, jax.ShapeDtypeStruct]:
@@ -200,10 +206,8 @@ def make_hard_cases(rng) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize(
   ("local_dynamics", "global_dynamics"),
   [
-    # By default every option once, beside the default of the other.
-    pytest.param(
-      ld, gd, marks=() if ld == "paper" or gd == "mask" else pytest.mark.slow
-    )
+    # By default every option once.
+    pytest.param(ld, gd, marks=() if (ld, gd) in FAST else pytest.mark.slow)
     for ld in LOCAL_DYNAMICS
     for gd in GLOBAL_DYNAMICS
   ],
