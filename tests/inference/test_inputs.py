@@ -102,33 +102,6 @@ def test_missing_files_are_told(guided, tmp_path):
     guided(photo(), tmp_path / "nowhere.png")
 
 
-def masks_of_each_kind() -> dict:
-  mask = middle()
-  white = Image.new("RGB", SHAPE[::-1], "white")
-  cutout, black = white.copy(), Image.new("RGB", SHAPE[::-1])
-  for image in (cutout, black):
-    image.putalpha(Image.fromarray(np.uint8(mask * 255)))
-  return {
-    "bool": mask,
-    "0 and 1": mask.astype(np.uint8),
-    "0 and 255": np.uint8(mask * 255)[..., None],
-    "float": mask.astype(float),
-    "1": Image.fromarray(mask),
-    "L": Image.fromarray(np.uint8(mask * 255)),
-    "RGB": Image.fromarray(np.uint8(mask * 255)).convert("RGB"),
-    "I;16": Image.fromarray(np.uint16(mask * 65535)),
-    "F": Image.fromarray(mask.astype(np.float32)),
-    "cutout": cutout,
-    "black cutout": black,
-  }
-
-
-@pytest.mark.parametrize("kind", masks_of_each_kind())
-def test_masks_of_each_kind(guided, expected, kind):
-  mask = masks_of_each_kind()[kind]
-  np.testing.assert_array_equal(guided(photo(), mask), expected)
-
-
 def test_the_composites_own_alpha_can_be_the_mask(guided, expected, tmp_path):
   alpha = np.uint8(255 * middle())
   rgba = np.dstack((photo(), alpha))

@@ -83,11 +83,6 @@ def test_the_other_way_round(work, photo, mask, inside):
     check_changed(photo, result, ~inside)
 
 
-def test_no_strength_copies(work, photo, mask):
-  result = work.harmonize(photo, MaskFile(mask), strength=0)
-  np.testing.assert_array_equal(pixels(photo), pixels(result.path))
-
-
 def test_painted_on_a_small_copy(work, photo, inside):
   layer = np.where(inside[::2, ::2], 255, 0).astype(np.uint8)
   around = np.zeros_like(inside)
