@@ -12,20 +12,9 @@ from hdnet_jax.errors import UserError
 from hdnet_jax.images.transforms import inverse, turn
 from hdnet_jax.inference.harmonizer import MaskWarning
 
-SHAPE = 24, 40
+from .conftest import middle, photo
 
-
-def photo(shape: tuple = SHAPE, seed: int = 0) -> np.ndarray:
-  rng = np.random.default_rng(seed)
-  return rng.integers(0, 256, (*shape, 3), np.uint8)
-
-
-def middle(shape: tuple = SHAPE) -> np.ndarray:
-  """bool [H, W]."""
-  height, width = shape
-  mask = np.zeros(shape, bool)
-  mask[height // 4 : -(height // 4), width // 4 : -(width // 4)] = True
-  return mask
+SHAPE = 24, 32
 
 
 @pytest.fixture(scope="module")
@@ -250,7 +239,7 @@ def test_files_and_bytes(guided, expected, tmp_path):
 
 
 HALF = np.full((8, 9, 3), 0.5)
-SMALL, INSIDE = photo((8, 9)), middle((8, 9))
+SMALL, INSIDE = photo(8, 9), middle(8, 9)
 
 
 @pytest.mark.parametrize(
@@ -271,7 +260,7 @@ SMALL, INSIDE = photo((8, 9)), middle((8, 9))
     (np.array([]), INSIDE, r"composite has no pixels; .* \(0,\)"),
     (Image.new("RGB", (0, 3)), INSIDE, "composite has no pixels"),
     (SMALL, None, "mask is a PIL image, .* not NoneType"),
-    (SMALL, middle((8, 8)), "mask has 8x8 pixels and its image 9x8"),
+    (SMALL, middle(8, 8), "mask has 8x8 pixels and its image 9x8"),
     (SMALL, Image.new("L", (8, 8)), "has 8x8 pixels and its image 9x8"),
     (SMALL, INSIDE[:0], r"mask has no pixels; its shape is \(0, 9\)"),
     (SMALL, np.array([]), "mask has no pixels"),
