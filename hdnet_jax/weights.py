@@ -7,6 +7,7 @@ none of its code.
 """
 
 import dataclasses
+import functools
 import hashlib
 import json
 import os
@@ -179,7 +180,8 @@ def flatten(params: Mapping) -> dict[str, Any]:
   return traverse_util.flatten_dict(params, sep="/")
 
 
-def parameter_shapes(model: ModelConfig) -> dict[str, tuple[int, ...]]:
+@functools.cache  # tracing takes half a second, at every file that is read
+def parameter_shapes(model: ModelConfig) -> Mapping[str, tuple[int, ...]]:
   """Return the shape of every parameter by path; nothing is computed."""
   image = jax.ShapeDtypeStruct((1, 8, 8, 3), jnp.float32)
   mask = jax.ShapeDtypeStruct((1, 8, 8, 1), jnp.float32)
