@@ -24,8 +24,8 @@ import pytest  # noqa: E402
 SHARED = pathlib.Path(__file__).parents[2] / "shared"
 
 
-# Files that run longest, by their seconds: begun first, so that none is alone
-# at the end. The others follow as they are collected.
+# Files that run longest: begun first, so that none is alone at the end. The
+# others follow as they are collected.
 LONGEST = (
   "training/test_step.py",
   "training/test_resume.py",

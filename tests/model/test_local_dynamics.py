@@ -188,6 +188,16 @@ def test_no_nan_is_made_where_nothing_is_found(rng):
   np.testing.assert_array_equal(reference, 0)
 
 
+def test_fewer_positions_than_neighbors(rng):
+  x = make_features(rng, 1, 4)
+  foreground = np.array([[[1], [0], [0], [0]]], np.float32)
+  np.testing.assert_allclose(
+    paper(x, foreground, 9)[:, 0],
+    jax.jit(dense_paper_reference, static_argnums=2)(x, foreground, 3)[:, 0],
+    rtol=1e-5,
+  )
+
+
 def test_l2_normalize(rng):
   x = make_features(rng, 5) * 1e-2
   expected = x / np.linalg.norm(x, axis=-1, keepdims=True)
