@@ -17,6 +17,7 @@ import hdnet_jax
 from hdnet_jax import Harmonizer, ModelConfig, weights
 from hdnet_jax.data.examples import read_image, read_mask
 from hdnet_jax.errors import UserError
+from hdnet_jax.inference import guided_filter
 from hdnet_jax.inference.change import ChangeOptions
 from hdnet_jax.inference.harmonizer import MaskWarning
 from hdnet_jax.inference.modes import reduce
@@ -212,6 +213,13 @@ def test_depths_agree_and_keep_their_digits(harmonizer, dtype):
   assert np.abs(result - harmonizer(composite, mask))[mask].max() <= 0.51
   # More than 8 bits come back: not only multiples of a level.
   assert np.abs(result - np.rint(result))[mask].max() > 0.2
+
+
+def test_digits_below_float32_stay_in_float64():
+  composite = in_depth(photo(), "float64")
+  maps = np.zeros((3, 4, 8, 8), np.float32)
+  result = guided_filter.apply(maps, composite, middle())
+  np.testing.assert_array_equal(result, composite)
 
 
 @pytest.mark.parametrize("dtype", WHITE)
