@@ -122,6 +122,11 @@ def imports(path: pathlib.Path, top_level: bool = False) -> set[str]:
   return found
 
 
+def tops(names: set[str]) -> set[str]:
+  """The libraries of dotted names."""
+  return {name.split(".")[0] for name in names}
+
+
 FILES = sorted(PACKAGE.rglob("*.py"))
 IDS = [str(path.relative_to(PACKAGE)) for path in FILES]
 
@@ -164,17 +169,11 @@ def test_what_the_table_must_never_allow():
   assert not {"jax", "flax"} & set(PARTS["data"][1])
 
 
-def test_orbax_is_imported_in_one_file():
-  found = [
-    str(path.relative_to(PACKAGE))
-    for path in FILES
-    if any(name.split(".")[0] == "orbax" for name in imports(path))
-  ]
-  assert found == ["training/checkpoint.py"]
-
-
 # Each in the only files that may import it, and whether on use only.
-OPTIONAL = {
+IN_PLACE = {
+  "orbax": (("training/checkpoint.py",), False),
+  # `make_config_dict` alone needs it of the library.
+  "ml_collections": (("config.py", "app/config_file.py"), True),
   "tensorflow": ((), False),
   "torch": ((), False),
   "onnx": ((), False),
@@ -198,39 +197,14 @@ def test_harmonizing_imports_no_jax(path):
   if place in WITH_JAX or (part not in SMALL and place != SETTINGS):
     return
   small = {"hdnet_jax", "ml_dtypes", "numpy", "onnxruntime", "PIL"}
-  libraries = loaded(path) - set(sys.stdlib_module_names)
+  libraries = tops(imports(path, True)) - set(sys.stdlib_module_names)
   assert libraries <= {*small, "safetensors"}
 
 
-@pytest.mark.parametrize("library", OPTIONAL)
-def test_libraries_of_extras_are_imported_in_their_place_only(library):
-  places, on_use = OPTIONAL[library]
+@pytest.mark.parametrize("library", IN_PLACE)
+def test_libraries_are_imported_in_their_place_only(library):
+  places, on_use = IN_PLACE[library]
   for path in FILES:
-    if library in {name.split(".")[0] for name in imports(path)}:
+    if library in tops(imports(path)):
       assert str(path.relative_to(PACKAGE)).startswith(places), path
-      assert not (on_use and library in loaded(path)), path
-
-
-def loaded(path: pathlib.Path) -> set[str]:
-  """Top names that a file imports when it is imported itself."""
-  found = set()
-  for node in ast.parse(path.read_text(encoding="utf-8")).body:
-    if isinstance(node, ast.Import):
-      found |= {alias.name.split(".")[0] for alias in node.names}
-    elif isinstance(node, ast.ImportFrom):
-      found.add(node.module.split(".")[0])
-  return found
-
-
-def test_libraries_of_the_config_load_on_use_only():
-  # `make_config_dict` alone needs ml_collections.
-  tree = ast.parse((PACKAGE / "config.py").read_text(encoding="utf-8"))
-  for node in tree.body:
-    names = []
-    if isinstance(node, ast.Import):
-      names = [alias.name for alias in node.names]
-    elif isinstance(node, ast.ImportFrom):
-      names = [node.module]
-    for name in names:
-      top = name.split(".")[0]
-      assert top in sys.stdlib_module_names or top == "hdnet_jax", name
+      assert not (on_use and library in tops(imports(path, True))), path

@@ -53,7 +53,6 @@ def checkout(tmp_path, monkeypatch) -> pathlib.Path:
   shutil.copy(ROOT / "requirements.txt", root)
   monkeypatch.setenv("HDNET_NOTEBOOK_SMALL", "1")
   monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "1")  # as on a person's machine
-  monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # compiles sooner
   monkeypatch.delenv("MPLBACKEND", raising=False)
   # The kernel's files, away from the person's own settings.
   for name in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR"):

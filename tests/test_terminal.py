@@ -54,13 +54,13 @@ def test_a_table_in_markdown():
 def test_a_narrow_terminal_cuts_nothing(width):
   text = io.StringIO()
   rows = (("[b]first[/b]", "1" * 30), ("", "2"), ("next", "3"))
-  table = terminal.Table(("name", "value"), rows, "T", ("a [note]",))
+  table = terminal.Table(("name", "value"), rows, "[i]T", ("a [note]",))
   Console(file=text, width=width).print(table.rich())
   lines = text.getvalue().splitlines()
   assert max(map(len, lines)) <= width
   assert "…" not in text.getvalue()
   assert text.getvalue().count("1") == 30
-  for words in ("[b]first[/b]", "a [note]"):
+  for words in ("[i]T", "[b]first[/b]", "a [note]"):
     assert words in text.getvalue()
   # A line between groups, none inside of one.
   assert sum(line.startswith("├") for line in lines) == 1

@@ -23,7 +23,6 @@ EXAMPLE = pathlib.Path(__file__).parents[1] / "examples" / "web"
 INSTALLED = EXAMPLE / "node_modules"
 pytestmark = [
   pytest.mark.slow,
-  pytest.mark.usefixtures("unoptimized"),
   pytest.mark.skipif(
     importlib.util.find_spec("onnx") is None, reason="needs the extra [onnx]"
   ),

@@ -15,7 +15,7 @@ from PIL import Image
 from hdnet_jax.app import ablation
 from hdnet_jax.app.cli.main import parse
 from hdnet_jax.app.config_file import load_config, split_overrides
-from hdnet_jax.config import Config, DataConfig, MeshConfig, ModelConfig
+from hdnet_jax.config import Config, DataConfig, MeshConfig, ModelConfig, only
 from hdnet_jax.data.photos import split_of
 from hdnet_jax.errors import UserError
 from hdnet_jax.evaluation import bootstrap, visuals
@@ -56,7 +56,14 @@ SHARED = Config(
   eval_every=100,
   save_every=1,
   model=ModelConfig(width=2),
-  data=DataConfig(source="photos", image_size=32, threads=1),
+  data=DataConfig(
+    source="photos",
+    image_size=32,
+    threads=1,
+    # What compiles fast.
+    composites=only("light"),
+    evaluation_composites=only("light"),
+  ),
   mesh=MeshConfig(data=1),
 )
 

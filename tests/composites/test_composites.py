@@ -10,8 +10,6 @@ from hdnet_jax.config import CHANGES, CompositesConfig, only
 
 COUNT, SIZE = 6, 16
 
-pytestmark = pytest.mark.usefixtures("unoptimized")
-
 
 @pytest.fixture
 def layers(rng) -> Layers:

@@ -11,7 +11,6 @@ DRAWS = (
   development.draw_dull,
   development.draw_light,
 )
-pytestmark = pytest.mark.usefixtures("unoptimized")
 
 
 @pytest.fixture

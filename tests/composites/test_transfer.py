@@ -13,8 +13,6 @@ from hdnet_jax.composites.transfer import (
 SIZE = 32
 TRANSFERS = (covariance, reinhard_lab, distribution)
 
-pytestmark = pytest.mark.usefixtures("unoptimized")
-
 
 def noisy(rng, mean, spread) -> np.ndarray:
   photo = mean + rng.normal(size=(SIZE, SIZE, 3)) @ spread

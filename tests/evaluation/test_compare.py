@@ -3,7 +3,6 @@ import csv
 import json
 import math
 import os
-import pathlib
 import re
 
 import numpy as np
@@ -409,21 +408,6 @@ def test_left_out_images_are_told(tmp_path, capsys):
   assert "4 images compared; 1 not in all runs are left out" in text
 
 
-def test_names_are_shown_as_they_are(tmp_path, capsys):
-  name = "[red]a|b[/red]"
-  pair = (
-    run_of(tmp_path / "a", [image(name, 2)]),
-    run_of(tmp_path / "[b]|c", [image(name, 1)]),
-  )
-  hdnet(*pair, "--output", tmp_path / "out")
-  text = capsys.readouterr().out
-  assert name in text
-  assert text.count("[b]|c") == 5  # two titles, two means, "is"
-  table = (tmp_path / "out" / "compare.md").read_text(encoding="utf-8")
-  assert r"| coco/[red]a\|b[/red] |" in table
-  assert r"| a | [b]\|c |" in table
-
-
 def test_output(runs, tmp_path, capsys):
   hdnet(*runs, "--output", tmp_path / "new" / "out")
   folder = tmp_path / "new" / "out"
@@ -466,12 +450,3 @@ def test_the_same_whatever_the_order_of_rows(tmp_path, rng):
         [path.read_bytes() for path in sorted((folder / again).iterdir())]
       )
   assert texts.count(texts[0]) == 4
-
-
-def test_the_command_imports_no_library():
-  # `hdnet --help` is quick.
-  text = pathlib.Path(command.__file__).read_text(encoding="utf-8")
-  tops = re.findall(r"^(?:from|import) (\S+)", text, re.MULTILINE)
-  assert tops == [
-    *("argparse", "pathlib", "hdnet_jax.app.cli", "hdnet_jax.errors")
-  ]

@@ -12,13 +12,9 @@ from hdnet_jax.images.mask_reading import read_mask as read_with_notes
 from hdnet_jax.images.reading import read_picture
 from hdnet_jax.images.transforms import inverse, turn
 
+from .conftest import image_bytes
+
 SIZE = (6, 4)  # width, height
-
-
-def data_of(image, format="PNG", **options):
-  file = io.BytesIO()
-  image.save(file, format, **options)
-  return file.getvalue()
 
 
 @pytest.fixture
@@ -33,7 +29,7 @@ def read_mask(*arguments, **options):
 
 
 def read(image, format="PNG", **options):
-  return read_mask(data_of(image, format), SIZE, **options)
+  return read_mask(image_bytes(image, format), SIZE, **options)
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "P", "RGBA", "LA"])
@@ -79,7 +75,7 @@ def test_what_is_transparent_is_background(gray, rng):
 
 
 def test_another_size_names_both(gray):
-  data = data_of(Image.fromarray(gray))
+  data = image_bytes(Image.fromarray(gray))
   with pytest.raises(UserError, match=r"6x4 .* 12x8; .*--resize-mask"):
     read_mask(data, (12, 8))
   mask = read_mask(data, (12, 8), resize=True)
@@ -90,7 +86,7 @@ def test_another_size_names_both(gray):
 def test_resized_masks_keep_their_zeros():
   image = Image.new("L", (10, 10))
   image.paste(255, (0, 0, 5, 10))
-  mask = read_mask(data_of(image), (40, 40), resize=True)
+  mask = read_mask(image_bytes(image), (40, 40), resize=True)
   assert np.all(mask[:, 24:] == 0)
   assert np.all(mask[:, :16] == 1)
 
@@ -98,7 +94,7 @@ def test_resized_masks_keep_their_zeros():
 def test_orientation_and_invert(gray):
   exif = Image.Exif()
   exif[0x0112] = 6
-  data = data_of(Image.fromarray(gray), exif=exif.tobytes())
+  data = image_bytes(Image.fromarray(gray), exif=exif.tobytes())
   mask = read_mask(data, SIZE[::-1], invert=True)
   want = 1 - np.rot90(gray, -1).astype(np.float32) / 255
   assert np.array_equal(mask, want)
@@ -131,17 +127,17 @@ def test_common_masks_are_not_reported():
 
 @pytest.mark.parametrize("size", [(8, 16), (10, 4), (16, 16), (64, 64)])
 def test_another_shape_is_never_stretched(size):
-  data = data_of(Image.new("L", size, 255))
+  data = image_bytes(Image.new("L", size, 255))
   with pytest.raises(UserError, match="of another shape") as caught:
     read_mask(data, (12, 16), resize=True)
   assert "--resize-mask" not in str(caught.value)
   with pytest.raises(UserError, match="turn the mask as the image is"):
-    read_mask(data_of(Image.new("L", (16, 12))), (12, 16), resize=True)
+    read_mask(image_bytes(Image.new("L", (16, 12))), (12, 16), resize=True)
 
 
 @pytest.mark.parametrize("size", [(6, 8), (3, 4), (4, 5), (25, 33), (120, 160)])
 def test_the_same_shape_but_for_rounding_is_resized(size):
-  data = data_of(Image.new("L", size, 255))
+  data = image_bytes(Image.new("L", size, 255))
   assert read_mask(data, (12, 16), resize=True).shape == (16, 12)
 
 
@@ -150,7 +146,7 @@ def turned_photo(levels, orientation, format="PNG"):
   exif = Image.Exif()
   exif[0x0112] = orientation
   stored = turn(levels, inverse(orientation))
-  file = io.BytesIO(data_of(Image.fromarray(stored), format, exif=exif))
+  file = io.BytesIO(image_bytes(Image.fromarray(stored), format, exif=exif))
   return file, stored
 
 
@@ -169,20 +165,20 @@ def test_masks_of_turned_photos(gray, orientation, format):
     )
     return mask * 255, [note.removeprefix("the image ") for note in notes]
 
-  upright, notes = taken(data_of(Image.fromarray(gray)))
+  upright, notes = taken(image_bytes(Image.fromarray(gray)))
   np.testing.assert_allclose(upright, gray, atol=1e-4)
   assert len(notes) == (orientation in (2, 3, 4))  # nothing tells
   both, notes = taken(turned_photo(gray, orientation)[0].getvalue())
   np.testing.assert_allclose(both, gray, atol=1e-4)
   assert notes == []
   if orientation >= 5:
-    as_stored, notes = taken(data_of(Image.fromarray(stored)))
+    as_stored, notes = taken(image_bytes(Image.fromarray(stored)))
     np.testing.assert_allclose(as_stored, gray, atol=1e-4)
     assert "is turned as that is" in notes[0]
     # Its pixels are upright, and a tool copied the photo's EXIF data to it.
     exif = Image.Exif()
     exif[0x0112] = orientation
-    copied, notes = taken(data_of(Image.fromarray(gray), exif=exif))
+    copied, notes = taken(image_bytes(Image.fromarray(gray), exif=exif))
     np.testing.assert_allclose(copied, gray, atol=1e-4)
     assert "not turned as its own EXIF data says" in notes[0]
 
@@ -191,7 +187,7 @@ def test_a_small_mask_of_the_stored_photo_is_turned_before_it_is_resized():
   levels = np.zeros((6, 4), np.uint8)
   levels[:3] = 255
   file, stored = turned_photo(levels.repeat(4, 0).repeat(4, 1), 6)
-  mask = data_of(Image.fromarray(stored).resize((6, 4)))
+  mask = image_bytes(Image.fromarray(stored).resize((6, 4)))
   picture = read_picture(file)
   result = read_mask(mask, picture.size, resize=True, orientation=6)
   np.testing.assert_array_equal(result > 0.5, picture.own > 0)

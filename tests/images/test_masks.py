@@ -113,6 +113,11 @@ def test_arrays_of_any_integer_type(dtype):
       opened(-box().astype(dtype))
 
 
+def test_arrays_of_bools_and_floats():
+  np.testing.assert_array_equal(opened(box() > 0), box())
+  np.testing.assert_array_equal(opened(box() / 2), box() / 2)
+
+
 def test_what_belongs_to_white_masks_has_no_white_of_1():
   mask, _ = masks.values("mask", box(), ones=False)
   np.testing.assert_allclose(mask, box() / 255, atol=1e-7)

@@ -2,7 +2,6 @@
 
 import io
 import struct
-import zlib
 
 import numpy as np
 import pytest
@@ -12,6 +11,8 @@ from hdnet_jax.images.reading import read_picture
 from hdnet_jax.images.transforms import inverse, turn
 from hdnet_jax.images.writing import Encodable, encode, write_picture
 from hdnet_jax.inference.inputs import open_composite
+
+from .conftest import image_bytes, png_chunk
 
 FORMATS = ["jpg", "png", "webp", "tif"]
 
@@ -43,9 +44,7 @@ def exif_with_all(orientation: int, stored=(30, 20), order=">") -> bytes:
 
 
 def jpeg_file(image=None, **options) -> bytes:
-  file = io.BytesIO()
-  (image or Image.fromarray(colours())).save(file, "JPEG", **options)
-  return file.getvalue()
+  return image_bytes(image or Image.fromarray(colours()), "JPEG", **options)
 
 
 def photo_file(orientation: int, order: str = ">") -> tuple[bytes, np.ndarray]:
@@ -157,11 +156,6 @@ def test_marks_of_what_is_gone_are_gone(tmp_path, target):
     assert kept in xmp
 
 
-def chunk(name: bytes, body: bytes) -> bytes:
-  check = struct.pack(">I", zlib.crc32(name + body))
-  return struct.pack(">I", len(body)) + name + body + check
-
-
 PNG_CHUNKS = {
   b"gAMA": struct.pack(">I", 100000),
   b"cHRM": struct.pack(">8I", *range(30000, 30008)),
@@ -175,7 +169,7 @@ def png_file(deep: bool = False, names=tuple(PNG_CHUNKS)) -> bytes:
   samples = samples.astype(np.uint16) * 257 if deep else samples
   encode(Encodable(samples, "RGB"), file, "PNG", 95)
   data = file.getvalue()
-  chunks = [chunk(name, PNG_CHUNKS[name]) for name in names]
+  chunks = [png_chunk(name, PNG_CHUNKS[name]) for name in names]
   return b"".join([data[:33], *chunks, data[33:]])
 
 
@@ -187,7 +181,7 @@ def test_png_keeps_its_colours_and_texts(tmp_path, deep):
   assert write_picture(picture, picture.pixels, out) == ()
   data = out.read_bytes()
   for name, body in PNG_CHUNKS.items():
-    assert data.count(chunk(name, body)) == 1
+    assert data.count(png_chunk(name, body)) == 1
     assert data.index(name) < data.index(b"IDAT")
 
 
@@ -200,7 +194,7 @@ def test_what_only_png_holds_is_told(tmp_path, target):
   assert "('parameters') are left out" in notes[1]
   # That it is sRGB is what is thought of a file that says nothing.
   usual = png_file(names=())
-  usual = usual[:33] + chunk(b"sRGB", b"\0") + usual[33:]
+  usual = usual[:33] + png_chunk(b"sRGB", b"\0") + usual[33:]
   picture = read_picture(usual)
   assert write_picture(picture, picture.pixels, tmp_path / f"b.{target}") == ()
 
@@ -240,10 +234,9 @@ def test_iptc_of_tiff_files_goes_to_jpeg(tmp_path):
 
 
 def test_other_tags_of_tiff_files_are_told(tmp_path):
-  file = io.BytesIO()
   tags = {33550: (1.0, 1.0, 0.0), 285: "page one", 270: "described"}
-  Image.fromarray(colours()).save(file, "TIFF", tiffinfo=tags)
-  picture = read_picture(file.getvalue())
+  data = image_bytes(Image.fromarray(colours()), "TIFF", tiffinfo=tags)
+  picture = read_picture(data)
   (note,) = picture.notes
   assert note.endswith("left out: PageName, ModelPixelScaleTag.")
   write_picture(picture, picture.pixels, tmp_path / "a.tif")
@@ -274,9 +267,9 @@ def test_what_points_elsewhere_does_not_go_to_tiff(tmp_path):
 
 
 def test_an_orientation_that_is_no_number_is_none():
-  file = io.BytesIO()
-  Image.fromarray(colours()).save(file, "TIFF", tiffinfo={274: 6, 270: "text"})
-  data = bytearray(file.getvalue())
+  tags = {274: 6, 270: "text"}
+  image = Image.fromarray(colours())
+  data = bytearray(image_bytes(image, "TIFF", tiffinfo=tags))
   at = data.index((274).to_bytes(2, "little") + (3).to_bytes(2, "little"))
   data[at + 2] = 7  # of the kind "undefined"
   picture = read_picture(bytes(data))

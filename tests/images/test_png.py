@@ -1,6 +1,5 @@
 """PNG files with texts and profiles of any size, as ComfyUI writes them."""
 
-import io
 import struct
 import zlib
 
@@ -14,25 +13,16 @@ from hdnet_jax.images.mask_reading import read_mask as read_mask_file
 from hdnet_jax.images.reading import read_picture
 from hdnet_jax.images.writing import write_picture
 
+from .conftest import image_bytes, png_chunk
+
 LARGE = 3 * 2**20
 
 
 def png_of(pixels, **chunks) -> bytes:
   """A PNG file with chunks before its pixels."""
-  file = io.BytesIO()
-  Image.fromarray(pixels).save(file, "PNG")
-  data = file.getvalue()
-  parts = [data[:33]]
-  for name, body in chunks.items():
-    name = name.encode()
-    check = zlib.crc32(name + body)
-    parts += [
-      struct.pack(">I", len(body)),
-      name,
-      body,
-      struct.pack(">I", check),
-    ]
-  return b"".join([*parts, data[33:]])
+  data = image_bytes(Image.fromarray(pixels))
+  parts = [png_chunk(name.encode(), body) for name, body in chunks.items()]
+  return b"".join([data[:33], *parts, data[33:]])
 
 
 @pytest.fixture
@@ -112,10 +102,9 @@ def test_texts_named_as_values_of_pillow_are_texts(pixels):
 
 
 def test_chunks_behind_the_pixels_and_what_is_no_png(pixels):
-  file, info = io.BytesIO(), PngImagePlugin.PngInfo()
+  info = PngImagePlugin.PngInfo()
   info.add_itxt("XML:com.adobe.xmp", "<x/>")
-  Image.fromarray(pixels).save(file, "PNG", pnginfo=info)
-  data = file.getvalue()
+  data = image_bytes(Image.fromarray(pixels), pnginfo=info)
   start = data.index(b"iTXt") - 4
   length = struct.unpack_from(">I", data, start)[0] + 12
   text = data[start : start + length]

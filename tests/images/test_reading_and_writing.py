@@ -5,7 +5,6 @@ import errno
 import io
 import resource
 import stat
-import zlib
 
 import numpy as np
 import pytest
@@ -18,6 +17,8 @@ from hdnet_jax.images.opening import open_image
 from hdnet_jax.images.reading import Picture, read_picture
 from hdnet_jax.images.writing import check_output, write_picture
 
+from .conftest import image_bytes, png_chunk
+
 SIZE = (13, 9)  # width, height
 CHANNELS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4, "CMYK": 4}
 
@@ -27,12 +28,6 @@ def samples_of(mode, rng, dtype=np.uint8):
   top = np.iinfo(dtype).max + 1
   samples = rng.integers(0, top, shape, dtype)
   return samples[..., 0] if mode == "L" else samples
-
-
-def image_bytes(image, format="PNG", **options):
-  file = io.BytesIO()
-  image.save(file, format, **options)
-  return file.getvalue()
 
 
 @pytest.fixture
@@ -263,11 +258,6 @@ def test_profile_of_another_color_space_is_left_out(tmp_path, rng):
   assert "ICC profile" in notes[1]
   write_picture(picture, picture.pixels, tmp_path / "out.tif")
   assert read_picture(tmp_path / "out.tif").metadata.icc == icc
-
-
-def png_chunk(name, body):
-  check = zlib.crc32(name + body).to_bytes(4)
-  return len(body).to_bytes(4) + name + body + check
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])

@@ -24,8 +24,6 @@ OPTIONS = (
   {"background": True},
 )
 
-pytestmark = pytest.mark.usefixtures("unoptimized")
-
 
 def disc(height: int, width: int, reach: float = 0.6) -> np.ndarray:
   """float32 [H, W]: 1 in the middle, down to 0 at the edge of a disc."""

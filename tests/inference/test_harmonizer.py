@@ -24,24 +24,12 @@ from hdnet_jax.inference.modes import reduce
 from hdnet_jax.model.hdnet import HDNet, blend
 from hdnet_jax.model.pixels import normalize, to_pixels
 
+from .conftest import middle, photo
+
 SIZE = 32
 # As small as images are, odd, and far from a square.
 SIZES = [(16, 16), (45, 61), (31, 2000), (400, 17)]
 WHITE = {"uint8": 255, "uint16": 65535, "float32": 1, "float64": 1}
-
-pytestmark = pytest.mark.usefixtures("unoptimized")
-
-
-def photo(height: int = 24, width: int = 32, seed: int = 0) -> np.ndarray:
-  rng = np.random.default_rng(seed)
-  return rng.integers(0, 256, (height, width, 3), np.uint8)
-
-
-def middle(height: int = 24, width: int = 32) -> np.ndarray:
-  """bool [H, W]."""
-  mask = np.zeros((height, width), bool)
-  mask[height // 4 : -(height // 4), width // 4 : -(width // 4)] = True
-  return mask
 
 
 def soft(height: int = 24, width: int = 32) -> np.ndarray:

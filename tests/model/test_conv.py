@@ -1,4 +1,3 @@
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -111,28 +110,6 @@ def test_up_conv_is_pytorchs_transposed_convolution(rng, up_conv, shape):
       )
   kernel = weight.transpose(2, 3, 0, 1)[::-1, ::-1]
   assert_close([up_conv(x, kernel)], [canvas[:, 1:-1, 1:-1]])
-
-
-@pytest.mark.parametrize(
-  ("function", "size", "stride"),
-  [(conv_ops.conv3x3, 3, 1), (conv_ops.up_conv4x4, 4, 2)],
-)
-def test_transposed_convolutions_are_flax_conv_transpose(
-  rng, function, size, stride
-):
-  x, weight = draw(rng, 2, 5, 4, 3), draw(rng, 3, 2, size, size)
-  layer = nn.ConvTranspose(
-    2,
-    (size, size),
-    (stride, stride),
-    padding="SAME",
-    use_bias=False,
-    transpose_kernel=True,
-  )
-  kernel = jnp.asarray(weight.transpose(2, 3, 1, 0))
-  expected = layer.apply({"params": {"kernel": kernel}}, x)
-  actual = function(x, weight.transpose(2, 3, 0, 1)[::-1, ::-1])
-  assert_close([actual], [expected])
 
 
 @pytest.mark.parametrize(

@@ -89,26 +89,6 @@ def test_one_pixel_of_two_channels_by_hand():
   assert outside[0, 0, 0].tolist() == [65, 87]
 
 
-def test_one_pixel_of_one_channel_by_hand():
-  # sigmoid(ln 3) = 3/4: at x = 2 the four hidden values are 3/4, 1/4, 1/2, 1/4.
-  log = float(np.log(3))
-  params = {
-    "squeeze": {
-      "kernel": jnp.array([[log, -log, 0.0, 0.0]]) / 2,
-      "bias": jnp.array([0.0, 0.0, 0.0, -log]),
-    },
-    "kernel": jnp.array([[[4.0], [8.0]], [[2.0], [12.0]]]),
-    "bias": jnp.array([[1.0], [-1.0]]),
-  }
-  x = jnp.full((1, 1, 1, 1), 2.0)
-  apply = GlobalDynamics().apply
-  inside = apply({"params": params}, x, jnp.ones_like(x))
-  outside = apply({"params": params}, x, jnp.zeros_like(x))
-  # W_f = 4 * 3/4 + 8 * 1/4 + 1 = 6, W_b = 2 * 1/2 + 12 * 1/4 - 1 = 3.
-  np.testing.assert_allclose(inside.item(), 12, rtol=1e-5)
-  np.testing.assert_allclose(outside.item(), 6, rtol=1e-5)
-
-
 def test_straight_through_argmax_is_one_hot_with_the_gradient_of_the_softmax(
   rng,
 ):

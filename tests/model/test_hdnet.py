@@ -14,10 +14,11 @@ from hdnet_jax.model.hdnet import (
 )
 
 WIDTH = 2
-
-# Compiles in a fraction of the time.
-jit_unoptimized = functools.partial(
-  jax.jit, compiler_options={"xla_backend_optimization_level": 0}
+FAST = (
+  ("paper", "mask"),
+  ("official", "learned_mask"),
+  ("none", "spatial_attention"),
+  ("paper", "none"),
 )
 
 
@@ -55,7 +56,7 @@ def make_network(dtype: str = "float32"):
   """A function of composite and mask, compiled once a size."""
   model = HDNet(WIDTH, dtype=dtype)
   params = make_params(model)
-  return jit_unoptimized(functools.partial(model.apply, {"params": params}))
+  return jax.jit(functools.partial(model.apply, {"params": params}))
 
 
 @pytest.mark.parametrize(
@@ -205,10 +206,8 @@ def make_hard_cases(rng) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize(
   ("local_dynamics", "global_dynamics"),
   [
-    # By default every option once, beside the default of the other.
-    pytest.param(
-      ld, gd, marks=() if ld == "paper" or gd == "mask" else pytest.mark.slow
-    )
+    # By default every option once.
+    pytest.param(ld, gd, marks=() if (ld, gd) in FAST else pytest.mark.slow)
     for ld in LOCAL_DYNAMICS
     for gd in GLOBAL_DYNAMICS
   ],
@@ -219,7 +218,7 @@ def test_hard_cases_are_finite(rng, local_dynamics, global_dynamics):
   composite, mask = make_hard_cases(rng)
   cotangent = rng.normal(size=composite.shape).astype(np.float32)
 
-  @jit_unoptimized
+  @jax.jit
   def run(params, composite):
     output, backward = jax.vjp(
       lambda params, composite: model.apply(
@@ -251,7 +250,8 @@ def test_images_of_a_batch_do_not_meet(rng):
   network = make_network()
   both = np.asarray(network(composite, mask))
   single = [network(composite[i : i + 1], mask[i : i + 1]) for i in (0, 1)]
-  np.testing.assert_allclose(both, np.concatenate(single), rtol=0, atol=1e-5)
+  # Sums run in another order.
+  np.testing.assert_allclose(both, np.concatenate(single), rtol=0, atol=1e-4)
   assert np.abs(both[0] - both[1]).max() > 0.1
 
 
@@ -259,7 +259,7 @@ def test_start():
   model = HDNet(4, global_dynamics="learned_mask")
   image = np.ones((1, 8, 8, 3), np.float32)
   mask = np.ones((1, 8, 8, 1), np.float32)
-  init = jit_unoptimized(model.init)
+  init = jax.jit(model.init)
   params, again, other = (
     jax.device_get(init(jax.random.key(seed), image, mask)["params"])
     for seed in (0, 0, 1)

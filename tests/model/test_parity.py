@@ -85,7 +85,10 @@ def case(request) -> types.SimpleNamespace:
   return compare(shared / "reference" / f"{request.param}.npz")
 
 
-on_all = pytest.mark.parametrize("case", ["own", *AUTHORS], indirect=True)
+SLOW = pytest.param(AUTHORS[1], marks=pytest.mark.slow)
+on_all = pytest.mark.parametrize(
+  "case", ["own", AUTHORS[0], SLOW], indirect=True
+)
 
 
 @on_all
@@ -126,7 +129,12 @@ def test_loss_after_one_adam_step(case):
 
 
 @pytest.mark.parametrize(
-  ("case", "count"), [(AUTHORS[0], 59), (AUTHORS[1], 45)], indirect=["case"]
+  ("case", "count"),
+  [
+    (AUTHORS[0], 59),
+    pytest.param(AUTHORS[1], 45, marks=pytest.mark.slow),
+  ],
+  indirect=["case"],
 )
 def test_gradients(case, count):
   given = group(case.file, "grad/")

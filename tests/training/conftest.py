@@ -8,7 +8,6 @@ import sys
 import time
 import types
 
-import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -24,11 +23,6 @@ from hdnet_jax.training.step import make_train_step
 
 ROOT = pathlib.Path(__file__).parents[2]
 SPLITS = {"train": 10, "validation": 3, "test": 3}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def compiles_fast(unoptimized):
-  """In this process; `start` optimizes."""
 
 
 @pytest.fixture(scope="session")
@@ -87,11 +81,7 @@ def make_config(photo_folder: pathlib.Path) -> Config:
 @pytest.fixture(scope="session")
 def trained(photo_folder, tmp_path_factory) -> pathlib.Path:
   workdir = tmp_path_factory.mktemp("trained")
-  # As its tests are compiled: this may come before the fixture of a module.
-  before = jax.config.read("jax_disable_most_optimizations")
-  jax.config.update("jax_disable_most_optimizations", True)
   train_and_evaluate(make_config(photo_folder), workdir)
-  jax.config.update("jax_disable_most_optimizations", before)
   return workdir
 
 

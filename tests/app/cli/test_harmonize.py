@@ -15,9 +15,6 @@ from hdnet_jax.atomic_write import with_end
 HEIGHT, WIDTH = 40, 56
 
 
-pytestmark = pytest.mark.usefixtures("unoptimized")
-
-
 def save_pair(folder: pathlib.Path, name: str, seed: int = 0) -> None:
   """NAME in folder/images and folder/masks, the object in the middle."""
   rng = np.random.default_rng(seed)

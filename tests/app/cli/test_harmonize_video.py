@@ -12,8 +12,6 @@ av = pytest.importorskip("av")
 
 HEIGHT, WIDTH, COUNT = 48, 64, 5
 
-pytestmark = pytest.mark.usefixtures("unoptimized")
-
 
 @pytest.fixture
 def folder(tmp_path, make_clip) -> pathlib.Path:

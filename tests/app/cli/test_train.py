@@ -16,17 +16,6 @@ ROOT = pathlib.Path(__file__).parents[3]
 QUICKSTART = f"--config={ROOT}/configs/quickstart.py"
 
 
-def run(script: str, *flags: str, cwd: pathlib.Path):
-  return subprocess.run(
-    [sys.executable, str(ROOT / script), *flags],
-    cwd=cwd,
-    env={**os.environ, "PYTHONPATH": str(ROOT)},
-    capture_output=True,
-    text=True,
-    timeout=120,
-  )
-
-
 @pytest.mark.parametrize(
   ("flags", "words"),
   [
@@ -53,12 +42,16 @@ def run(script: str, *flags: str, cwd: pathlib.Path):
   ],
 )
 def test_mistakes_in_flags(flags, words, tmp_path, monkeypatch, capsys):
-  monkeypatch.chdir(tmp_path)
   command = "evaluate" if "--weights" in flags else "train"
+  check_mistake(f"{command} {flags}", words, tmp_path, monkeypatch, capsys)
+
+
+def check_mistake(command, words, folder, monkeypatch, capsys) -> None:
+  monkeypatch.chdir(folder)
   with pytest.raises(SystemExit) as stopped:
-    main([command, *flags.split()])
+    main(command.split())
   assert stopped.value.code == 1
-  check_line(capsys.readouterr().err, words, tmp_path)
+  check_line(capsys.readouterr().err, words, folder)
 
 
 def check_line(error: str, words, folder: pathlib.Path) -> None:
@@ -73,36 +66,55 @@ def check_line(error: str, words, folder: pathlib.Path) -> None:
   ("command", "words"),
   [
     (
-      f"train.py --config={ROOT}/configs/hdnet.py",
+      f"train --config={ROOT}/configs/hdnet.py",
       ["--config.data.root", "--config=quickstart"],
     ),
     (
-      f"eval.py {QUICKSTART} --workdir=nothing",
+      f"evaluate {QUICKSTART} --workdir=nothing",
       ["nothing holds no run; train one with hdnet train"],
     ),
-    (f"eval.py {QUICKSTART} --protocol=papr", ["did you mean 'paper'?"]),
+    (f"evaluate {QUICKSTART} --protocol=papr", ["did you mean 'paper'?"]),
     (
-      f"eval.py {QUICKSTART} --weights=no.safetensors",
+      f"evaluate {QUICKSTART} --weights=no.safetensors",
       ["no.safetensors is no file; write one with"],
     ),
     (
-      f"eval.py {QUICKSTART} --predictions=nowhere",
+      f"evaluate {QUICKSTART} --predictions=nowhere",
       ["no --predictions can be of those"],
     ),
   ],
 )
-def test_what_cannot_be_read(command, words, tmp_path):
-  script, *flags = command.split()
-  result = run(script, *flags, cwd=tmp_path)
+def test_what_cannot_be_read(command, words, tmp_path, monkeypatch, capsys):
+  check_mistake(command, words, tmp_path, monkeypatch, capsys)
+
+
+@pytest.mark.parametrize(
+  ("script", "words"),
+  [("train.py", ["--config=configs/"]), ("eval.py", ["nothing holds no run"])],
+)
+def test_the_scripts_are_the_commands(script, words, tmp_path):
+  flags = [] if script == "train.py" else [QUICKSTART, "--workdir=nothing"]
+  result = subprocess.run(
+    [sys.executable, str(ROOT / script), *flags],
+    cwd=tmp_path,
+    env={**os.environ, "PYTHONPATH": str(ROOT)},
+    capture_output=True,
+    text=True,
+    timeout=120,
+  )
   assert result.returncode == 1
   check_line(result.stderr, words, tmp_path)
 
 
-@pytest.mark.parametrize(
-  ("script", "command"),
-  [("train.py", "hdnet train"), ("eval.py", "hdnet evaluate")],
-)
-def test_help_has_examples_and_flags(script, command, tmp_path):
-  text = run(script, "--help", cwd=tmp_path).stdout
-  for word in (f"{command} --config=quickstart", "--workdir", "--config "):
+@pytest.mark.parametrize("command", ["train", "evaluate"])
+def test_help_has_examples_and_flags(command, capsys):
+  with pytest.raises(SystemExit) as stopped:
+    main([command, "--help"])
+  assert stopped.value.code == 0
+  text = capsys.readouterr().out
+  for word in (
+    f"hdnet {command} --config=quickstart",
+    "--workdir",
+    "--config ",
+  ):
     assert word in text

@@ -25,7 +25,6 @@ class Server:
       **os.environ,
       "TMPDIR": str(self.temporary),
       "JAX_NUM_CPU_DEVICES": "1",
-      "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
     }
     command = [sys.executable, "-m", "hdnet_jax.app.cli.main", "demo"]
     with self._log.open("w") as log:

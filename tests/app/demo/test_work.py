@@ -24,7 +24,7 @@ HEIGHT, WIDTH = 40, 56
 
 
 @pytest.fixture(scope="module")
-def harmonizer(network, unoptimized):
+def harmonizer(network):
   return Harmonizer.from_pretrained(network)
 
 
@@ -81,11 +81,6 @@ def test_the_other_way_round(work, photo, mask, inside):
     work.harmonize(photo, MaskFile(mask), background=True),
   ):
     check_changed(photo, result, ~inside)
-
-
-def test_no_strength_copies(work, photo, mask):
-  result = work.harmonize(photo, MaskFile(mask), strength=0)
-  np.testing.assert_array_equal(pixels(photo), pixels(result.path))
 
 
 def test_painted_on_a_small_copy(work, photo, inside):

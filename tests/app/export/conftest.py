@@ -1,7 +1,9 @@
-"""Networks with random parameters, and what they compute in JAX."""
+"""Networks with random parameters, in JAX and as the authors store them."""
 
 import dataclasses
 import functools
+import pathlib
+import runpy
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +11,8 @@ import numpy as np
 
 from hdnet_jax.config import ModelConfig
 from hdnet_jax.model.hdnet import HDNet, blend
+
+DATA = pathlib.Path(__file__).parents[2] / "data"
 
 
 @functools.cache
@@ -34,3 +38,16 @@ def in_jax(model: ModelConfig):
     return blend(output, image, mask)
 
   return harmonize
+
+
+@functools.cache
+def script() -> dict:
+  return runpy.run_path(str(DATA / "make_reference.py"))
+
+
+def authors(width: int = 1) -> dict[str, np.ndarray]:
+  return script()["make_state_dict"](np.random.default_rng(0), width)
+
+
+def prefixed(prefix: str, state_dict: dict) -> dict:
+  return {f"{prefix}{name}": array for name, array in state_dict.items()}

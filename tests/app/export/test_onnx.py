@@ -20,8 +20,6 @@ from hdnet_jax.onnx.graph import OPSET  # noqa: E402
 
 from .conftest import in_jax, params_of  # noqa: E402
 
-pytestmark = pytest.mark.usefixtures("unoptimized")
-
 TINY = ModelConfig(width=2)
 # These ran in ONNX Runtime Web 1.30 (WASM), with the images of the Python one
 # to a level; try there what is added.
@@ -114,10 +112,9 @@ def as_float(image: np.ndarray, mask: np.ndarray):
   )
 
 
-@pytest.mark.parametrize("size", [(32, 32), (40, 64), (64, 64)])
-@pytest.mark.parametrize("batch", [1, 3])
-def test_photos(size, batch):
-  image, mask = as_float(*samples(np.random.default_rng(1), batch, *size))
+@pytest.mark.parametrize("size", [(1, 32, 32), (3, 40, 64)])
+def test_photos(size):
+  image, mask = as_float(*samples(np.random.default_rng(1), *size))
   result = run(session_of(), image, mask)
   expected = in_jax(TINY)(image, mask)
   assert abs(expected - image).max() > 0.1

@@ -12,8 +12,6 @@ from hdnet_jax.config import ModelConfig
 
 from .conftest import in_jax, params_of
 
-pytestmark = pytest.mark.usefixtures("unoptimized")
-
 # Every size of a program is compiled: the smallest network.
 TINY = ModelConfig(width=1)
 SIZE = 64, 264  # a little above the least number of pixels
@@ -30,7 +28,6 @@ def make_inputs(rng: np.random.Generator, *shape: int):
 SCRIPT = """
 import sys, pathlib
 import jax, numpy as np
-jax.config.update("jax_disable_most_optimizations", True)
 data = bytearray(pathlib.Path(sys.argv[1]).read_bytes())
 program = jax.export.deserialize(data)
 assert program.platforms == ("cpu", "cuda", "tpu")

@@ -32,8 +32,6 @@ INSIDE = np.zeros((HEIGHT, WIDTH), bool)
 INSIDE[10:40, 12:50] = True
 TIMES = [0, 1, 3, 4, 7, 8, 9, 12, 13, 14, 16, 20]  # of a varying frame rate
 
-pytestmark = pytest.mark.usefixtures("unoptimized")
-
 
 class Brighter:
   """A network whose change is known: 0.1 more of every colour."""
