@@ -141,6 +141,9 @@ RELEASE = CompositesConfig(
 UNSEEN = only("distribution", moved=0.5, hard=0.5)
 
 
+PHOTO_SOURCES = ("embedded", "photos")  # of which composites are made
+
+
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
   """Where examples come from. Splits never share a photo."""
@@ -179,7 +182,7 @@ class DataConfig:
   @property
   def makes_composites(self) -> bool:
     """Whether the source has photos alone, of which composites are made."""
-    return self.source in ("embedded", "photos")
+    return self.source in PHOTO_SOURCES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -341,6 +344,28 @@ def make_config_dict(config: Config):
 
 flags_of = make_config_dict  # the name in users' config files of version 0.1
 
+# Settings of config.data of version 0.1, which `composites` replaced.
+RETIRED = (
+  *("recolor_strength", "recolorings", "held_out_recolorings"),
+  "photo_variation",
+)
+RETIRED_REMEDY = (
+  "of version 0.1; composites are now set by config.data.composites and "
+  "config.data.evaluation_composites, such as config.data.composites.reinhard=1"
+)
+
+
+def drop_retired(values: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
+  """Return a run's settings without RETIRED, and whether it depends on them.
+
+  It does where composites are made from photos.
+  """
+  data = values.get("data") if isinstance(values, Mapping) else None
+  if not isinstance(data, Mapping) or not set(RETIRED) & set(data):
+    return values, False
+  current = {name: value for name, value in data.items() if name not in RETIRED}
+  return {**values, "data": current}, current.get("source") in PHOTO_SOURCES
+
 
 def _build(cls: type, values: Any, path: str) -> Any:
   """Return the dataclass `cls` of nested values; errors call it `path`."""
@@ -348,6 +373,8 @@ def _build(cls: type, values: Any, path: str) -> Any:
     raise UserError(f"{path} is a group of settings, not {values!r}")
   fields = typing.get_type_hints(cls)
   for name in values:
+    if path == "config.data" and name in RETIRED:
+      raise UserError(f"{path}.{name} is {RETIRED_REMEDY}")
     if name not in fields:
       raise UserError(
         f"{path}.{name} does not exist; {nearest_name(name, list(fields))}"
