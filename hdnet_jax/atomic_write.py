@@ -6,7 +6,7 @@ import os
 import pathlib
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import IO, TypeVar
 
 from hdnet_jax.errors import UserError
@@ -78,7 +78,7 @@ def open_text(path: pathlib.Path, mode: str = "r") -> IO[str]:
 
 
 @contextlib.contextmanager
-def writing(folder: pathlib.Path) -> Iterator[None]:
+def writing(folder: pathlib.Path) -> Generator[None]:
   """Around what writes into `folder` and can be continued.
 
   Raises:
@@ -88,7 +88,7 @@ def writing(folder: pathlib.Path) -> Iterator[None]:
   try:
     yield
   except OSError as error:
-    remedy = _REMEDIES.get(error.errno)
+    remedy = _REMEDIES.get(error.errno or 0)
     if remedy is None or not _concerns(error.filename, folder):
       raise
     raise UserError(

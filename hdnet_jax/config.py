@@ -141,6 +141,7 @@ RELEASE = CompositesConfig(
 UNSEEN = only("distribution", moved=0.5, hard=0.5)
 
 
+SourceName = Literal["embedded", "photos", "folder", "iharmony4"]
 PHOTO_SOURCES = ("embedded", "photos")  # of which composites are made
 
 
@@ -149,7 +150,7 @@ class DataConfig:
   """Where examples come from. Splits never share a photo."""
 
   # "iharmony4" is the prepared data set, "folder" the one as it is published.
-  source: Literal["embedded", "photos", "folder", "iharmony4"] = "embedded"
+  source: SourceName = "embedded"
   root: str = ""  # the data's folder; embedded photos need none
   subsets: tuple[str, ...] = ()  # of iHarmony4, such as HAdobe5k; () is all
   image_size: int = 256  # examples are resized to this square
@@ -355,7 +356,7 @@ RETIRED_REMEDY = (
 )
 
 
-def drop_retired(values: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
+def drop_retired(values: Any) -> tuple[Any, bool]:
   """Return a run's settings without RETIRED, and whether it depends on them.
 
   It does where composites are made from photos.

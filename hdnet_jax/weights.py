@@ -75,7 +75,7 @@ class Weights(NamedTuple):
     return int(self.provenance.get("image_size", IMAGE_SIZE))
 
 
-def load(name: str | os.PathLike) -> Weights:
+def load(name: str | os.PathLike[str]) -> Weights:
   """Load the weights of a name, a file or a run.
 
   Args:

@@ -4,7 +4,7 @@ import contextlib
 import logging
 import pathlib
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import NamedTuple
 
 import jax
@@ -291,7 +291,7 @@ class _TrainLog:
     self._losses, self._clock = [], time.perf_counter()
 
   @contextlib.contextmanager
-  def paused(self) -> Iterator[None]:
+  def paused(self) -> Generator[None]:
     """Leave out the time of the block."""
     start = time.perf_counter()
     yield

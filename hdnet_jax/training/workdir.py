@@ -12,7 +12,7 @@ evaluation/      the table of the end: metrics.json, per_image.csv, grid.png
 import contextlib
 import json
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from hdnet_jax.atomic_write import patiently, write_text
 from hdnet_jax.config import Config, differences, drop_retired
@@ -54,7 +54,7 @@ def checkpoint_steps(workdir: pathlib.Path) -> list[int]:
 
 
 @contextlib.contextmanager
-def held(workdir: pathlib.Path) -> Iterator[None]:
+def held(workdir: pathlib.Path) -> Generator[None]:
   """Create `workdir` and lock it, in process 0; all processes call this.
 
   Raises:
