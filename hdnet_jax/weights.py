@@ -60,9 +60,10 @@ RELEASED = {
 class Weights(NamedTuple):
   """A trained network.
 
-  params: the nested "params" of `HDNet`, float32 NumPy arrays.
-  model: the settings of the network.
-  provenance: where the parameters come from, in words.
+  Attributes:
+    params: the nested "params" of `HDNet`, float32 NumPy arrays.
+    model: the settings of the network.
+    provenance: where the parameters come from, in words.
   """
 
   params: dict
