@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python -W error::UserWarning -m pdoc --docformat google \
-  --output-directory "${1:-build/api}" \
+  --template-directory docs/api --output-directory "${1:-build/api}" \
   hdnet_jax.config hdnet_jax.weights hdnet_jax.model.hdnet \
   hdnet_jax.inference.harmonizer hdnet_jax.inference.paste \
   hdnet_jax.composites.composites hdnet_jax.training.loop \
