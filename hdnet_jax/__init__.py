@@ -5,7 +5,7 @@ Public names are imported on first use, so that `import hdnet_jax` is cheap.
 
 import importlib
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _PUBLIC = {
   "Config": "hdnet_jax.config",

@@ -6,7 +6,7 @@ import os
 import pathlib
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import IO, TypeVar
 
 from hdnet_jax.errors import UserError
@@ -71,7 +71,7 @@ def open_text(path: pathlib.Path, mode: str = "r") -> IO[str]:
 
 
 @contextlib.contextmanager
-def writing(folder: pathlib.Path) -> Iterator[None]:
+def writing(folder: pathlib.Path) -> Generator[None]:
   """Raise UserError where a block cannot write into `folder`.
 
   That is for a full disk, or a folder that may not be written. Other errors,
@@ -80,7 +80,7 @@ def writing(folder: pathlib.Path) -> Iterator[None]:
   try:
     yield
   except OSError as error:
-    remedy = _REMEDIES.get(error.errno)
+    remedy = _REMEDIES.get(error.errno or 0)
     if remedy is None or not _concerns(error.filename, folder):
       raise
     raise UserError(

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from hdnet_jax import config_dict
+from hdnet_jax.config_v0_1 import refuse_retired
 from hdnet_jax.errors import UserError
 
 
@@ -140,12 +141,16 @@ RELEASE = CompositesConfig(
 UNSEEN = only("distribution", moved=0.5, hard=0.5)
 
 
+SourceName = Literal["embedded", "photos", "folder", "iharmony4"]
+PHOTO_SOURCES = ("embedded", "photos")  # of which composites are made
+
+
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
   """Where examples come from. Splits never share a photo."""
 
   # "iharmony4" is the prepared data set, "folder" the one as it is published.
-  source: Literal["embedded", "photos", "folder", "iharmony4"] = "embedded"
+  source: SourceName = "embedded"
   root: str = ""  # the data's folder; embedded photos need none
   subsets: tuple[str, ...] = ()  # of iHarmony4, such as HAdobe5k; () is all
   image_size: int = 256  # examples are resized to this square
@@ -178,7 +183,7 @@ class DataConfig:
   @property
   def makes_composites(self) -> bool:
     """Whether the source has photos alone, of which composites are made."""
-    return self.source in ("embedded", "photos")
+    return self.source in PHOTO_SOURCES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -300,6 +305,7 @@ class Config:
       UserError: for an unknown name (with the nearest valid one), or a value
         of the wrong type or out of range.
     """
+    refuse_retired(values)
     return config_dict.build(cls, values, "config")
 
   def to_dict(self) -> dict[str, Any]:

@@ -22,7 +22,9 @@ from hdnet_jax.config import Config, HostsConfig
 from hdnet_jax.errors import UserError
 
 _peers: peers.Peers | None = None  # of a distributed run
-_loss_told = threading.Lock()  # taken by the first thread that tells of a loss
+_loss_reported = (
+  threading.Lock()
+)  # taken by the first thread that tells of a loss
 
 
 @contextlib.contextmanager
@@ -267,7 +269,7 @@ def _end(why: str, pause: float = 0) -> NoReturn:
   Args:
     pause: seconds before the end.
   """
-  if _loss_told.acquire(blocking=False):
+  if _loss_reported.acquire(blocking=False):
     print(
       f"error: process {jax.process_index()} of {jax.process_count()} {why}, "
       "and stops; start all of them again with the same command: they continue "

@@ -11,7 +11,7 @@ import logging
 import os
 import pathlib
 import socket
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import IO
 
 from hdnet_jax.errors import UserError
@@ -28,7 +28,7 @@ _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 
 
 @contextlib.contextmanager
-def locked(folder: pathlib.Path) -> Iterator[None]:
+def locked(folder: pathlib.Path) -> Generator[None]:
   """Create `folder` and hold its lock.
 
   Where the file system has no locks, log a warning and go on.

@@ -56,11 +56,17 @@ RELEASED = {
 
 
 class Weights(NamedTuple):
-  """A trained network."""
+  """A trained network.
 
-  params: dict  # nested, of `HDNet`: float32 NumPy arrays
+  Attributes:
+    params: the nested "params" of `HDNet`, float32 NumPy arrays.
+    model: the settings of the network.
+    provenance: where the parameters come from, in words.
+  """
+
+  params: dict
   model: ModelConfig
-  provenance: dict[str, str]  # where the parameters come from, in words
+  provenance: dict[str, str]
 
   @property
   def image_size(self) -> int:
@@ -68,7 +74,7 @@ class Weights(NamedTuple):
     return int(self.provenance.get("image_size", IMAGE_SIZE))
 
 
-def load(name: str | os.PathLike) -> Weights:
+def load(name: str | os.PathLike[str]) -> Weights:
   """Load the weights of a name, a file or a run.
 
   Args:

@@ -12,7 +12,15 @@ PACKAGE = pathlib.Path(__file__).parents[1] / "hdnet_jax"
 # which stand above it, and these libraries. A part is a module, or a folder; of
 # `app`, which stands on the library, each of its folders.
 BASE = (
-  *("errors", "config_dict", "config", "atomic_write", "lock", "terminal"),
+  *(
+    "errors",
+    "config_dict",
+    "config_v0_1",
+    "config",
+    "atomic_write",
+    "lock",
+    "terminal",
+  ),
   "images",
 )
 LIBRARY = (*(*BASE, "model", "weights_checks", "weights", "onnx", "inference"),)
@@ -20,8 +28,9 @@ PARTS = {
   "errors": ((), ()),
   "__init__": (("errors",), ()),
   "config_dict": (("errors",), ()),
+  "config_v0_1": (("errors",), ()),
   # Inside a function only, for those who write config files.
-  "config": (("errors", "config_dict"), ("ml_collections",)),
+  "config": (("errors", "config_dict", "config_v0_1"), ("ml_collections",)),
   "configs": (("errors", "config"), ()),
   "atomic_write": (("errors",), ()),
   "lock": (("errors",), ()),

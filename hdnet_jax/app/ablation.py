@@ -9,6 +9,7 @@ import dataclasses
 import json
 import logging
 import math
+import operator
 import pathlib
 import statistics
 from collections.abc import Callable, Mapping, Sequence
@@ -250,7 +251,7 @@ def _read_log(folder: pathlib.Path) -> list[dict[str, Any]]:
 
 
 def _read_images(path: pathlib.Path, protocol: str) -> list[Row]:
-  rows = group(journal.read(path), "protocol")
+  rows = group(journal.read(path), operator.itemgetter("protocol"))
   if protocol not in rows:
     raise UserError(
       f"{path} has no protocol {protocol!r}, only "

@@ -7,6 +7,7 @@ import types
 from collections.abc import Sequence
 
 from hdnet_jax.config import Config
+from hdnet_jax.config_v0_1 import REMEDY, RETIRED
 from hdnet_jax.errors import UserError
 
 _PACKAGED = pathlib.Path(__file__).parents[1] / "configs"
@@ -58,10 +59,17 @@ def load_config(name: str, overrides: Sequence[str]) -> Config:
 
   command, values = ["hdnet", *overrides], flags.FlagValues()
   file, *arguments = name.split(":", 1)
-  get_config = load_module(file).get_config
-  if arguments and not inspect.signature(get_config).parameters:
-    raise UserError(f"{file} takes no argument; leave out :{arguments[0]}")
-  config = get_config(*arguments)
+  _refuse_retired(overrides)
+  try:
+    get_config = load_module(file).get_config
+    if arguments and not inspect.signature(get_config).parameters:
+      raise UserError(f"{file} takes no argument; leave out :{arguments[0]}")
+    config = get_config(*arguments)
+  except (ImportError, TypeError) as error:
+    for name in (*RETIRED, "EVEN_RECOLORINGS"):
+      if f"'{name}'" in str(error):
+        raise UserError(f"{file}: {name} is {REMEDY}") from None
+    raise
   try:
     holder = config_flags.DEFINE_config_dict(
       "config",
@@ -79,6 +87,13 @@ def load_config(name: str, overrides: Sequence[str]) -> Config:
     text = " ".join(line.strip("'\\ ") for line in lines)
     raise UserError(f"no such setting: {text}") from None
   return Config.from_dict(holder.value.to_dict())
+
+
+def _refuse_retired(overrides: Sequence[str]) -> None:
+  for override in overrides:
+    name = override.partition("=")[0].removeprefix("--")
+    if name.removeprefix("config.data.") in RETIRED:
+      raise UserError(f"{name} is {REMEDY}")
 
 
 def split_overrides(arguments: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -36,7 +36,7 @@ def apply_map(table: Map, photo: Float[Array, "*s 3"]) -> Float[Array, "*s 3"]:
   return total / 255
 
 
-def load_maps(path: str | os.PathLike) -> UInt8[np.ndarray, "m n n n 3"]:
+def load_maps(path: str | os.PathLike[str]) -> UInt8[np.ndarray, "m n n n 3"]:
   """Load the `maps` of an .npz file, uint8 [M, N, N, N, 3].
 
   Raises:

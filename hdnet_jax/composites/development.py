@@ -20,16 +20,19 @@ DISPLAY_GAMMA = 2.2
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # Rec. 601
 
 
+Value = Array | np.ndarray
+
+
 class Settings(NamedTuple):
   """One development."""
 
-  exposure: Array  # [] stops of linear light
-  white_balance: Array  # [3] stops of each channel's linear light
-  contrast: Array  # [] log2 of the factor about the pivot
-  pivot: Array  # [] pixel value that contrast leaves, less 0.45
-  saturation: Array  # [] log2 of the factor about gray
-  lift: Array  # [3] curves: how much x (1 - x) of each channel is added
-  bend: Array  # [3] and how much of an S, x (1 - x) (2 x - 1)
+  exposure: Value  # [] stops of linear light
+  white_balance: Value  # [3] stops of each channel's linear light
+  contrast: Value  # [] log2 of the factor about the pivot
+  pivot: Value  # [] pixel value that contrast leaves, less 0.45
+  saturation: Value  # [] log2 of the factor about gray
+  lift: Value  # [3] curves: how much x (1 - x) of each channel is added
+  bend: Value  # [3] and how much of an S, x (1 - x) (2 x - 1)
 
 
 AS_IT_IS = Settings(

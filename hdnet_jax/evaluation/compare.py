@@ -7,6 +7,7 @@ are narrower than those of two means.
 import dataclasses
 import json
 import math
+import operator
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -53,7 +54,10 @@ def read_runs(
     raise UserError("one run has nothing to compare it with; name two or more")
   files = [journal.find(path) for path in paths]
   labels = journal.labels_of(files)
-  by_protocol = {path: group(journal.read(path), "protocol") for path in files}
+  by_protocol = {
+    path: group(journal.read(path), operator.itemgetter("protocol"))
+    for path in files
+  }
   protocol = _choose_protocol(protocol, by_protocol)
   return protocol, [
     Run(label, path, _by_image(rows[protocol], path))

@@ -190,11 +190,11 @@ def pixel_sums(
   # Joined in order: the sums do not depend on the threads.
   threads = min(os.cpu_count() or 1, _MOST_THREADS)
   with ThreadPoolExecutor(threads) as pool:
-    of_bands = pool.map(differences, _bands(height, width, band))
+    of_slices = pool.map(differences, _row_slices(height, width, band))
     similarities = pool.map(
-      similarity, _bands(height - WINDOW + 1, width, band)
+      similarity, _row_slices(height - WINDOW + 1, width, band)
     )
-    of_all, of_foreground, shifts = zip(*of_bands, strict=True)
+    of_all, of_foreground, shifts = zip(*of_slices, strict=True)
     return metrics.Sums(
       squared=np.concatenate(of_all)[None, :, None],
       foreground=np.concatenate(of_foreground)[None, :, None],
@@ -203,7 +203,7 @@ def pixel_sums(
     )
 
 
-def _bands(height: int, width: int, band: int) -> Iterator[slice]:
+def _row_slices(height: int, width: int, band: int) -> Iterator[slice]:
   rows = max(band // width, 1)
   for top in range(0, height, rows):
     yield slice(top, min(top + rows, height))

@@ -18,6 +18,7 @@ from hdnet_jax.config import (
   Config,
   DataConfig,
   ModelConfig,
+  SourceName,
   only,
 )
 from hdnet_jax.data.pipeline import open_source
@@ -60,13 +61,15 @@ def scorecard(
   method = evaluator.network(HDNet(**dataclasses.asdict(model)))
   card = []
 
-  def evaluate(source: str, root: str, **settings) -> list[tables.Row]:
+  def evaluate(
+    source: SourceName, root: str, **settings: Any
+  ) -> list[tables.Row]:
     data = DataConfig(
       source=source, root=root, image_size=image_size, **settings
     )
     config = Config(model=model, eval_batch_size=batch_size, data=data)
-    source = open_source(data, "test")
-    return evaluator.Evaluator(config, method, mesh).rows(params, source)
+    test = open_source(data, "test")
+    return evaluator.Evaluator(config, method, mesh).rows(params, test)
 
   def add(name: str, rows: Sequence[tables.Row]) -> None:
     card.append({"row": name, **summary(rows)})
@@ -75,7 +78,8 @@ def scorecard(
   if genuine:
     rows = evaluate("folder", genuine)
     add("genuine", rows)
-    for subset, part in tables.group(rows, "subset").items():
+    subsets = tables.group(rows, lambda row: row["subset"])
+    for subset, part in subsets.items():
       add(f"genuine, {subset}", part)
   if photos:
     for name, composites in PHOTOS.items():

@@ -1,8 +1,9 @@
 """Means over the rows of an evaluation, and the tables of its report."""
 
 import math
+import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from hdnet_jax.evaluation.metrics import METRICS, NAMES, SHIFTS, text_of
 from hdnet_jax.terminal import Table
 
 # The numbers of an image under a protocol, by the columns of per_image.csv.
+T = TypeVar("T")
 Row = dict[str, Any]
 KINDS = ("composite", "harmonized")
 TEXT = ("name", "subset", "protocol")
@@ -66,22 +68,19 @@ def with_intervals(rows: Sequence[Row]) -> dict[str, Any]:
   return summary
 
 
-def group(
-  rows: Iterable[Row], key: str | Callable[[Row], str]
-) -> dict[str, list[Row]]:
-  """Group rows by a column or a function, in order of first appearance."""
-  groups: dict[str, list[Row]] = {}
+def group(rows: Iterable[T], key: Callable[[T], str]) -> dict[str, list[T]]:
+  """Group rows by a function of each, in order of first appearance."""
+  groups: dict[str, list[T]] = {}
   for row in rows:
-    name = row[key] if isinstance(key, str) else key(row)
-    groups.setdefault(name, []).append(row)
+    groups.setdefault(key(row), []).append(row)
   return groups
 
 
 def report_of(rows: list[Row], **facts: Any) -> dict[str, Any]:
   """Return what metrics.json holds: `facts`, then means by protocol."""
   report: dict[str, Any] = {**facts, "protocols": {}}
-  for protocol, part in group(rows, "protocol").items():
-    subsets = group(part, "subset")
+  for protocol, part in group(rows, operator.itemgetter("protocol")).items():
+    subsets = group(part, operator.itemgetter("subset"))
     ratios = group(part, ratio_bin)
     report["protocols"][protocol] = {
       **with_intervals(part),

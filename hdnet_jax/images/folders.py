@@ -74,7 +74,9 @@ def _walk(
       listing.problems.append((path, "is no file; move it elsewhere"))
 
 
-def told(paths: Sequence[os.PathLike], what: str, words: str) -> str:
+def describe_files(
+  paths: Sequence[os.PathLike[str]], what: str, words: str
+) -> str:
   """Return a note on files: how many, and the first names.
 
     2 masks are without a composite: a.png, b.png

@@ -85,7 +85,7 @@ def format_of_contents(start: bytes) -> str | None:
   return next(names, None)
 
 
-def format_in(path: os.PathLike) -> str | None:
+def format_in(path: os.PathLike[str]) -> str | None:
   """Return a file's format, or None, also where it cannot be opened."""
   try:
     with open(path, "rb") as file:

@@ -169,7 +169,7 @@ def _misfit(name: str, size: Size, image_size: Size) -> UserError:
     return UserError(
       f"{sizes}; make a mask of the image's size, or give --resize-mask"
     )
-  if _has_shape_of(size[::-1], image_size):
+  if _has_shape_of((size[1], size[0]), image_size):
     return UserError(f"{sizes}; turn the mask as the image is")
   return UserError(
     f"{sizes}, of another shape, and a mask is never stretched; make one of "

@@ -81,7 +81,7 @@ def read(file: "OpenImage", orientation: int, notes: list[str]) -> Metadata:
   data = _read_exif(file, size, orientation, notes)
   dpi = _resolution(image.info)
   if dpi and not is_turned and orientation >= 5:
-    dpi = dpi[::-1]
+    dpi = (dpi[1], dpi[0])
   comment = image.info.get("comment")
   notes += _not_carried(file)
   return Metadata(

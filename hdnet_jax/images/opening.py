@@ -7,7 +7,7 @@ import logging
 import os
 import struct
 import traceback
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import BinaryIO
 
 import numpy as np
@@ -16,7 +16,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from hdnet_jax.errors import UserError
 from hdnet_jax.images import formats, png
 
-Source = str | os.PathLike | bytes | bytearray | memoryview | BinaryIO
+Source = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
 
 # A whole file in memory: more than 175 megapixels take in 16-bit RGBA.
 MAX_BYTES = 2**31
@@ -73,7 +73,7 @@ class OpenImage:
 @contextlib.contextmanager
 def open_image(
   source: Source, max_pixels: int, any_format: bool = False
-) -> Iterator[OpenImage]:
+) -> Generator[OpenImage]:
   """Open an image file.
 
   Errors that Pillow raises inside of the context are explained, too.
@@ -87,7 +87,7 @@ def open_image(
     ImageError: for what is missing, no whole image, or too large.
   """
   name, data = _read(source, any_format)
-  with _explained(name, data):
+  with _as_user_error(name, data):
     stripped, chunks, faults = png.split(data)
     image = identify(stripped, any_format)
     info, more = png.info_of(chunks)
@@ -194,7 +194,7 @@ def _check_size(name: str, image: Image.Image, max_pixels: int) -> None:
 
 
 @contextlib.contextmanager
-def _explained(name: str, data: bytes) -> Iterator[None]:
+def _as_user_error(name: str, data: bytes) -> Generator[None]:
   """Turn Pillow's errors into ImageErrors."""
   try:
     yield

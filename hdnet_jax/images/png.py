@@ -41,7 +41,7 @@ def split(data: bytes) -> tuple[bytes, list[Chunk], list[str]]:
   if not data.startswith(START):
     return data, [], []
   parts, chunks, faults = [START], [], []
-  at = kept = len(START)
+  at = copied = len(START)
   while at + 12 <= len(data):
     length, name = struct.unpack_from(">I4s", data, at)
     end = at + 12 + length
@@ -50,15 +50,15 @@ def split(data: bytes) -> tuple[bytes, list[Chunk], list[str]]:
     if name not in (b"IDAT", b"fdAT"):
       body = data[at + 8 : end - 4]
       if name in _TAKEN:
-        parts.append(data[kept:at])
-        kept = end
+        parts.append(data[copied:at])
+        copied = end
       if zlib.crc32(name + body) == struct.unpack(">I", data[end - 4 : end])[0]:
         chunks.append((name, body))
       elif name in _TAKEN:
         what = "profile" if name == b"iCCP" else "text"
         faults.append(f"has a damaged {what}, which is left out.")
     at = end
-  return b"".join([*parts, data[kept:]]), chunks, faults
+  return b"".join([*parts, data[copied:]]), chunks, faults
 
 
 def info_of(chunks: Iterable[Chunk]) -> tuple[dict, list[str]]:

@@ -16,8 +16,21 @@ if TYPE_CHECKING:
 
 _BYTE, _SHORT, _LONG, _RATIONAL, _UNDEFINED = 1, 3, 4, 5, 7
 # Bytes of an item of each kind, and of the numbers that it is made of.
-_ITEMS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4}
-_ITEMS |= {12: 8, 13: 4}
+_ITEMS = {
+  1: 1,
+  2: 1,
+  3: 2,
+  4: 4,
+  5: 8,
+  6: 1,
+  7: 1,
+  8: 2,
+  9: 4,
+  10: 8,
+  11: 4,
+  12: 8,
+  13: 4,
+}
 _NUMBERS = {**_ITEMS, 5: 4, 10: 4}
 _HEADER = 8  # bytes before the first directory
 _BLOCK = 2**20  # bytes compressed at a time

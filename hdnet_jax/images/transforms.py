@@ -33,7 +33,8 @@ def turn_image(image: Image.Image, orientation: int) -> Image.Image:
 
 def turned_size(size: tuple[int, int], orientation: int) -> tuple[int, int]:
   """Return the width and height after `turn`."""
-  return size[::-1] if orientation >= 5 else size
+  width, height = size
+  return (height, width) if orientation >= 5 else (width, height)
 
 
 def inverse(orientation: int) -> int:

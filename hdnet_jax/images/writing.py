@@ -30,7 +30,7 @@ LARGEST_SIDE = {"JPEG": 65500, "WEBP": 16383}
 def write_picture(
   picture: Picture,
   pixels: np.ndarray,
-  path: str | os.PathLike,
+  path: str | os.PathLike[str],
   quality: int = 95,
   mask: np.ndarray | None = None,
   force: bool = False,
@@ -95,7 +95,7 @@ def _write_whole(
 
 def check_output(
   picture: Picture,
-  path: str | os.PathLike,
+  path: str | os.PathLike[str],
   quality: int = 95,
   force: bool = False,
 ) -> None:

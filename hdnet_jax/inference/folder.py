@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Callable, Iterable, Iterator
 
 from hdnet_jax.errors import UserError
-from hdnet_jax.images.folders import files_in, told
+from hdnet_jax.images.folders import describe_files, files_in
 from hdnet_jax.images.formats import (
   NOT_READ,
   format_in,
@@ -91,9 +91,11 @@ def plan(
     result.pairs.append(Pair(path, mask, output / name))
   _keep_apart(result, beside)
   if index and (unused := index.unused()):
-    result.notes.append(told(unused, "mask", "without a composite"))
+    result.notes.append(describe_files(unused, "mask", "without a composite"))
   if index and (shared := index.shared()):
-    result.notes.append(told(shared, "mask", "for several composites"))
+    result.notes.append(
+      describe_files(shared, "mask", "for several composites")
+    )
   return result
 
 
@@ -120,9 +122,9 @@ def _images(
   listing = files_in(folder, without)
   result.failures += [f"{path} {words}" for path, words in listing.problems]
   if hidden := [path for path in listing.hidden if format_of(path)]:
-    result.notes.append(told(hidden, "hidden file", "left out"))
+    result.notes.append(describe_files(hidden, "hidden file", "left out"))
   if others := [path for path in listing.files if not format_of(path)]:
-    result.notes.append(told(others, "file", NOT_READ))
+    result.notes.append(describe_files(others, "file", NOT_READ))
   return [path for path in listing.files if format_of(path)]
 
 
@@ -159,7 +161,7 @@ def _pair(
         "with _mask, or give --mask-suffix"
       )
   if earlier:
-    result.notes.append(told(earlier, "earlier result", "left out"))
+    result.notes.append(describe_files(earlier, "earlier result", "left out"))
 
 
 def _result_name(path: pathlib.Path, suffix: str | None) -> pathlib.Path:

@@ -18,10 +18,11 @@ _MARGIN = 2  # pixels around the shown ones that interpolation looks at
 class Pasted(NamedTuple):
   """A cut-out on a photo.
 
-  photo: the photo with the alpha of the composite.
-  pixels: the composite, of the photo's size and type, [H, W, 3].
-  mask: the object, float32 [H, W] in 0 to 1.
-  notes: sentences on what may not be meant.
+  Attributes:
+    photo: the photo with the alpha of the composite.
+    pixels: the composite, of the photo's size and type, [H, W, 3].
+    mask: the object, float32 [H, W] in 0 to 1.
+    notes: sentences on what may not be meant.
   """
 
   photo: Picture

@@ -18,7 +18,7 @@ import os
 import pathlib
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import Any
 
 import jax
@@ -300,7 +300,7 @@ def _checkpointer() -> ocp.Checkpointer:
 
 
 @contextlib.contextmanager
-def _as_os_error(path: pathlib.Path) -> Iterator[None]:
+def _as_os_error(path: pathlib.Path) -> Generator[None]:
   """Raise TensorStore's errors of the file system as OSError."""
   try:
     yield

@@ -13,10 +13,11 @@ evaluation/        the table of the end: metrics.json, per_image.csv, grid.png
 import contextlib
 import json
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from hdnet_jax.atomic_write import patiently, write_text
-from hdnet_jax.config import Config, differences
+from hdnet_jax.config import PHOTO_SOURCES, Config, differences
+from hdnet_jax.config_v0_1 import drop_retired
 from hdnet_jax.distributed import run_on_main
 from hdnet_jax.errors import UserError
 from hdnet_jax.lock import locked
@@ -24,13 +25,24 @@ from hdnet_jax.training.schedule import make_plan, replace_plan
 
 
 def read_config(workdir: pathlib.Path) -> Config | None:
-  """Read the config that `workdir` was started with; None for a new one."""
+  """Read the config that `workdir` was started with; None for a new one.
+
+  The weights of a run of version 0.1 may be used, whose recolouring is left
+  out; `claim` refuses to continue it.
+  """
+  config, _ = _read_config(workdir)
+  return config
+
+
+def _read_config(workdir: pathlib.Path) -> tuple[Config | None, bool]:
+  """Read the config, and whether it depends on what version 0.1 could do."""
   path = workdir / "config.json"
   if not path.is_file():
-    return None
+    return None, False
   text = patiently(lambda: path.read_text(encoding="utf-8"))
   try:
-    return Config.from_dict(json.loads(text))
+    values, retired = drop_retired(json.loads(text), PHOTO_SOURCES)
+    return Config.from_dict(values), retired
   except (json.JSONDecodeError, UserError) as error:
     raise UserError(
       f"{path} is not a config of this version ({error}); use another --workdir"
@@ -44,7 +56,7 @@ def checkpoint_steps(workdir: pathlib.Path) -> list[int]:
 
 
 @contextlib.contextmanager
-def held(workdir: pathlib.Path) -> Iterator[None]:
+def held(workdir: pathlib.Path) -> Generator[None]:
   """Create `workdir` and lock it, in process 0; all processes call this.
 
   Raises:
@@ -75,7 +87,14 @@ def claim(
 
   def claim_on_main() -> None:
     _check(workdir)
-    old = read_config(workdir)
+    old, retired = _read_config(workdir)
+    if retired:
+      raise UserError(
+        f"{workdir} holds a run of version 0.1, whose composites are no longer "
+        "made; use another --workdir, and start from its weights by hdnet "
+        f"export-weights {workdir} FILE.safetensors and "
+        "--config.training.initial_weights=FILE.safetensors"
+      )
     planned = config if old is None else old
     if old is not None and steps_per_epoch is not None:
       step = max(checkpoint_steps(workdir), default=0)

@@ -1,5 +1,6 @@
 import json
 import math
+import operator
 
 import numpy as np
 import pytest
@@ -108,10 +109,10 @@ def test_ratio_bins_of_masks(size, share, more, name):
 
 
 def test_groups_are_in_order_of_appearance():
-  groups = group(ROWS, "subset")
+  groups = group(ROWS, operator.itemgetter("subset"))
   assert list(groups) == ["night", "coco"]
   assert [row["name"] for row in groups["night"]] == ["d", "c"]
-  assert group([], "subset") == {}
+  assert group([], operator.itemgetter("subset")) == {}
 
 
 def test_intervals_hold_the_means():

@@ -5,7 +5,7 @@ import pathlib
 
 import pytest
 
-from hdnet_jax.images.folders import files_in, told
+from hdnet_jax.images.folders import describe_files, files_in
 
 
 @pytest.fixture
@@ -71,5 +71,8 @@ def test_what_cannot_be_looked_at_is_told(root, monkeypatch):
 
 def test_a_note_names_the_first():
   paths = [pathlib.Path(name) for name in "abcde"]
-  assert told(paths[:1], "mask", "lost") == "1 mask is lost: a"
-  assert told(paths, "mask", "lost") == "5 masks are lost: a, b, c and 2 more"
+  assert describe_files(paths[:1], "mask", "lost") == "1 mask is lost: a"
+  assert (
+    describe_files(paths, "mask", "lost")
+    == "5 masks are lost: a, b, c and 2 more"
+  )

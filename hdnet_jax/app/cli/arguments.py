@@ -6,7 +6,7 @@ import inspect
 import pathlib
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from typing import Any
 
 from hdnet_jax.errors import UserError
@@ -16,7 +16,11 @@ STREAM = "-"  # names standard input and output
 
 
 def add_command(
-  commands, name: str, doc: str, run: Callable | None = None, failure: int = 1
+  commands,
+  name: str,
+  doc: str | None,
+  run: Callable | None = None,
+  failure: int = 1,
 ) -> argparse.ArgumentParser:
   """Add the parser of a command.
 
@@ -25,11 +29,11 @@ def add_command(
     run: is called with the parsed options.
     failure: exit status of a UserError.
   """
-  summary, _, text = inspect.cleandoc(doc).partition("\n\n")
+  summary, _, text = inspect.cleandoc(doc or "").partition("\n\n")
   description, heading, examples = text.partition("examples:\n")
   parser = commands.add_parser(
     name,
-    help=summary[0].lower() + summary[1:].rstrip("."),
+    help=summary[:1].lower() + summary[1:].rstrip("."),
     description=description,
     epilog=heading + examples,
     formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -161,7 +165,7 @@ def read_source(name: str) -> str | bytes:
 
 
 @contextlib.contextmanager
-def output_path(name: str, format: str | None) -> Iterator[pathlib.Path]:
+def output_path(name: str, format: str | None) -> Generator[pathlib.Path]:
   """Yield the path to write to; for stdout a temporary one, which is then sent.
 
   Raises:

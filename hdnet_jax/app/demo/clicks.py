@@ -72,7 +72,7 @@ def _foreground(
   return MaskFile(mask, inverted)
 
 
-def choose(samples: Sequence[Sample], index: int):
+def load_example(samples: Sequence[Sample], index: int):
   """Drop the files of an example, and open the tab of its foreground."""
   sample = samples[index]
   tab = CUTOUT if sample.cutout else MASK

@@ -27,7 +27,7 @@ _CSS = """
 _SWEEP, _KEEP = 60, 1800
 _BRUSH = gr.Brush(32, colors=["#ff3b30"], color_mode="fixed")
 # Of an event that starts no work.
-_LIGHT = {
+_LIGHT: dict[str, Any] = {
   "queue": False,
   "show_progress": "hidden",
   "api_visibility": "private",
@@ -69,7 +69,7 @@ def build(
     _connect(boxes, run, results, work, concurrency)
     chosen = ("photo", "mask", "cutout", "across", "down", "size", "tab")
     examples.click(
-      functools.partial(clicks.choose, samples),
+      functools.partial(clicks.load_example, samples),
       examples,
       [tabs, *(boxes[name] for name in chosen)],
       **_LIGHT,
@@ -236,8 +236,12 @@ def _connect(
     show_progress="hidden",
   )
   everything = f"photo tab {mask} painted {cutout} strength feather background"
-  harmonize = event(clicks.harmonize, everything, results)
-  run.click(**harmonize | {"api_visibility": "public", "api_name": "harmonize"})
+  harmonize: dict[str, Any] = {
+    **event(clicks.harmonize, everything, results),
+    "api_visibility": "public",
+    "api_name": "harmonize",
+  }
+  run.click(**harmonize)
 
 
 class _Latest(dict):

@@ -33,7 +33,7 @@ PLACED = 1024  # of what it shows at every move of a slider, or is painted on
 _KEPT = 8  # small copies in memory, of 3 or 4 MB each
 _DIMMED = 0.25  # what remains of the background's light where a mask is shown
 
-Path = str | os.PathLike
+Path = str | os.PathLike[str]
 logger = logging.getLogger(__name__)
 
 
@@ -200,7 +200,7 @@ def explain_errors(
     make_error: makes the exception that is raised, of a line.
   """
 
-  def explained(*values):
+  def call(*values):
     try:
       return function(*values)
     except UserError as error:
@@ -212,7 +212,7 @@ def explain_errors(
         "says more."
       ) from None
 
-  return explained
+  return call
 
 
 def _upload(path: Path) -> io.BytesIO:

@@ -10,7 +10,7 @@ import numpy as np
 from hdnet_jax.app.video import colours, reading
 from hdnet_jax.app.video.reading import Clip
 from hdnet_jax.errors import UserError
-from hdnet_jax.images.folders import files_in, told
+from hdnet_jax.images.folders import describe_files, files_in
 from hdnet_jax.images.formats import NAMES, NOT_READ, format_of
 from hdnet_jax.images.mask_reading import fit, holds_ones, read_mask
 
@@ -163,9 +163,9 @@ def _images(folder: pathlib.Path) -> tuple[list[pathlib.Path], list[str]]:
   """The images of a folder, frame_9 before frame_10, and notes."""
   listing, notes = files_in(folder, deep=False), []
   if hidden := [path for path in listing.hidden if format_of(path)]:
-    notes.append(told(hidden, "hidden file", "left out"))
+    notes.append(describe_files(hidden, "hidden file", "left out"))
   if others := sorted(path for path in listing.files if not format_of(path)):
-    notes.append(told(others, "file", NOT_READ))
+    notes.append(describe_files(others, "file", NOT_READ))
   images = [path for path in listing.files if format_of(path)]
   if not images:
     raise UserError(

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import av
 import numpy as np
@@ -50,7 +50,7 @@ class Clip:
     return self.stored[::-1] if self.turns % 2 else self.stored
 
 
-def inspect(path: str | os.PathLike) -> Clip:
+def inspect(path: str | os.PathLike[str]) -> Clip:
   """Read a video's packets, and decode its first frame.
 
   Raises:
@@ -101,7 +101,7 @@ def count(path: pathlib.Path) -> int:
 
 
 @contextlib.contextmanager
-def opened(path: pathlib.Path) -> Iterator[av.container.InputContainer]:
+def opened(path: pathlib.Path) -> Generator[av.container.InputContainer]:
   """Open a video.
 
   Raises:
@@ -110,7 +110,7 @@ def opened(path: pathlib.Path) -> Iterator[av.container.InputContainer]:
   if path.is_dir() or not path.exists():
     what = "is a folder" if path.is_dir() else "does not exist"
     raise UserError(f"{path} {what}; give a video file")
-  with _explained(path):
+  with _as_user_error(path):
     container = av.open(f"file:{path}", metadata_errors="replace")
   with container:
     yield container
@@ -141,7 +141,7 @@ def packets(container, streams) -> Iterator[av.Packet]:
     UserError: if they cannot be read.
   """
   # What is raised where they are used does not pass here.
-  with _explained(_name(container)):
+  with _as_user_error(_name(container)):
     yield from container.demux(*streams)
 
 
@@ -151,7 +151,7 @@ def decoded(packet: av.Packet, path: pathlib.Path) -> list[av.VideoFrame]:
   Raises:
     UserError: if it is damaged.
   """
-  with _explained(path):
+  with _as_user_error(path):
     frames = packet.decode()
   for frame in frames:
     if frame.is_corrupt:
@@ -162,7 +162,7 @@ def decoded(packet: av.Packet, path: pathlib.Path) -> list[av.VideoFrame]:
 
 
 @contextlib.contextmanager
-def _explained(path: str | os.PathLike) -> Iterator[None]:
+def _as_user_error(path: str | os.PathLike[str]) -> Generator[None]:
   """Turn FFmpeg's errors into UserErrors."""
   try:
     yield

@@ -21,7 +21,7 @@ from hdnet_jax.data.prepare import checks
 from hdnet_jax.data.prepare.checks import Checker, Fault, Options
 from hdnet_jax.errors import UserError
 from hdnet_jax.images import mask_files
-from hdnet_jax.images.folders import files_in, told
+from hdnet_jax.images.folders import describe_files, files_in
 from hdnet_jax.images.formats import NOT_READ, format_of
 from hdnet_jax.terminal import ProgressBar
 
@@ -149,9 +149,9 @@ def _files(checker: Checker, name: str, notes: list[str]) -> list[pathlib.Path]:
     file = path.relative_to(checker.root).as_posix()
     checker.add(examples.UNREADABLE, file, words)
   if hidden := [path for path in listing.hidden if format_of(path)]:
-    notes.append(told(hidden, "hidden file", "left out"))
+    notes.append(describe_files(hidden, "hidden file", "left out"))
   if others := [path for path in listing.files if not format_of(path)]:
-    notes.append(told(others, "file", NOT_READ))
+    notes.append(describe_files(others, "file", NOT_READ))
   return [path for path in listing.files if format_of(path)]
 
 
