@@ -37,7 +37,7 @@ class Sample:
 
 def make(folder: pathlib.Path) -> list[Sample]:
   """Write the examples to a folder."""
-  cup, astronaut = _photo("coffee.png"), _photo("astronaut.png")
+  cup, astronaut = load_photo("coffee.png"), load_photo("astronaut.png")
   cup_mask = _outline(cup.size, _CUP)
   astronaut_mask = _outline(astronaut.size, (), _ASTRONAUT)
   # Casts as pasted objects have them: much stronger ones look unlike any
@@ -51,12 +51,29 @@ def make(folder: pathlib.Path) -> list[Sample]:
     ),
     _write_masked(folder, "astronaut", astronaut, astronaut_mask),
     _write_placed(
-      folder, "garage", _photo("motorcycle_left.png"), cold_cup, cup_mask
+      folder, "garage", load_photo("motorcycle_left.png"), cold_cup, cup_mask
     ),
   ]
 
 
-def _photo(name: str) -> Image.Image:
+def cut_out(name: str) -> Image.Image:
+  """Return the "cup" or the "astronaut", without what is around them."""
+  photo, outline = {
+    "cup": ("coffee.png", (_CUP,)),
+    "astronaut": ("astronaut.png", ((), _ASTRONAUT)),
+  }[name]
+  photo = load_photo(photo)
+  return _cut(photo, _outline(photo.size, *outline))
+
+
+def _cut(photo: Image.Image, mask: Image.Image) -> Image.Image:
+  cutout = photo.copy()
+  cutout.putalpha(mask)
+  return cutout.crop(mask.getbbox())
+
+
+def load_photo(name: str) -> Image.Image:
+  """Load a colour photo of scikit-image."""
   from skimage import data  # loaded only by those who use the samples
 
   with Image.open(pathlib.Path(data.__file__).parent / name) as file:
@@ -105,9 +122,7 @@ def _write_placed(
 
   It goes to the middle, where the line between before and after is at first.
   """
-  cutout = other.copy()
-  cutout.putalpha(mask)
-  cutout = cutout.crop(mask.getbbox())
+  cutout = _cut(other, mask)
   shown, pasted = _small(photo), _small(cutout, 0.4)
   corner = (shown.width - pasted.width) // 2, shown.height - pasted.height - 5
   shown.paste(pasted, corner, pasted)
