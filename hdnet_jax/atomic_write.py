@@ -70,6 +70,20 @@ def open_text(path: pathlib.Path, mode: str = "r") -> IO[str]:
   return path.open(mode, newline="", encoding="utf-8", errors="surrogateescape")
 
 
+class CsvFile:
+  """A text file for `csv`, whose rows end in a line feed.
+
+  `csv` quotes what its own row ends hold. A carriage return in a name is quoted
+  by those of the default, but not by a line feed alone.
+  """
+
+  def __init__(self, file: IO[str]):
+    self._file = file
+
+  def write(self, row: str) -> int:
+    return self._file.write(row.removesuffix("\r\n") + "\n")
+
+
 @contextlib.contextmanager
 def writing(folder: pathlib.Path) -> Generator[None]:
   """Raise UserError where a block cannot write into `folder`.

@@ -1,4 +1,6 @@
+import csv
 import errno
+import io
 import os
 import resource
 
@@ -6,6 +8,7 @@ import pytest
 
 from hdnet_jax import atomic_write
 from hdnet_jax.atomic_write import (
+  CsvFile,
   open_text,
   with_end,
   write_text,
@@ -175,3 +178,13 @@ def test_a_defect_of_reading_is_not_waited_for():
 
   with pytest.raises(KeyError):
     atomic_write.patiently(read, lambda pause: pytest.fail("waited"))
+
+
+def test_a_csv_file_quotes_every_end_of_line():
+  names = ["a.jpg", "one\rtwo", "one\ntwo", "one\r\ntwo", "one\r\n"]
+  text = io.StringIO(newline="")
+  csv.writer(CsvFile(text)).writerows([name] for name in names)
+  assert text.getvalue().startswith('a.jpg\n"one\rtwo"\n')
+  assert list(csv.reader(io.StringIO(text.getvalue(), newline=""))) == [
+    [name] for name in names
+  ]

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from PIL import Image
 
-from hdnet_jax.atomic_write import write_then_rename
+from hdnet_jax.atomic_write import CsvFile, write_then_rename
 from hdnet_jax.data import examples
 from hdnet_jax.errors import UserError
 from hdnet_jax.images import transforms
@@ -81,7 +81,7 @@ def pack(
 def _fill(archive, root, rows, size, on_done) -> None:
   packed: dict[str, str] = {}  # names in the zip file to those of the folder
   text = io.StringIO(newline="")
-  writer = csv.writer(text, lineterminator="\n")
+  writer = csv.writer(CsvFile(text))
   writer.writerow(("image", "mask", "source"))
   for row in rows:
     image = f"images/{pathlib.Path(row['image']).stem}.webp"

@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hdnet_jax.atomic_write import open_text, write_text
+from hdnet_jax.atomic_write import CsvFile, open_text, write_text
 from hdnet_jax.errors import UserError
 from hdnet_jax.evaluation.tables import COLUMNS, TEXT, Row
 
@@ -39,7 +39,7 @@ class Journal:
     self._folder.mkdir(parents=True, exist_ok=True)
     write_text(self._folder / "facts.json", text)
     with open_text(self._path, "w") as file:
-      writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+      writer = csv.DictWriter(CsvFile(file), COLUMNS)
       writer.writeheader()
       writer.writerows(self.rows)
 
@@ -58,7 +58,7 @@ class Journal:
     """Add rows to the file."""
     self.rows += rows
     with open_text(self._path, "a") as file:
-      csv.DictWriter(file, COLUMNS, lineterminator="\n").writerows(rows)
+      csv.DictWriter(CsvFile(file), COLUMNS).writerows(rows)
 
   def finish(self) -> None:
     """Put the complete per_image.csv in place."""

@@ -8,7 +8,10 @@ from hdnet_jax.errors import UserError
 from hdnet_jax.evaluation.journal import Journal, find, labels_of, read
 from hdnet_jax.evaluation.tables import COLUMNS, TEXT
 
-NAMES = (os.fsdecode(b"caf\xe9"), "new\nline", "\u2028", 'a,"b"', "日本")
+NAMES = (
+  *(os.fsdecode(b"caf\xe9"), "new\nline", "return\r"),
+  *("\u2028", 'a,"b"', "日本"),
+)
 
 
 def row(name: str) -> dict:

@@ -19,7 +19,7 @@ from typing import Any
 
 from PIL import Image
 
-from hdnet_jax.atomic_write import write_text
+from hdnet_jax.atomic_write import CsvFile, write_text
 from hdnet_jax.data import examples
 from hdnet_jax.errors import UserError
 from hdnet_jax.images import masks
@@ -178,7 +178,7 @@ def table_of(faults: list[Fault]) -> Table:
 def write_csv(path: pathlib.Path, faults: list[Fault]) -> None:
   """Write every fault in a line: kind, file, detail."""
   text = io.StringIO()
-  writer = csv.writer(text, lineterminator="\n")
+  writer = csv.writer(CsvFile(text))
   writer.writerow([field.name for field in dataclasses.fields(Fault)])
   writer.writerows(dataclasses.astuple(fault) for fault in faults)
   write_text(path, text.getvalue())

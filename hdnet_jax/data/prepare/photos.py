@@ -14,7 +14,7 @@ import pathlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from hdnet_jax.atomic_write import write_text
+from hdnet_jax.atomic_write import CsvFile, write_text
 from hdnet_jax.data import examples
 from hdnet_jax.data.photos import read_manifest
 from hdnet_jax.data.prepare import checks
@@ -185,7 +185,7 @@ def _manifest(rows: list[Row]) -> str:
   names |= dict.fromkeys(name for row in rows for name in row if name)
   text = io.StringIO()
   writer = csv.DictWriter(
-    text, names, restval="", extrasaction="ignore", lineterminator="\n"
+    CsvFile(text), names, restval="", extrasaction="ignore"
   )
   writer.writeheader()
   writer.writerows(rows)
