@@ -37,6 +37,8 @@ class OnnxRuntimeEngine:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _SAY_ERRORS
     options.intra_op_num_threads = _count_cpus()
+    # Its plan of memory would be held beside what runs, twice as much in all.
+    options.enable_mem_pattern = False
     try:
       self._session = onnxruntime.InferenceSession(
         file, options, providers=["CPUExecutionProvider"]
