@@ -1,7 +1,7 @@
 """Composites of layers: a truth, and an object that does not fit into it."""
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ from hdnet_jax.composites import development, transfer
 from hdnet_jax.composites.color_map import apply_map
 from hdnet_jax.composites.development import Mask, Photo, Settings
 from hdnet_jax.composites.jpeg import save_as_jpeg
-from hdnet_jax.config import CHANGES, CompositesConfig
+from hdnet_jax.config import CHANGES, TRUTHS, CompositesConfig
 
 
 class Layers(NamedTuple):
@@ -71,7 +71,7 @@ def make_composites(
   # Three keys are used; a split in three would draw other composites.
   keys = jax.vmap(lambda key: jax.random.split(key, 4))(keys)
   layers = Layers(*(layer.astype(jnp.float32) / 255 for layer in layers))
-  settings = jax.vmap(lambda key: _truth_settings(key, config))(keys[:, 0])
+  settings = jax.vmap(lambda key: _draw_truth(key, config))(keys[:, 0])
   truth = _one_by_one(_develop_layers, settings, layers)
   if donors is not None:
     donors = tuple(layer.astype(jnp.float32) / 255 for layer in donors)
@@ -80,14 +80,13 @@ def make_composites(
   else:
     donors = truth.background, 1 - truth.alpha
   # Drawn here: in the loop over examples XLA would draw them for every pixel.
-  settings = jax.vmap(lambda key, of_truth: _settings(key, of_truth, config))(
+  change = jax.vmap(lambda *of_example: _draw_change(*of_example, config))(
     keys[:, 1], settings
   )
   changed = _one_by_one(
     lambda *of_example: _changed(*of_example, config, color_maps),
-    keys[:, 1],
+    change,
     layers.object,
-    settings,
     truth,
     donors,
   )
@@ -117,21 +116,21 @@ def _one_by_one(function: Callable, *examples):
   )
 
 
-def _truth_settings(key: Array, config: CompositesConfig) -> Settings:
-  """Draw the development of the truth."""
-  truths = {
-    "as_it_is": lambda key: development.AS_IT_IS,
-    "dull": development.draw_dull,
-    "developed": development.draw_light,
-  }
-  return _one_of(key, truths, config)
+class _Choice(NamedTuple):
+  """One of several makers, and a key for each."""
+
+  place: Array  # []
+  # As numbers, since vmap copies what goes into a switch, which JAX takes for
+  # another use of a key.
+  keys: Array  # [makers, n]
 
 
-def _develop_layers(settings: Settings, layers: Layers) -> Layers:
-  return layers._replace(
-    background=development.develop(settings, layers.background),
-    object=development.develop(settings, layers.object),
-  )
+class _Change(NamedTuple):
+  """What happens to an object: one of CHANGES."""
+
+  choice: _Choice
+  amount: Array  # []
+  settings: Settings  # of a development; else the truth's
 
 
 DEVELOPMENTS = {
@@ -146,35 +145,45 @@ TRANSFERS = {
 }
 
 
-def _settings(
+def _draw_truth(key: Array, config: CompositesConfig) -> Settings:
+  """Draw the development of the truth."""
+  truths = {
+    "as_it_is": lambda key: development.AS_IT_IS,
+    "dull": development.draw_dull,
+    "developed": development.draw_light,
+  }
+  return _one_of(_choose(key, TRUTHS, config), TRUTHS, truths, config)
+
+
+def _develop_layers(settings: Settings, layers: Layers) -> Layers:
+  return layers._replace(
+    background=development.develop(settings, layers.background),
+    object=development.develop(settings, layers.object),
+  )
+
+
+def _draw_change(
   key: Array, truth: Settings, config: CompositesConfig
-) -> Settings:
-  """Draw the object's development, which adds to the truth's.
-
-  That of other changes is the truth's.
-  """
-  key_change, amount = _amount(key, config)
-  amount = config.strength * amount
-
-  def added(draw):
-    return lambda key: development.add(truth, draw(key), amount)
-
-  changes = {name: lambda key: truth for name in CHANGES}
-  changes |= {name: added(draw) for name, draw in DEVELOPMENTS.items()}
-  return _one_of(key_change, changes, config)
-
-
-def _amount(key: Array, config: CompositesConfig) -> tuple[Array, Array]:
-  """Return the key that chooses the change, and the change's amount."""
+) -> _Change:
+  """Draw one of CHANGES; developments add to the truth's settings."""
   key_change, key_amount = jax.random.split(key)
   low = config.least_amount
-  return key_change, low + (1 - low) * jax.random.uniform(key_amount)
+  amount = low + (1 - low) * jax.random.uniform(key_amount)
+  choice = _choose(key_change, CHANGES, config)
+
+  def added(draw: Callable[[Array], Settings]) -> Callable[[Array], Settings]:
+    return lambda key: development.add(
+      truth, draw(key), config.strength * amount
+    )
+
+  settings = {name: lambda key: truth for name in CHANGES}
+  settings |= {name: added(draw) for name, draw in DEVELOPMENTS.items()}
+  return _Change(choice, amount, _one_of(choice, CHANGES, settings, config))
 
 
 def _changed(
-  key: Array,
+  change: _Change,
   photo: Photo,
-  settings: Settings,
   truth: Layers,
   donor: tuple[Photo, Mask],
   config: CompositesConfig,
@@ -184,23 +193,24 @@ def _changed(
 
   Developments are of the photo as it is, other changes of the truth.
   """
-  key_change, amount = _amount(key, config)
 
-  def blended(change):
-    return lambda key: truth.object + amount * (change(key) - truth.object)
+  def blended(method: Callable[[Array], Photo]) -> Callable[[Array], Photo]:
+    return lambda key: (
+      truth.object + change.amount * (method(key) - truth.object)
+    )
 
-  def transferred(method):
+  def transferred(method: Callable) -> Callable[[Array], Photo]:
     own = transfer.Object(truth.object, truth.alpha)
     return blended(lambda key: method(key, own, transfer.Object(*donor)))
 
-  def mapped(key):
+  def mapped(key: Array) -> Photo:
     number = jax.random.randint(key, (), 0, color_maps.shape[0])
     # NumPy arrays take no traced index.
     return apply_map(jnp.asarray(color_maps)[number], truth.object)
 
-  def developed(key):
+  def developed(key: Array) -> Photo:
     del key  # drawn already
-    return development.develop(settings, photo)
+    return development.develop(change.settings, photo)
 
   changes = {
     "nothing": lambda key: truth.object,
@@ -208,31 +218,44 @@ def _changed(
     **dict.fromkeys(DEVELOPMENTS, developed),
     **{name: transferred(method) for name, method in TRANSFERS.items()},
   }
-  return _one_of(key_change, {name: changes[name] for name in CHANGES}, config)
+  return _one_of(change.choice, CHANGES, changes, config)
 
 
-def _one_of(
-  key: Array, makers: Mapping[str, Callable], config: CompositesConfig
-):
-  """Call one of the makers with a key, chosen by its share in `config`."""
-  shares = {name: getattr(config, name) for name in makers}
-  used = {name: share for name, share in shares.items() if share}
+def _choose(
+  key: Array, names: tuple[str, ...], config: CompositesConfig
+) -> _Choice:
+  """Choose one of the names by their shares in `config`."""
+  used = _used(names, config)
   bounds = jnp.cumsum(jnp.array(list(used.values()), jnp.float32))
   key, *keys = jax.random.split(key, len(used) + 1)
   place = jnp.searchsorted(
     bounds, jax.random.uniform(key) * bounds[-1], side="right"
   )
+  return _Choice(place, jnp.stack([jax.random.key_data(key) for key in keys]))
 
-  def branch(maker: Callable, number: Array) -> Callable:
-    return lambda: maker(jax.random.wrap_key_data(number))
 
-  # Under vmap all branches run, so each has a key; as numbers, since vmap
-  # copies what goes into a switch, which JAX takes for another use of a key.
+def _one_of(
+  choice: _Choice,
+  names: tuple[str, ...],
+  makers: Mapping[str, Callable[[Array], Any]],
+  config: CompositesConfig,
+) -> Any:
+  """Call the chosen maker with its key; `names` are those it was chosen of."""
+
+  def branch(maker: Callable[[Array], Any], key: Array) -> Callable[[], Any]:
+    return lambda: maker(jax.random.wrap_key_data(key))
+
   branches = [
-    branch(makers[name], jax.random.key_data(key))
-    for name, key in zip(used, keys, strict=True)
+    branch(makers[name], choice.keys[place])
+    for place, name in enumerate(_used(names, config))
   ]
-  return jax.lax.switch(place, branches)
+  return jax.lax.switch(choice.place, branches)
+
+
+def _used(names: tuple[str, ...], config: CompositesConfig) -> dict[str, float]:
+  """Return the shares above 0."""
+  shares = {name: getattr(config, name) for name in names}
+  return {name: share for name, share in shares.items() if share}
 
 
 def _over(photo: Photo, layers: Layers) -> Photo:
