@@ -323,7 +323,7 @@ def test_protocol(tmp_path, first, second, name, chosen):
       r"no protocol 'papr'; did you mean 'paper'",
     ),
     (("paper",), ("standard",), "paper", r"b.*per_image.csv has no protocol"),
-    (("paper",), (), None, r"b.*per_image.csv has no rows; run hdnet evaluate again"),
+    (("paper",), (), None, r"b.*has no rows; run hdnet evaluate again"),
   ],
 )
 def test_protocols_that_do_not_match(tmp_path, first, second, name, words):

@@ -205,7 +205,7 @@ def test_show(write, tmp_path, capsys):
 
 
 def test_nothing_to_show(tmp_path):
-  with pytest.raises(UserError, match="does not exist; run hdnet evaluate first"):
+  with pytest.raises(UserError, match="exist; run hdnet evaluate first"):
     report.show(tmp_path)
 
 

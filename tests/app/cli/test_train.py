@@ -90,7 +90,10 @@ def test_what_cannot_be_read(command, words, tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize(
   ("script", "words"),
-  [("train.py", ["--config=quickstart"]), ("eval.py", ["nothing holds no run"])],
+  [
+    ("train.py", ["--config=quickstart"]),
+    ("eval.py", ["nothing holds no run"]),
+  ],
 )
 def test_the_scripts_are_the_commands(script, words, tmp_path):
   flags = [] if script == "train.py" else [QUICKSTART, "--workdir=nothing"]
