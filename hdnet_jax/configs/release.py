@@ -1,4 +1,4 @@
-"""The recipe of `release_lite` for the full network, for one GPU.
+"""Composites of `release_lite` for the full network, from nothing, on one GPU.
 
 Carry the photos as one file, and the compilation cache from run to run; the
 same command goes on where the last one was stopped:
