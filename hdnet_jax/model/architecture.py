@@ -63,9 +63,14 @@ RAIN = (
 class Settings(Protocol):
   """Those of `HDNet` and of `ModelConfig`."""
 
-  width: int
-  local_dynamics: str
-  global_dynamics: str
+  @property
+  def width(self) -> int: ...
+
+  @property
+  def local_dynamics(self) -> str: ...
+
+  @property
+  def global_dynamics(self) -> str: ...
 
 
 def parameter_shapes(model: Settings) -> dict[str, tuple[int, ...]]:

@@ -33,7 +33,7 @@ if typing.TYPE_CHECKING:
 _MAX_THREADS = 4  # each holds a photo, some 300 MB of 12 megapixels
 
 
-def add(commands) -> None:
+def add(commands: arguments.Commands) -> None:
   parser = arguments.add_command(
     commands, "harmonize", __doc__, _harmonize, failure=2
   )
