@@ -56,7 +56,7 @@ def initialize(config: Config) -> Generator[None]:
   _peers.leave()
 
 
-def compile_before_start(function: jax.stages.Wrapped) -> Callable:
+def compile_before_start(function: Callable) -> Callable:
   """Wrap a jitted function so that processes wait until all have compiled it.
 
   On CPUs the processes must start each new computation within 30 seconds of
@@ -65,6 +65,8 @@ def compile_before_start(function: jax.stages.Wrapped) -> Callable:
   others = _peers
   if others is None:
     return function
+  if not isinstance(function, jax.stages.Wrapped):
+    raise TypeError("only a jitted function is compiled")
   compiled: dict[tuple[tuple[int, ...], ...], jax.stages.Compiled] = {}
 
   def call(*arguments: Any) -> Any:

@@ -5,7 +5,7 @@ may be a message itself. The numbers are those of the standard's `onnx.proto`.
 """
 
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -21,7 +21,7 @@ _FLOAT, _INT, _STRING, _GRAPH, _INTS = (2, 1), (3, 2), (4, 3), (6, 5), (8, 7)
 Dimension = int | str  # a size, or the name of one that is not known
 DType = type | str | np.dtype
 Scalar = float | int | np.integer | str | bytes  # bytes are a message
-Attribute = Scalar | Sequence[int]
+Attribute = Scalar | list[int] | tuple[int, ...]
 
 
 def data_type(dtype: DType) -> int:

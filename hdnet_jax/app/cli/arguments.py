@@ -50,8 +50,14 @@ def add_command(
   return parser
 
 
+class Parser(Protocol):
+  """A parser, or a group of its arguments."""
+
+  def add_argument(self, *names: str, **settings: Any) -> Any: ...
+
+
 def add(
-  parser: argparse.ArgumentParser,
+  parser: Parser,
   names: str,
   help: str,
   default: Any = None,
