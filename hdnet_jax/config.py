@@ -117,8 +117,9 @@ CHANGES = (
 
 def only(change: str, **others: Any) -> CompositesConfig:
   """Return composites of photos as they are, all by one of CHANGES."""
-  shares: dict[str, Any] = dict.fromkeys((*TRUTHS, *CHANGES), 0.0)
-  settings = shares | {"as_it_is": 1.0, change: 1.0, "edge": 1} | others
+  settings: dict[str, Any] = dict.fromkeys((*TRUTHS, *CHANGES), 0.0)
+  settings.update({"as_it_is": 1.0, change: 1.0, "edge": 1})
+  settings.update(others)
   return CompositesConfig(**settings)
 
 

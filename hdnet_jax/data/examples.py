@@ -110,7 +110,9 @@ def open_image(
   # Pillow's own limit holds, too.
   limit = min(max_pixels, 2 * (Image.MAX_IMAGE_PIXELS or max_pixels))
   try:
-    with opening.open_image(source or path, limit, any_format=True) as file:
+    with opening.open_image(
+      path if source is None else source, limit, any_format=True
+    ) as file:
       file.image.load()
       turned = orientation_of_image(file.image)
       image = turn_image(file.image, turned)

@@ -4,7 +4,7 @@ import dataclasses
 import json
 import pathlib
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, SupportsFloat
 
 import numpy as np
 
@@ -132,7 +132,7 @@ def _means(run: Run, kind: str) -> dict[str, float | None]:
 
 
 def _over_seeds(
-  seeds: Sequence[dict], function: Callable[[list[float]], float]
+  seeds: Sequence[dict], function: Callable[[list[float]], SupportsFloat]
 ) -> dict[str, float | None]:
   result: dict[str, float | None] = {}
   for name in METRICS:

@@ -109,16 +109,12 @@ def _attribute(name: str, content: Attribute) -> bytes:
     field, kind = _INTS
     values = [(field, int(x)) for x in content]
   else:
-    field, kind = next(
-      fields
-      for types, fields in (
-        ((bool, int, np.integer), _INT),
-        ((float,), _FLOAT),
-        ((str,), _STRING),
-        ((bytes,), _GRAPH),
-      )
-      if isinstance(content, types)
-    )
+    if isinstance(content, (int, np.integer)):
+      field, kind = _INT
+    elif isinstance(content, float):
+      field, kind = _FLOAT
+    else:
+      field, kind = _STRING if isinstance(content, str) else _GRAPH
     values = [(field, content)]
   return _message((1, name), *values, (20, kind))
 
