@@ -117,10 +117,10 @@ CHANGES = (
 
 def only(change: str, **others: Any) -> CompositesConfig:
   """Return composites of photos as they are, all by one of CHANGES."""
-  shares = dict.fromkeys((*TRUTHS, *CHANGES), 0.0)
-  return CompositesConfig(
-    **{**shares, "as_it_is": 1.0, change: 1.0, "edge": 1, **others}
-  )
+  settings: dict[str, Any] = dict.fromkeys((*TRUTHS, *CHANGES), 0.0)
+  settings.update({"as_it_is": 1.0, change: 1.0, "edge": 1})
+  settings.update(others)
+  return CompositesConfig(**settings)
 
 
 # Those of the released weights' training; weights/README.md has the trials.

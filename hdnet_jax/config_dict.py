@@ -36,7 +36,7 @@ def build(cls: type, values: Any, path: str) -> Any:
 
 
 def _convert(value: Any, kind: Any, path: str) -> Any:
-  if dataclasses.is_dataclass(kind):
+  if isinstance(kind, type) and dataclasses.is_dataclass(kind):
     return build(kind, value, path)
   if isinstance(kind, types.GenericAlias):
     (item_kind, _) = typing.get_args(kind)

@@ -10,7 +10,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import Any, NoReturn
 
 import jax
@@ -28,7 +28,7 @@ _loss_reported = (
 
 
 @contextlib.contextmanager
-def initialize(config: Config) -> Iterator[None]:
+def initialize(config: Config) -> Generator[None]:
   """Join the run's other processes, where `config.distributed` is set.
 
   On a TPU pod and under Slurm, JAX finds the coordinator, the number of
@@ -62,15 +62,18 @@ def compile_before_start(function: Callable) -> Callable:
   On CPUs the processes must start each new computation within 30 seconds of
   each other, which is JAX's limit, and compiling may take longer.
   """
-  if _peers is None:
+  others = _peers
+  if others is None:
     return function
-  compiled = {}
+  if not isinstance(function, jax.stages.Wrapped):
+    raise TypeError("only a jitted function is compiled")
+  compiled: dict[tuple[tuple[int, ...], ...], jax.stages.Compiled] = {}
 
-  def call(*arguments):
+  def call(*arguments: Any) -> Any:
     shapes = tuple(leaf.shape for leaf in jax.tree.leaves(arguments))
     if shapes not in compiled:
       compiled[shapes] = function.lower(*arguments).compile()
-      _peers.meet()
+      others.meet()
     return compiled[shapes](*arguments)
 
   return call
@@ -199,10 +202,12 @@ def _initialize(hosts: HostsConfig) -> None:
     raise UserError(
       f"config.hosts.rank={hosts.rank} is not one of 0 to {hosts.count - 1}"
     )
-  address = (hosts.coordinator, hosts.count, hosts.rank)
+  is_told = all(given.values())
   try:
     jax.distributed.initialize(
-      *(address if all(given.values()) else ()),
+      hosts.coordinator if is_told else None,
+      hosts.count if is_told else None,
+      hosts.rank if is_told else None,
       initialization_timeout=max(hosts.timeout, 30),
       heartbeat_timeout_seconds=hosts.timeout,
       shutdown_timeout_seconds=hosts.timeout,
@@ -222,16 +227,17 @@ def _find_peers(hosts: HostsConfig) -> peers.Peers:
   """Connect this process with that of rank 0, which sends its address."""
   count, rank = jax.process_count(), jax.process_index()
   server = peers.listen() if rank == 0 else None
+  own_port = server.getsockname()[1] if server else 0
 
   def address() -> tuple[list[str], int, str]:
     token = secrets.token_hex(peers.TOKEN_BYTES)
-    return _own_names(hosts), server.getsockname()[1], token
+    return _own_names(hosts), own_port, token
 
   names, port, token = run_on_main(address)
   token = bytes.fromhex(token)
   timeout = max(hosts.timeout, 30)
   try:
-    if rank == 0:
+    if server:
       connections = peers.accept(server, token, count, timeout)
     else:
       connections = {0: peers.connect(names, port, token, rank, timeout)}

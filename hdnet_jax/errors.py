@@ -7,7 +7,7 @@ else is a defect of ours and keeps its traceback.
 import contextlib
 import difflib
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Generator
 
 
 class UserError(ValueError):
@@ -56,7 +56,7 @@ def require(library: str, purpose: str = "this") -> None:
 
 
 @contextlib.contextmanager
-def missing_libraries_told(purpose: str = "this") -> Iterator[None]:
+def missing_libraries_told(purpose: str = "this") -> Generator[None]:
   """Raise MissingLibrary where an import finds no library of an extra."""
   try:
     yield

@@ -33,7 +33,7 @@ def load_module(name: str) -> types.ModuleType:
   if len(file.parts) == 1 and not file.suffix and not file.is_file():
     file = _PACKAGED / f"{name}.py"
   spec = importlib.util.spec_from_file_location("config_file", file)
-  if spec is None or not file.is_file():
+  if spec is None or spec.loader is None or not file.is_file():
     raise UserError(
       f"{name} is no config; give --config one of {', '.join(names())}, or a "
       "file such as mine.py"

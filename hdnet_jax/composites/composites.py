@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, UInt8
 
 from hdnet_jax.composites import development, transfer
@@ -12,6 +13,8 @@ from hdnet_jax.composites.color_map import apply_map
 from hdnet_jax.composites.development import Mask, Photo, Settings
 from hdnet_jax.composites.jpeg import save_as_jpeg
 from hdnet_jax.config import CHANGES, TRUTHS, CompositesConfig
+
+Maps = UInt8[Array | np.ndarray, "m n n n 3"]
 
 
 class Layers(NamedTuple):
@@ -32,7 +35,7 @@ def with_composites(
   batch: Mapping[str, Array],
   keys: Array,
   config: CompositesConfig,
-  color_maps: Array | None = None,
+  color_maps: Maps | None = None,
 ) -> dict[str, Array]:
   """Add `composite`, `real` and `mask` to a batch that lacks them.
 
@@ -55,7 +58,7 @@ def make_composites(
   keys: Array,
   layers: Layers,
   config: CompositesConfig,
-  color_maps: UInt8[Array, "m n n n 3"] | None = None,
+  color_maps: Maps | None = None,
   donors: tuple[Array, Array] | None = None,
 ) -> Composites:
   """Make one composite an example.
@@ -74,21 +77,23 @@ def make_composites(
   settings = jax.vmap(lambda key: _draw_truth(key, config))(keys[:, 0])
   truth = _one_by_one(_develop_layers, settings, layers)
   if donors is not None:
-    donors = tuple(layer.astype(jnp.float32) / 255 for layer in donors)
+    photo, alpha = (layer.astype(jnp.float32) / 255 for layer in donors)
   elif len(truth.alpha) > 1:
-    donors = tuple(jnp.roll(x, 1, axis=0) for x in (truth.object, truth.alpha))
+    photo, alpha = (jnp.roll(x, 1, axis=0) for x in (truth.object, truth.alpha))
   else:
-    donors = truth.background, 1 - truth.alpha
+    photo, alpha = truth.background, 1 - truth.alpha
   # Drawn here: in the loop over examples XLA would draw them for every pixel.
-  change = jax.vmap(lambda *of_example: _draw_change(*of_example, config))(
+  change = jax.vmap(lambda key, of_truth: _draw_change(key, of_truth, config))(
     keys[:, 1], settings
   )
   changed = _one_by_one(
-    lambda *of_example: _changed(*of_example, config, color_maps),
+    lambda *of_example: _changed(
+      *of_example, config=config, color_maps=color_maps
+    ),
     change,
     layers.object,
     truth,
-    donors,
+    (photo, alpha),
   )
   real = jax.vmap(_over)(truth.object, truth)
   composite = jax.vmap(_over)(changed, truth)
@@ -103,7 +108,7 @@ def make_composites(
   )
 
 
-def _one_by_one(function: Callable, *examples):
+def _one_by_one(function: Callable, *examples: Any) -> Any:
   """Map over examples, on CPUs one after the other.
 
   Under vmap a switch computes every branch for every example, one by one only
@@ -187,7 +192,7 @@ def _changed(
   truth: Layers,
   donor: tuple[Photo, Mask],
   config: CompositesConfig,
-  color_maps: Array | None,
+  color_maps: Maps | None,
 ) -> Photo:
   """Change the colours of the object's layer.
 
@@ -204,6 +209,8 @@ def _changed(
     return blended(lambda key: method(key, own, transfer.Object(*donor)))
 
   def mapped(key: Array) -> Photo:
+    if color_maps is None:
+      raise ValueError("color_map needs color_maps")
     number = jax.random.randint(key, (), 0, color_maps.shape[0])
     # NumPy arrays take no traced index.
     return apply_map(jnp.asarray(color_maps)[number], truth.object)

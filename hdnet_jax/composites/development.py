@@ -79,7 +79,10 @@ def mix(
   x: Float[Array, "*s 3"], matrix: Float[Array | np.ndarray, "o 3"]
 ) -> Float[Array, "*s o"]:
   """Multiply every pixel by `matrix`; a 3x3 dot is ten times slower."""
-  return sum(x[..., i : i + 1] * matrix[:, i] for i in range(3))
+  return sum(
+    (x[..., i : i + 1] * matrix[:, i] for i in range(3)),
+    start=jnp.zeros((), x.dtype),
+  )
 
 
 def add(a: Settings, b: Settings, amount: float | Array = 1.0) -> Settings:

@@ -35,12 +35,17 @@ _TO_YCC = np.array(
 )
 _TO_RGB = np.linalg.inv(_TO_YCC).astype(np.float32)
 _MIDDLE = np.array([128, 0, 0], np.float32)  # what is stored as 0
-_FREQUENCIES = np.arange(8)[:, None]
-_DCT = np.sqrt(0.25) * np.cos(
-  np.pi * _FREQUENCIES * (2 * np.arange(8) + 1) / 16
-)
-_DCT[0] /= np.sqrt(2)
-_DCT = _DCT.astype(np.float32)
+
+
+def _make_dct() -> np.ndarray:
+  """Return what maps 8 values to their frequencies, [8, 8]."""
+  angles = np.pi * np.arange(8)[:, None] * (2 * np.arange(8) + 1) / 16
+  dct = np.sqrt(0.25) * np.cos(angles)
+  dct[0] /= np.sqrt(2)
+  return dct.astype(np.float32)
+
+
+_DCT = _make_dct()
 
 
 def save_as_jpeg(

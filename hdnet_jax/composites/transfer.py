@@ -144,7 +144,7 @@ def distribution(key: Array, own: Object, donor: Object) -> Photo:
   key_own, key_donor = jax.random.split(key_samples)
   donor_samples = _sample(key_donor, *donor)
 
-  def match(_, carry):
+  def match(_: Array, carry: tuple[Array, Photo, Colors]):
     key, changed, samples = carry
     key, key_now = jax.random.split(key)
     rotation = _rotation(key_now)
@@ -221,7 +221,7 @@ def _apply(tables: tuple[Array, Array, Array], x: Array) -> Array:
   place = jnp.clip((x - low) / step, 0, ENTRIES - 1)
   whole = jnp.minimum(place.astype(jnp.int32), ENTRIES - 2)
 
-  def at(index):
+  def at(index: Array) -> Array:
     # Without the checks of bounds, which `whole` has passed.
     return entries.at[index, jnp.arange(3)].get(mode="promise_in_bounds")
 

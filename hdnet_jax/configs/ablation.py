@@ -5,11 +5,13 @@ local dynamics, MGD mask-aware global dynamics. Set --config.data.root to the
 data set that `hdnet prepare iharmony4` made.
 """
 
+from typing import Any
+
 from hdnet_jax import config
 from hdnet_jax.errors import UserError
 
 # What is not said is as in HDNet: both LD, with one neighbor, and MGD.
-ROWS = {
+ROWS: dict[str, dict[str, Any]] = {
   "base": {"local_dynamics": "none", "global_dynamics": "none"},
   "ld": {"global_dynamics": "none"},
   "sa": {"local_dynamics": "none", "global_dynamics": "spatial_attention"},
@@ -21,7 +23,7 @@ ROWS = {
 }
 
 
-def get_config(row="hdnet"):
+def get_config(row: str = "hdnet"):
   if row not in ROWS:
     raise UserError(f"no row {row!r}; the rows are {', '.join(ROWS)}")
   return config.make_config_dict(

@@ -4,10 +4,12 @@ A row is `--config=ablation_photos:ROW`; `hdnet ablation` runs all of them.
 Set --config.data.root to a folder with images/, masks/ and manifest.csv.
 """
 
+from typing import Any
+
 from hdnet_jax import config
 from hdnet_jax.errors import UserError
 
-ROWS = {
+ROWS: dict[str, dict[str, Any]] = {
   "base": {"local_dynamics": "none", "global_dynamics": "none"},
   "ld": {"global_dynamics": "none"},
   "sa": {"local_dynamics": "none", "global_dynamics": "spatial_attention"},
@@ -22,7 +24,7 @@ ROWS = {
 }
 
 
-def get_config(row="hdnet"):
+def get_config(row: str = "hdnet"):
   if row not in ROWS:
     raise UserError(f"no row {row!r}; the rows are {', '.join(ROWS)}")
   return config.make_config_dict(

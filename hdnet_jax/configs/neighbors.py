@@ -5,10 +5,12 @@ ablation --config neighbors` runs all of them. Set
 --config.data.root to the data set that `hdnet prepare iharmony4` made.
 """
 
+from typing import Any
+
 from hdnet_jax import config
 from hdnet_jax.errors import UserError
 
-ROWS = {
+ROWS: dict[str, dict[str, Any]] = {
   "1": {"neighbors": 1},
   "3": {"neighbors": 3},
   "5": {"neighbors": 5},
@@ -17,7 +19,7 @@ ROWS = {
 }
 
 
-def get_config(row="1"):
+def get_config(row: str = "1"):
   if row not in ROWS:
     raise UserError(f"no row {row!r}; the rows are {', '.join(ROWS)}")
   return config.make_config_dict(

@@ -27,16 +27,14 @@ def is_archive(root: str | os.PathLike) -> bool:
   return pathlib.Path(root).suffix.lower() == SUFFIX
 
 
-def open_member(root: pathlib.Path, name: str) -> pathlib.Path | io.BytesIO:
-  """Return what a file of a photo folder or zip file is read from.
+def read_member(root: pathlib.Path, name: str) -> bytes:
+  """Read a file of a zip file.
 
   Raises:
     UserError: if the zip file cannot be read, or has no such file.
   """
-  if not is_archive(root):
-    return root / name
   try:
-    return io.BytesIO(_opened(str(root), os.getpid()).read(name))
+    return _opened(str(root), os.getpid()).read(name)
   except (OSError, KeyError, zipfile.BadZipFile) as error:
     words = " ".join(str(error).split())
     raise UserError(
@@ -78,7 +76,13 @@ def pack(
   write_then_rename(output, write)
 
 
-def _fill(archive, root, rows, size, on_done) -> None:
+def _fill(
+  archive: zipfile.ZipFile,
+  root: pathlib.Path,
+  rows: Iterable[Mapping[str, str]],
+  size: int,
+  on_done: Callable[[int], None],
+) -> None:
   packed: dict[str, str] = {}  # names in the zip file to those of the folder
   text = io.StringIO(newline="")
   writer = csv.writer(CsvFile(text))

@@ -38,9 +38,11 @@ class Source(Protocol):
 
   def name(self, index: int) -> str:
     """Return the example's name, such as its file's."""
+    ...
 
   def subset(self, index: int) -> str:
     """Return the part of the data set that the example belongs to."""
+    ...
 
 
 # Where Pillow itself begins to warn of images that fill the memory.
@@ -77,7 +79,7 @@ def gray(mask: Image.Image) -> Image.Image:
   """
   if (channel := masks.plain(mask)) is not None:
     # The same for most masks, in a fraction of the time.
-    _, most = channel.getextrema()
+    most = np.max(channel.getextrema())
     return channel if most > 1 else channel.point(lambda level: 255 * level)
   name = mask.info.get("name", "the mask")
   soft, _ = masks.values(name, *masks.split(mask))
@@ -89,8 +91,14 @@ def mask_pixels(mask: Image.Image) -> np.ndarray:
   return (np.asarray(mask) > 127).astype(np.uint8)[..., None]
 
 
-def open_image(path: pathlib.Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
+def open_image(
+  path: pathlib.Path,
+  max_pixels: int = MAX_PIXELS,
+  source: bytes | None = None,
+) -> Image.Image:
   """Decode an image, and turn it upright.
+
+  Of a file inside a zip file, `source` is what it holds, and `path` its name.
 
   Of its `info`, "name" is the path, and "orientation" EXIF's, 2 to 8, where it
   was turned.
@@ -102,7 +110,9 @@ def open_image(path: pathlib.Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
   # Pillow's own limit holds, too.
   limit = min(max_pixels, 2 * (Image.MAX_IMAGE_PIXELS or max_pixels))
   try:
-    with opening.open_image(path, limit, any_format=True) as file:
+    with opening.open_image(
+      path if source is None else source, limit, any_format=True
+    ) as file:
       file.image.load()
       turned = orientation_of_image(file.image)
       image = turn_image(file.image, turned)

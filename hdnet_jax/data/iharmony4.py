@@ -95,7 +95,7 @@ class Iharmony4Folder:
       "composite": read_image(self._root / triplet.composite, self._size),
       "real": read_image(self._root / triplet.real, self._size),
       "mask": read_mask(self._root / triplet.mask, self._size),
-      "index": np.int32(index),
+      "index": np.array(index, np.int32),
     }
 
   def name(self, index: int) -> str:
@@ -144,7 +144,7 @@ class PreparedIharmony4:
       "composite": np.asarray(resize_image(composite, self._size)),
       "real": np.asarray(resize_image(real, self._size)),
       "mask": mask_pixels(resize_mask(mask.convert("L"), self._size)),
-      "index": np.int32(index),
+      "index": np.array(index, np.int32),
     }
 
   def name(self, index: int) -> str:

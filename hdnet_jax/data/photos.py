@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from hdnet_jax.atomic_write import open_text
-from hdnet_jax.data.archive import is_archive, open_member
+from hdnet_jax.data.archive import is_archive, read_member
 from hdnet_jax.data.examples import Example, gray, mask_pixels, open_image
 from hdnet_jax.errors import UserError
 from hdnet_jax.images.transforms import resize_image, resize_mask
@@ -52,8 +52,8 @@ class PhotoFolder:
 
   def __getitem__(self, index: int) -> Example:
     row = self._rows[index]
-    photo = open_image(open_member(self._root, row["image"]))
-    mask = gray(open_image(open_member(self._root, row["mask"])))
+    photo = self._open(row["image"])
+    mask = gray(self._open(row["mask"]))
     if mask.size != photo.size:
       (w, h), (x, y) = photo.size, mask.size
       raise UserError(
@@ -63,8 +63,14 @@ class PhotoFolder:
     return {
       "real": np.asarray(resize_image(photo, self._size)),
       "mask": mask_pixels(resize_mask(mask, self._size)),
-      "index": np.int32(index),
+      "index": np.array(index, np.int32),
     }
+
+  def _open(self, name: str) -> Image.Image:
+    path = self._root / name
+    if not is_archive(self._root):
+      return open_image(path)
+    return open_image(path, source=read_member(self._root, name))
 
   def name(self, index: int) -> str:
     return pathlib.Path(self._rows[index]["mask"]).stem
@@ -83,7 +89,7 @@ def read_manifest(root: pathlib.Path) -> list[dict[str, str]]:
       "file of one"
     )
   with (
-    io.TextIOWrapper(open_member(root, path.name), newline="")
+    io.TextIOWrapper(io.BytesIO(read_member(root, path.name)), newline="")
     if is_archive(root)
     else open_text(path)
   ) as file:
@@ -150,7 +156,7 @@ class EmbeddedPhotos:
 
   def __getitem__(self, index: int) -> Example:
     _, real, mask = self._examples[index]
-    return {"real": real, "mask": mask, "index": np.int32(index)}
+    return {"real": real, "mask": mask, "index": np.array(index, np.int32)}
 
   def name(self, index: int) -> str:
     return self._examples[index][0]
@@ -212,7 +218,7 @@ def segment_masks(
   masks = []
   for labels in (superpixels, segments):
     for label in np.unique(labels):
-      mask = ndimage.binary_fill_holes(labels == label)
+      mask = np.asarray(ndimage.binary_fill_holes(labels == label))
       if smallest <= mask.mean() <= largest:
         mask = mask.astype(np.uint8)[..., None]
         mask.setflags(write=False)  # examples share it

@@ -97,7 +97,7 @@ def training_batches(
 
 def evaluation_batches(
   source: Source,
-  indices: Sequence[int],
+  indices: Sequence[int] | np.ndarray,
   batch_size: int,
   options: ReadOptions,
   composites: CompositesConfig | None = None,
@@ -120,15 +120,15 @@ def evaluation_batches(
     example = dict(source[index])
     if composites is None or "composite" in example:
       return example
-    donor = layers(source[(index + half) % len(source)])
-    return layers(example) | {
+    donor = layers(source[(index + half) % len(source)], composites)
+    return layers(example, composites) | {
       "donor_object": donor["object"],
       "donor_alpha": donor["alpha"],
     }
 
-  def layers(example: Example) -> Example:
+  def layers(example: Example, config: CompositesConfig) -> Example:
     rng = np.random.default_rng(int(example["index"]))
-    return make_layers(example, rng, composites)
+    return make_layers(example, rng, config)
 
   if not count:
     return iter(())

@@ -83,7 +83,7 @@ def _moved(
   # An object that the picture cuts off on two sides is ground or sky.
   if (left, top).count(0) + (right, bottom).count(size) > 1:
     return None
-  count = np.count_nonzero(cut)
+  count = np.count_nonzero(np.asarray(cut))
   for _ in range(_TRIES):
     scale = np.exp(rng.uniform(*np.log(_SCALE)))
     flip = -1 if rng.random() < 0.5 else 1
@@ -94,7 +94,9 @@ def _moved(
       *(0, 1 / scale, (top + bottom) / 2 - y / scale),
     )
 
-    def placed(image: Image.Image, transform=transform) -> Image.Image:
+    def placed(
+      image: Image.Image, transform: tuple[float, ...] = transform
+    ) -> Image.Image:
       return image.transform(
         image.size, Image.Transform.AFFINE, transform, Image.Resampling.BILINEAR
       )
@@ -130,7 +132,7 @@ def _fill(values: np.ndarray, known: np.ndarray) -> np.ndarray:
   weights = np.pad(known, pad)
   sums = np.pad(values * known, pad)
 
-  def halved(x):
+  def halved(x: np.ndarray) -> np.ndarray:
     return x[::2, ::2] + x[1::2, ::2] + x[::2, 1::2] + x[1::2, 1::2]
 
   weights, sums = halved(weights), halved(sums)

@@ -3,8 +3,8 @@
 import dataclasses
 import json
 import pathlib
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, SupportsFloat
 
 import numpy as np
 
@@ -131,8 +131,10 @@ def _means(run: Run, kind: str) -> dict[str, float | None]:
   return {**means, "infinite_psnr": int(infinite.sum())}
 
 
-def _over_seeds(seeds: Sequence[dict], function) -> dict[str, float | None]:
-  result = {}
+def _over_seeds(
+  seeds: Sequence[dict], function: Callable[[list[float]], SupportsFloat]
+) -> dict[str, float | None]:
+  result: dict[str, float | None] = {}
   for name in METRICS:
     values = [means[name] for means in seeds]
     result[name] = None if None in values else float(function(values))
@@ -176,7 +178,7 @@ def _differences(
 def table_of(report: dict[str, Any]) -> Table:
   """Return the table: the composite, then a row of text for each row."""
   composite = ("composite", "", "", "", "", *_cells(report["composite"]))
-  rows = [(*composite, "", "")]
+  rows: list[tuple[str, ...]] = [(*composite, "", "")]
   for row in report["rows"]:
     model, difference = row["model"], row["difference"] or {}
     local = {"none": "–", "official": "official"}

@@ -24,7 +24,7 @@ from hdnet_jax.devices import (
 from hdnet_jax.distributed import compile_before_start
 from hdnet_jax.evaluation import metrics, tables, visuals
 from hdnet_jax.evaluation.protocols import PROTOCOLS, Harmonize
-from hdnet_jax.model.hdnet import HDNet, blend
+from hdnet_jax.model.hdnet import HDNet, apply, blend
 
 PICTURES = 6  # rows of a grid
 
@@ -37,10 +37,10 @@ EvalStep = Callable[[Any, Batch], dict[str, Any]]
 def network(model: HDNet) -> Method:
   """Harmonize by HDNet."""
 
-  def method(params, batch):
+  def method(params: Any, batch: Batch) -> Harmonize:
     del batch
     return lambda image, mask: blend(
-      model.apply({"params": params}, image, mask), image, mask
+      apply(model, params, image, mask), image, mask
     )
 
   return method
@@ -70,7 +70,7 @@ def make_eval_step(
   example's index, not from the batch.
   """
 
-  def eval_step(params, batch):
+  def eval_step(params: Any, batch: Batch) -> dict[str, Any]:
     batch = _with_composites(
       batch, config.seed, config.data.evaluation_composites
     )
@@ -162,7 +162,8 @@ class Evaluator:
     batches = zip(parts, outputs, strict=True)
     # A batch is read after the next one was dispatched.
     for batch, _ in itertools.pairwise(itertools.chain(batches, [None])):
-      read(*batch)
+      if batch is not None:
+        read(*batch)
     return rows
 
   def comparisons(

@@ -74,7 +74,7 @@ class FullSize(Iharmony4Folder):
       "composite": np.asarray(composite.convert("RGB")),
       "real": np.asarray(real.convert("RGB")),
       "mask": mask_pixels(gray(mask)),
-      "index": np.int32(index),
+      "index": np.array(index, np.int32),
     }
 
 
@@ -169,14 +169,14 @@ def pixel_sums(
     difference = image[rows].astype(np.int32) - truth[rows]
     square = np.square(difference)
     return (
-      np.sum(square, (1, 2), dtype=np.int64),
-      np.sum(square * mask[rows], (1, 2), dtype=np.int64),
-      np.sum(difference * mask[rows], 1, dtype=np.int64),
+      square.sum((1, 2), np.int64),
+      (square * mask[rows]).sum((1, 2), np.int64),
+      (difference * mask[rows]).sum(1, np.int64),
     )
 
   def similarity(rows: slice) -> np.ndarray:
     windows = slice(rows.start, rows.stop + WINDOW - 1)  # that begin in `rows`
-    _, local = structural_similarity(
+    of_windows = structural_similarity(
       image[windows],
       truth[windows],
       win_size=WINDOW,
@@ -184,6 +184,7 @@ def pixel_sums(
       channel_axis=-1,
       full=True,
     )
+    local = np.asarray(of_windows[1])
     whole = slice(WINDOW // 2, -(WINDOW // 2))  # windows inside the image
     return local[whole, whole].sum(axis=(1, 2))
 

@@ -39,6 +39,8 @@ WINDOW = 7  # side of SSIM's window, in pixels
 _AREA = WINDOW**2
 _PART = 8192  # columns whose largest sum, 3 * 255^2 each, is an int32
 
+AnyArray = Array | np.ndarray
+
 
 def text_of(name: str, value: float | None) -> str:
   """Return the metric's mean as text; "inf" where no finite value is left."""
@@ -51,10 +53,10 @@ class Sums(NamedTuple):
   Sums of squares are in parts of the width, each of which is an int32.
   """
 
-  squared: Int[Array, "b h parts"]  # squared differences
-  foreground: Int[Array, "b h parts"]  # of them, those inside the mask
-  shift: Int[Array, "b h 3"]  # differences inside the mask, by channel
-  ssim: Float[Array, "b h-6"]  # local similarities, by rows of windows
+  squared: Int[AnyArray, "b h parts"]  # squared differences
+  foreground: Int[AnyArray, "b h parts"]  # of them, those inside the mask
+  shift: Int[AnyArray, "b h 3"]  # differences inside the mask, by channel
+  ssim: Float[AnyArray, "b h-6"]  # local similarities, by rows of windows
 
 
 def pixel_sums(
@@ -146,7 +148,14 @@ def _window_sum(x: Int[Array, "b h u"], channels: int) -> Int[Array, "b h-6 v"]:
   for axis, step in ((1, 1), (2, channels)):
     count = x.shape[axis] - (WINDOW - 1) * step
 
-    def shifted(array, shift, more, axis=axis, step=step, count=count):
+    def shifted(
+      array: Array,
+      shift: int,
+      more: int,
+      axis: int = axis,
+      step: int = step,
+      count: int = count,
+    ) -> Array:
       start, length = shift * step, count + more * step
       return jax.lax.slice_in_dim(array, start, start + length, axis=axis)
 

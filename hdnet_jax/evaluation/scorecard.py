@@ -6,7 +6,7 @@ or recoloured in its place, and photos with which nothing is wrong.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -156,12 +156,12 @@ def table_of(name: str, rows: Sequence[Mapping[str, Any]]) -> Table:
 def cells(row: Mapping[str, Any]) -> tuple[str, ...]:
   """Return a row of the table."""
 
-  def pair(numbers, digits):
+  def pair(numbers: Iterable[float | None], digits: int) -> str:
     return " → ".join(
       "same" if number is None else f"{number:.{digits}f}" for number in numbers
     )
 
-  def slope_of(line):
+  def slope_of(line: Sequence[float] | None) -> str:
     return "" if line is None else f"{line[0]:.2f} ({line[1]:.2f})"
 
   gain = ""

@@ -101,7 +101,7 @@ def tables_of(report: Mapping[str, Any]) -> list[Table]:
   tables = []
   for protocol, summary in report["protocols"].items():
     subsets, ratios = summary["by_subset"], summary["by_foreground_ratio"]
-    size = report.get("image_size")
+    size = report.get("image_size") or 0  # none of a report without one
     whole = {"all": summary}
     methods = _published_methods(report, protocol, subsets)
     in_high_resolution = {

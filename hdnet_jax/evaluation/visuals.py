@@ -4,13 +4,16 @@ import dataclasses
 import math
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from hdnet_jax.config import ModelConfig
 from hdnet_jax.evaluation.tables import RATIO_BINS, Row, ratio_bin
+
+if TYPE_CHECKING:
+  from matplotlib.axes import Axes
 
 COLUMNS = ("composite", "mask", "harmonized", "real", "error before", "after")
 ERROR_SCALE = 64  # levels of mean error that are shown brightest
@@ -115,7 +118,9 @@ def contact_sheet(
   return page.canvas
 
 
-def shortened(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
+def shortened(
+  text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int
+) -> str:
   """Cut text that is wider than `width` pixels, with an ellipsis."""
   while font.getlength(text) > width and len(text) > 2:
     text = text[:-2].rstrip("….") + "…"
@@ -172,7 +177,7 @@ def scatter(rows: Sequence[Row], path: pathlib.Path) -> None:
   figure.savefig(path, dpi=120, metadata={"Software": None})
 
 
-def _scatter(panel, rows: Sequence[Row]) -> None:
+def _scatter(panel: "Axes", rows: Sequence[Row]) -> None:
   low = 1e-1  # shown for a foreground without visible error
   errors = np.array([[r["composite_fmse"], r["harmonized_fmse"]] for r in rows])
   errors = np.maximum(errors, low)
@@ -249,7 +254,7 @@ def neighbors_curve(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
   return [most[k] for k in sorted(most)] if len(most) > 1 else []
 
 
-def _draw_rows(axis, report: dict[str, Any]) -> None:
+def _draw_rows(axis: "Axes", report: dict[str, Any]) -> None:
   rows = report["rows"]
   for place, row in enumerate(rows):
     mean, bounds = row["means"]["psnr"], row["psnr_interval"]
@@ -274,7 +279,7 @@ def _draw_rows(axis, report: dict[str, Any]) -> None:
   _hide_frame(axis)
 
 
-def _draw_curve(axis, curve: list[dict[str, Any]]) -> None:
+def _draw_curve(axis: "Axes", curve: list[dict[str, Any]]) -> None:
   neighbors = [row["model"]["neighbors"] for row in curve]
   other = axis.twinx()
   for side, name, label, color, style in (
@@ -293,6 +298,6 @@ def _draw_curve(axis, curve: list[dict[str, Any]]) -> None:
   other.spines["top"].set_visible(False)
 
 
-def _hide_frame(axis) -> None:
+def _hide_frame(axis: "Axes") -> None:
   for side in ("top", "right"):
     axis.spines[side].set_visible(False)

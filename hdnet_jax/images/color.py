@@ -72,8 +72,9 @@ def convert_profile(
     return pixels, []
   # The profile is of the pixels or of the file's own samples; or it is ignored.
   mode, samples, space = "RGB", pixels, _color_space(icc)
-  if space.lower() == picture.color_space.lower() != "rgb":
-    mode, samples = {"GRAY": "L"}.get(space, space), picture.own[part]
+  own = picture.own
+  if own is not None and space.lower() == picture.color_space.lower():
+    mode, samples = {"GRAY": "L"}.get(space, space), own[part]
   elif space != "RGB":
     icc = None
   samples = np.ascontiguousarray(to_uint8(samples))

@@ -69,7 +69,7 @@ def without_thumbnail(exif: bytes) -> bytes:
   Raises:
     ValueError, struct.error: for damaged data.
   """
-  block = Block(bytearray(exif))
+  block = Block(exif)
   block.drop_thumbnail()
   return PREFIX + bytes(block.data)
 
@@ -85,7 +85,7 @@ def corrected(exif: bytes, size: tuple[int, int], orientation: int) -> bytes:
   Raises:
     ValueError, struct.error: for damaged data.
   """
-  block = Block(bytearray(exif))
+  block = Block(exif)
   if ORIENTATION in block.main:
     block.write(block.main[ORIENTATION], 1)
   for directory in (block.main, block.nested(EXIF)):
@@ -103,7 +103,7 @@ def corrected(exif: bytes, size: tuple[int, int], orientation: int) -> bytes:
 
 class Entry(NamedTuple):
   kind: int
-  count: int
+  length: int  # how many numbers
   place: int  # of its value, or of the offset to that
 
 
@@ -111,13 +111,13 @@ Directory = dict[int, Entry]  # by tag
 
 
 class Block:
-  """EXIF data, with or without their prefix; a bytearray may be changed.
+  """EXIF data, with or without their prefix; a copy, which may be changed.
 
   main: the first directory.
   """
 
   def __init__(self, exif: bytes | bytearray):
-    self.data = exif.removeprefix(PREFIX)
+    self.data = bytearray(exif.removeprefix(PREFIX))
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(bytes(self.data[:4]))
     if order is None:
       raise ValueError("no EXIF header")
@@ -134,8 +134,9 @@ class Block:
     self, directory: Directory, tags: Iterable[int]
   ) -> dict[int, tiff.Value]:
     """Return a directory's values of these tags; damaged ones are left out."""
+    data = bytes(self.data)
     found = {
-      tag: tiff.read_value(self.data, self.order, *directory[tag])
+      tag: tiff.read_value(data, self.order, *directory[tag])
       for tag in tags
       if tag in directory
     }
@@ -146,7 +147,7 @@ class Block:
 
   def write(self, entry: Entry, value: int) -> None:
     """Write a number over an entry's, of the same or a wider type."""
-    if entry.kind not in (_SHORT, _LONG) or entry.count != 1:
+    if entry.kind not in (_SHORT, _LONG) or entry.length != 1:
       return
     if entry.kind == _SHORT and value < 2**16:
       self._write("HH", entry.place, value, 0)
@@ -167,11 +168,11 @@ class Block:
     """Turn the subject's place in an upright image of `size`."""
     for tag in _SUBJECTS:
       entry = directory.get(tag)
-      if entry is None or entry.kind != _SHORT or not 2 <= entry.count <= 4:
+      if entry is None or entry.kind != _SHORT or not 2 <= entry.length <= 4:
         continue
-      place = entry.place if entry.count == 2 else self._read("I", entry.place)
+      place = entry.place if entry.length == 2 else self._read("I", entry.place)
       x, y, *extent = (
-        self._read("H", place + 2 * i) for i in range(entry.count)
+        self._read("H", place + 2 * i) for i in range(entry.length)
       )
       if orientation >= 5:
         x, y, extent = y, x, extent[::-1]
@@ -179,7 +180,7 @@ class Block:
         x = max(size[0] - 1 - x, 0)
       if orientation in (3, 4, 7, 8):
         y = max(size[1] - 1 - y, 0)
-      self._write("H" * entry.count, place, x, y, *extent)
+      self._write("H" * entry.length, place, x, y, *extent)
 
   def drop_thumbnail(self) -> None:
     """Remove the second directory, and blank what it holds."""

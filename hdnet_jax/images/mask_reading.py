@@ -42,8 +42,8 @@ def read_mask(
   name, samples = decoded.name, decoded.samples
   fitted = fit(
     name,
-    samples.shape[1::-1],
-    tuple(size),
+    (samples.shape[1], samples.shape[0]),
+    (size[0], size[1]),
     decoded.orientation,
     orientation,
     resize,

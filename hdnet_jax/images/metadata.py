@@ -6,7 +6,7 @@ import struct
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from PIL import Image, TiffTags
+from PIL import Image, TiffImagePlugin, TiffTags
 
 from hdnet_jax.images import exif, png, tiff, xmp
 from hdnet_jax.images.exif import EXIF, GPS, ORIENTATION
@@ -140,7 +140,7 @@ def _read_iptc(image: Image.Image) -> bytes | None:
   resources = image.info.get("photoshop")
   if isinstance(resources, Mapping):
     iptc = resources.get(_IPTC_RESOURCE)
-  if image.format == "TIFF":
+  if isinstance(image, TiffImagePlugin.TiffImageFile):
     iptc = image.tag_v2.get(_IPTC_TAG)
     if isinstance(iptc, tuple) and all(isinstance(v, int) for v in iptc):
       iptc = struct.pack(f"<{len(iptc)}I", *iptc)  # written as numbers
@@ -159,7 +159,7 @@ def _not_carried(file: "OpenImage") -> list[str]:
     )
   if image.format == "GIF" and image.info.get("comment"):
     notes.append("has a comment, which is left out.")
-  if image.format == "TIFF":
+  if isinstance(image, TiffImagePlugin.TiffImageFile):
     others = sorted(set(image.tag_v2) - _KNOWN_TAGS)
     if others:
       words = ", ".join(map(_name, others))

@@ -98,7 +98,7 @@ def read_picture(source: Source, max_pixels: int = MAX_PIXELS) -> Picture:
   """
   decoded = decode(source, max_pixels)
   samples = decoded.samples
-  if samples.dtype not in (np.uint8, np.uint16):
+  if samples.dtype not in (np.dtype(np.uint8), np.dtype(np.uint16)):
     words = "32-bit or floating-point pixels"
     if not np.isfinite(samples).all():
       words = "pixels that are NaN"
@@ -125,8 +125,8 @@ def decode(source: Source, max_pixels: int = MAX_PIXELS) -> Decoded:
     orientation = exif.orientation_of_image(file.image)
     samples = turn(samples, orientation)
     alpha = None if alpha is None else turn(alpha, orientation)
-    if stored in range(2, 9):
-      orientation = stored
+    if stored is not None and stored in range(2, 9):
+      orientation = int(stored)
     data = metadata.read(file, orientation, notes)
   return Decoded(
     samples,
@@ -140,7 +140,7 @@ def decode(source: Source, max_pixels: int = MAX_PIXELS) -> Decoded:
 
 def _oddities(file: OpenImage) -> Iterator[str]:
   # MPO: a JPEG file with further images behind the first.
-  found = {"MPO": "JPEG"}.get(file.image.format, file.image.format)
+  found = "JPEG" if file.image.format == "MPO" else file.image.format
   path = pathlib.PurePath(file.name)
   if path.suffix and format_of(path) != found:
     article = "an" if found == "AVIF" else "a"

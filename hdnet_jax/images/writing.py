@@ -10,7 +10,7 @@ import os
 import pathlib
 import struct
 import zlib
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image, PngImagePlugin
@@ -62,8 +62,7 @@ def write_picture(
     raise ValueError("pixels differ in shape or dtype from the picture's")
   if mask is not None and mask.shape != pixels.shape[:2]:
     raise ValueError("the mask's shape differs from the pixels'")
-  check_output(picture, path, quality, force)
-  format = written_format_of(path)
+  format = check_output(picture, path, quality, force)
   image, notes = prepare(picture, pixels, format, mask)
   _write_whole(image, path, format, quality)
   return notes
@@ -98,8 +97,8 @@ def check_output(
   path: str | os.PathLike[str],
   quality: int = 95,
   force: bool = False,
-) -> None:
-  """Find what `write_picture` would refuse, before anything is computed.
+) -> str:
+  """Find what `write_picture` would refuse; return the format of the path.
 
   Raises:
     UserError: for an unknown extension, a path that exists (without `force`), a
@@ -126,6 +125,7 @@ def check_output(
       f"({LARGEST_SIDE[format]} at most); write PNG or TIFF"
     )
   check_free(path, force)
+  return format
 
 
 def check_free(path: pathlib.Path, force: bool) -> None:
@@ -199,7 +199,8 @@ def _own_samples(
   new, space = pixels[changed], picture.color_space
   if space == "CMYK" and format not in ("JPEG", "TIFF"):
     space = "RGB"
-  samples = (picture.pixels if space == "RGB" else picture.own).copy()
+  own = picture.pixels if picture.own is None else picture.own
+  samples = (picture.pixels if space == "RGB" else own).copy()
   if space == "gray":
     new = rgb_to_luma(new)
   elif space == "CMYK":
@@ -224,7 +225,7 @@ def _encode_by_pillow(
   height, width = image.samples.shape[:2]
   pillow = Image.frombytes(image.mode, (width, height), image.samples.tobytes())
   data = image.metadata
-  options = {"icc_profile": data.icc, "exif": data.exif or b""}
+  options: dict[str, Any] = {"icc_profile": data.icc, "exif": data.exif or b""}
   if data.dpi and format != "WEBP":
     options["dpi"] = data.dpi
   if format == "PNG":

@@ -65,7 +65,8 @@ def feather_mask(
     return mask
   result = mask.astype(np.float32)
   reach = math.ceil(feather) + 1  # distances beyond it do not count
-  for rows in guided_filter.row_blocks(*mask.shape, reach, block_pixels):
+  height, width = mask.shape
+  for rows in guided_filter.row_blocks(height, width, reach, block_pixels):
     first = max(rows.start - reach, 0)
     inside = mask[first : rows.stop + reach] > 0
     if inside.all() or not inside.any():

@@ -11,7 +11,7 @@ import numpy as np
 from hdnet_jax.config import ModelConfig
 from hdnet_jax.devices import compiler_options
 from hdnet_jax.inference.engine import BATCH
-from hdnet_jax.model.hdnet import HDNet, blend
+from hdnet_jax.model.hdnet import HDNet, apply, blend
 
 
 class JaxEngine:
@@ -55,7 +55,7 @@ class JaxEngine:
 def _make_network(model: ModelConfig):
   network = HDNet(**dataclasses.asdict(model))
 
-  def harmonize(params, image, mask):
-    return blend(network.apply({"params": params}, image, mask), image, mask)
+  def harmonize(params: Any, image: jax.Array, mask: jax.Array) -> jax.Array:
+    return blend(apply(network, params, image, mask), image, mask)
 
   return harmonize

@@ -91,7 +91,8 @@ class OnnxRuntimeEngine:
       images = np.rint((images + 1) * 127.5).astype(np.uint8)
       masks = (masks * 255).astype(np.uint8)
     inputs = {"composite": images, "mask": masks}
-    (output,) = self._session.run(["harmonized"], inputs)
+    (result,) = self._session.run(["harmonized"], inputs)
+    output = np.asarray(result)
     return output / np.float32(127.5) - 1 if self._is_uint8 else output
 
 

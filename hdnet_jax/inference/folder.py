@@ -69,9 +69,8 @@ def plan(
     mask_suffix = pathlib.PurePath(f"x{mask_suffix}").stem[1:]
   result = Plan()
   together = masks is None or os.path.samefile(composites, masks)
-  images = _images(
-    composites, [output] if together else [output, masks], result
-  )
+  others = [output] if masks is None or together else [output, masks]
+  images = _images(composites, others, result)
   index = None
   if from_alpha:
     pass
@@ -79,7 +78,7 @@ def plan(
     itself = os.path.realpath(masks)
     images = [path for path in images if os.path.realpath(path) != itself]
     index = Masks(masks.parent, [], single=masks)
-  elif together:
+  elif masks is None or together:
     images, index = split_masks(composites, images, mask_suffix)
   else:
     files = _images(masks, [output, composites], result)

@@ -80,7 +80,8 @@ class Harmonizer:
         f"image_size={image_size} is no multiple of {REDUCTION}; give the size "
         "that the network was trained at"
       )
-    self.image_size, self.mode, self._network = image_size, mode, network
+    self.image_size, self._network = image_size, network
+    self.mode: Mode = mode
 
   @classmethod
   def from_pretrained(
@@ -209,10 +210,11 @@ class Harmonizer:
     objects = [
       find_object(scene) if change.strength else None for scene in scenes
     ]
-    results = [
-      scene.composite.copy() if inside is None else None
-      for scene, inside in zip(scenes, objects, strict=True)
-    ]
+    results = {
+      index: scenes[index].composite.copy()
+      for index, inside in enumerate(objects)
+      if inside is None
+    }
     remaining = [i for i, inside in enumerate(objects) if inside is not None]
     size = BATCH if self.mode == "guided" and len(remaining) > 1 else 1
 
@@ -226,7 +228,7 @@ class Harmonizer:
         seen = [self._input(scenes[i], objects[i]) for i in chunk]
         outputs = self._run(seen)
         list(pool.map(finish, chunk, seen, outputs))  # raises what they raise
-    return results
+    return [results[index] for index in range(len(scenes))]
 
   def fit_maps(
     self, composite: np.ndarray, mask: np.ndarray

@@ -130,6 +130,8 @@ def _reduce_visible(
 
   Small pixels where nothing is visible take the nearest background.
   """
+  if scene.alpha is None:
+    raise ValueError("a scene without alpha is visible everywhere")
   white = np.float32(guided_filter.white_level(scene.alpha.dtype))
   alpha = scene.alpha / white
   small_alpha = _resize(alpha, size)

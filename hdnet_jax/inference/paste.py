@@ -119,6 +119,8 @@ def _resize(
   across, down = windows
   part = down.samples, across.samples
   # Before resizing: hidden colours must not count.
+  if cutout.alpha is None:
+    raise ValueError("a cut-out needs alpha")
   alpha = _to_float(cutout.alpha[part])
   pixels, notes = convert_profile(cutout, photo, part)
   size = across.length, down.length

@@ -4,7 +4,7 @@ Height and width of features are the image's over 1, 2, 4 or 8.
 """
 
 import enum
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 
 class Size(enum.Enum):
@@ -60,12 +60,18 @@ RAIN = (
 )
 
 
+@runtime_checkable  # beartype checks it
 class Settings(Protocol):
   """Those of `HDNet` and of `ModelConfig`."""
 
-  width: int
-  local_dynamics: str
-  global_dynamics: str
+  @property
+  def width(self) -> int: ...
+
+  @property
+  def local_dynamics(self) -> str: ...
+
+  @property
+  def global_dynamics(self) -> str: ...
 
 
 def parameter_shapes(model: Settings) -> dict[str, tuple[int, ...]]:

@@ -44,7 +44,7 @@ def differentiated_by(gradients: Gradients) -> Callable[[Callable], Callable]:
     function = jax.custom_vjp(function)
     function.defvjp(
       lambda x, kernel: (function(x, kernel), (x, kernel)),
-      lambda residuals, dy: gradients(*residuals, dy),
+      lambda residuals, dy: gradients(residuals[0], residuals[1], dy),
     )
     return function
 

@@ -46,7 +46,10 @@ class GlobalDynamics(nn.Module):
     both = jnp.moveaxis(kernels, 3, 1).reshape(b, c, REGIONS * c)
     y = jnp.einsum("bni,bio->bno", x.reshape(b, h * w, c), both)
     y = y.reshape(b, h, w, REGIONS, c)
-    return sum(regions[..., r : r + 1] * y[..., r, :] for r in range(REGIONS))
+    return sum(
+      (regions[..., r : r + 1] * y[..., r, :] for r in range(REGIONS)),
+      start=jnp.zeros((), y.dtype),
+    )
 
   def predict_kernels(self, x: Float[Array, "b h w c"]) -> Array:
     """Predict the two kernels, [B, region, out, in]."""

@@ -4,7 +4,7 @@ Images are [B, H, W, 3] in [-1, 1], masks [B, H, W, 1] with 1 = foreground;
 height and width are multiples of 8.
 """
 
-from typing import Any
+from typing import Any, cast
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -134,6 +134,17 @@ class HDNet(nn.Module):
   def maybe_remat(self, module: type[nn.Module]) -> type[nn.Module]:
     """Recompute the module's activations in the backward pass if `remat`."""
     return nn.remat(module) if self.remat else module
+
+
+def apply(
+  model: HDNet,
+  params: Any,
+  image: Float[Array, "b h w 3"],
+  mask: Float[Array, "b h w 1"],
+) -> Float[Array, "b h w 3"]:
+  """Return the network's output with these parameters."""
+  # Flax returns more than the output only where something is `mutable`.
+  return cast(Array, model.apply({"params": params}, image, mask))
 
 
 def blend(

@@ -127,7 +127,7 @@ def compact_indices(mask: Mask, places: Int[Array, "b n"]) -> Int[Array, "b n"]:
   """Return the mask's indices in order, then `n`; `places` are their ranks."""
   _, count = mask.shape
 
-  def compact(mask, places):
+  def compact(mask: Array, places: Array) -> Array:
     places = jnp.where(mask, places, count)
     empty = jnp.full((count,), count, jnp.int32)
     return empty.at[places].set(jnp.arange(count, dtype=jnp.int32), mode="drop")

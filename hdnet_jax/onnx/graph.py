@@ -2,12 +2,13 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Literal
 
 import numpy as np
 
 from hdnet_jax.onnx import protobuf
+from hdnet_jax.onnx.protobuf import Attribute, Dimension, DType
 
 # 17 is old enough for every ONNX Runtime of the last years, Web and mobile
 # included; the file's format (IR) is the one of its time.
@@ -43,7 +44,7 @@ class Tensor:
 
 
 # Numbers become float32 constants, lists int64 ones.
-Value = Tensor | np.ndarray | float | list[int]
+Value = Tensor | np.ndarray | np.generic | float | list[int]
 
 
 class Graph:
@@ -65,29 +66,44 @@ class Graph:
     self._scope = ""
 
   @contextlib.contextmanager
-  def scope(self, name: str) -> Iterator[None]:
+  def scope(self, name: str) -> Generator[None]:
     """Start the names of what is added inside with `name`."""
     before = self._scope
     self._scope = f"{before}{name}/"
     yield
     self._scope = before
 
-  def input(self, name: str, dtype: type, shape: tuple, doc: str) -> Tensor:
+  def input(
+    self, name: str, dtype: DType, shape: Sequence[Dimension], doc: str
+  ) -> Tensor:
     self._inputs.append(protobuf.value(name, dtype, shape, doc))
     return Tensor(self, name)
 
-  def output(self, value: Tensor, name: str, dtype: type, shape, doc: str):
+  def output(
+    self,
+    value: Tensor,
+    name: str,
+    dtype: DType,
+    shape: Sequence[Dimension],
+    doc: str,
+  ):
     self._nodes.append(
       protobuf.node("Identity", [value.name], [name], name, {})
     )
     self._outputs.append(protobuf.value(name, dtype, shape, doc))
 
-  def add(self, kind: str, *inputs: Value, **attributes) -> Tensor:
+  def add(
+    self, kind: str, *inputs: Value | None, **attributes: Attribute
+  ) -> Tensor:
     """Add a node and return its first output; a None input is left out."""
     return self.add_many(kind, 1, *inputs, **attributes)[0]
 
   def add_many(
-    self, kind: str, outputs: int, *inputs: Value | None, **attributes
+    self,
+    kind: str,
+    outputs: int,
+    *inputs: Value | None,
+    **attributes: Attribute,
   ) -> list[Tensor]:
     name = f"{self._scope}{kind}_{self._count}"
     self._count += 1

@@ -164,8 +164,8 @@ def _largest(values: Tensor, count: int) -> Tensor:
   g = values.graph
   if count == 1:
     return g.add("ArgMax", values, axis=0)
-  count = g.add("Min", _length(values), [count])
-  return g.add_many("TopK", 2, values, count, axis=0)[1]
+  most = g.add("Min", _length(values), [count])
+  return g.add_many("TopK", 2, values, most, axis=0)[1]
 
 
 def _chosen(x: Tensor, keys: _Keys, found: Tensor) -> Tensor:

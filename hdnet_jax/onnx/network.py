@@ -70,17 +70,16 @@ def build(
   )
   mask = g.input("mask", pixels, (*shape, 1), words[1])
 
-  image, region = composite, mask
   if pixels == "uint8":
     image = g.cast(composite, np.float32) / 127.5 - 1.0
     inside = g.add("Greater", g.cast(mask, np.float32), 127.5)
     region = g.cast(inside, np.float32)
-  output = _network(image, region, params, model, size)
-  if pixels == "uint8":
+    output = _network(image, region, params, model, size)
     rounded = g.cast(g.add("Round", (output + 1.0) * 127.5), np.uint8)
     blended = g.add("Where", inside, rounded, composite)
   else:
-    blended = region * output + (1.0 - region) * image
+    output = _network(composite, mask, params, model, size)
+    blended = mask * output + (1.0 - mask) * composite
   g.output(blended, "harmonized", pixels, (*shape, 3), f"RGB, {words[0]}")
   return g.model("hdnet", dict(metadata or {}))
 

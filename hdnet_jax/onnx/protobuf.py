@@ -19,9 +19,12 @@ _DATA_TYPES = {
 _FLOAT, _INT, _STRING, _GRAPH, _INTS = (2, 1), (3, 2), (4, 3), (6, 5), (8, 7)
 
 Dimension = int | str  # a size, or the name of one that is not known
+DType = type | str | np.dtype
+Scalar = float | int | np.integer | str | bytes  # bytes are a message
+Attribute = Scalar | list[int] | tuple[int, ...]
 
 
-def data_type(dtype: type | str | np.dtype) -> int:
+def data_type(dtype: DType) -> int:
   """Return ONNX's number of a NumPy type."""
   return _DATA_TYPES[np.dtype(dtype).name]
 
@@ -31,7 +34,7 @@ def node(
   inputs: Iterable[str],
   outputs: Iterable[str],
   name: str,
-  attributes: Mapping[str, object],
+  attributes: Mapping[str, Attribute],
 ) -> bytes:
   """Write a NodeProto; an attribute of bytes is a graph."""
   return _message(
@@ -56,12 +59,12 @@ def tensor(name: str, array: np.ndarray) -> bytes:
 
 def value(
   name: str,
-  dtype: type | str | np.dtype,
+  dtype: DType,
   shape: Iterable[Dimension] | None = None,
   doc: str = "",
 ) -> bytes:
   """Write a ValueInfoProto; without a shape, of any."""
-  fields = [(1, data_type(dtype))]
+  fields: list[tuple[int, Scalar]] = [(1, data_type(dtype))]
   if shape is not None:
     sides = (
       _message((2 if isinstance(side, str) else 1, side)) for side in shape
@@ -100,28 +103,25 @@ def model(
   )
 
 
-def _attribute(name: str, content: object) -> bytes:
+def _attribute(name: str, content: Attribute) -> bytes:
+  values: list[tuple[int, Scalar]]
   if isinstance(content, (list, tuple)):
     field, kind = _INTS
     values = [(field, int(x)) for x in content]
   else:
-    field, kind = next(
-      fields
-      for types, fields in (
-        ((bool, int, np.integer), _INT),
-        ((float,), _FLOAT),
-        ((str,), _STRING),
-        ((bytes,), _GRAPH),
-      )
-      if isinstance(content, types)
-    )
+    if isinstance(content, (int, np.integer)):
+      field, kind = _INT
+    elif isinstance(content, float):
+      field, kind = _FLOAT
+    else:
+      field, kind = _STRING if isinstance(content, str) else _GRAPH
     values = [(field, content)]
   return _message((1, name), *values, (20, kind))
 
 
-def _message(*fields: tuple[int, object]) -> bytes:
+def _message(*fields: tuple[int, Scalar]) -> bytes:
   """Write fields: their number and kind, and what that kind needs."""
-  parts = []
+  parts: list[bytes] = []
   for number, content in fields:
     if isinstance(content, float):
       parts += [_varint(number << 3 | 5), struct.pack("<f", content)]

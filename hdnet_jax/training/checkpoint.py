@@ -172,7 +172,10 @@ class Checkpoints:
           f"{self._steps()}"
         ) from error
 
-    return _broadcast_state(read, like)
+    state = _broadcast_state(read, like)
+    if state is None:
+      raise RuntimeError("a step was read, and its number was lost")
+    return state
 
   def _read_newest(self, like: dict) -> tuple[int | None, dict, dict[int, str]]:
     """Return the newest whole step, its values, and all steps' damage."""

@@ -32,6 +32,7 @@ from hdnet_jax.evaluation.evaluator import (
   summary_of,
 )
 from hdnet_jax.evaluation.report import write_report
+from hdnet_jax.evaluation.tables import Row
 from hdnet_jax.training import workdir as workdirs
 from hdnet_jax.training.batches import run_batches
 from hdnet_jax.training.checkpoint import Checkpoints
@@ -146,6 +147,7 @@ def _train_in(
         TrainLog(config, writer, steps_per_epoch),
         lambda state: _validate(evaluator, state, sources.validation, writer),
         checkpoints,
+        state,
       )
 
     _write_weights(workdir, config, state, checkpoints)
@@ -241,8 +243,9 @@ def _train(
   train_log: TrainLog,
   validate: Callable[[TrainState], dict[str, float]],
   checkpoints: Checkpoints,
+  state: TrainState,
 ) -> TrainState:
-  """Take all steps; log, evaluate and save between them."""
+  """Take all steps from `state`; log, evaluate and save between them."""
   with StopSignals() as stop, contextlib.closing(steps):
     for step, state, measures in steps:
       train_log.add(step, measures)
@@ -308,7 +311,7 @@ def _validate(
   step, params = int(state.step), state.eval_params
   done = 0
 
-  def on_rows(rows) -> None:
+  def on_rows(rows: list[Row]) -> None:
     nonlocal done
     done += len(rows)
     writer.evaluating(done, len(source))

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import flax.struct
 import jax
@@ -37,7 +37,7 @@ class TrainState:
     params = jax.device_put(params, place)
     # A copy, because the train step donates the memory of both.
     ema = None if self.ema is None else jax.tree.map(jnp.copy, params)
-    return self.replace(params=params, ema=ema)
+    return dataclasses.replace(self, params=params, ema=ema)
 
 
 def make_model(config: ModelConfig) -> HDNet:
@@ -58,7 +58,7 @@ def initial_state(
   init_key, _ = jax.random.split(jax.random.key(config.seed))
   # Parameters do not depend on the image's size.
   image, mask = jnp.zeros((1, 8, 8, 3)), jnp.zeros((1, 8, 8, 1))
-  params = make_model(config.model).init(init_key, image, mask)["params"]
+  params = dict(make_model(config.model).init(init_key, image, mask)["params"])
   ema = jax.tree.map(jnp.copy, params) if config.training.ema_decay else None
   return TrainState(
     jnp.int32(0), params, optimizer.init(params), random_key(config), ema
@@ -90,8 +90,8 @@ def update_ema(ema: dict, params: dict, step: jax.Array, decay: float) -> dict:
   The decay is at most (1 + step) / (10 + step): the mean soon forgets the
   random start.
   """
-  decay = jnp.minimum(decay, (1 + step) / (10 + step))
-  return optax.incremental_update(params, ema, 1 - decay)
+  share = 1 - jnp.minimum(decay, (1 + step) / (10 + step))
+  return cast(dict, optax.incremental_update(params, ema, share))
 
 
 def abstract_state(start: Callable[[], TrainState], mesh: Mesh) -> TrainState:

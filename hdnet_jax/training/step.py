@@ -1,6 +1,8 @@
 """One optimization step, compiled once."""
 
+import dataclasses
 from collections.abc import Callable
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +13,7 @@ from hdnet_jax.composites import with_composites
 from hdnet_jax.composites.color_map import load_maps
 from hdnet_jax.config import Config, DataConfig
 from hdnet_jax.devices import Batch, compiler_options, replicated
-from hdnet_jax.model.hdnet import blend
+from hdnet_jax.model.hdnet import apply, blend
 from hdnet_jax.model.pixels import normalize
 from hdnet_jax.training.loss import foreground_loss
 from hdnet_jax.training.state import TrainState, make_model, update_ema
@@ -36,14 +38,15 @@ def make_train_step(
     updates, opt_state = optimizer.update(
       gradients, state.opt_state, state.params
     )
-    params = optax.apply_updates(state.params, updates)
+    params = cast(dict, optax.apply_updates(state.params, updates))
     if state.ema is not None:
       decay = config.training.ema_decay
-      state = state.replace(
-        ema=update_ema(state.ema, params, state.step, decay)
+      state = dataclasses.replace(
+        state, ema=update_ema(state.ema, params, state.step, decay)
       )
-    state = state.replace(
-      step=state.step + 1, params=params, opt_state=opt_state
+    step = state.step + 1
+    state = dataclasses.replace(
+      state, step=step, params=params, opt_state=opt_state
     )
     norm = optax.tree.norm(gradients)
     return state, {"loss": loss, "gradient_norm": norm}
@@ -75,8 +78,8 @@ def _make_loss_and_gradients(
     real = blend(normalize(batch["real"]), composite, mask)
     share = mask[0].size / config.data.image_size**2
 
-    def mean_loss(params):
-      output = model.apply({"params": params}, composite, mask)
+    def mean_loss(params: dict) -> jax.Array:
+      output = apply(model, params, composite, mask)
       losses = foreground_loss(
         blend(output, composite, mask),
         real,

@@ -8,7 +8,7 @@ import pathlib
 import socket
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 import jax
@@ -118,7 +118,7 @@ class TrainLog:
     values = {
       "loss": float(losses.mean()),
       "gradient_norm": float(measures["gradient_norm"]),
-      "learning_rate": float(self._learning_rate(step - 1)),
+      "learning_rate": float(np.asarray(self._learning_rate(step - 1))),
       "images_per_second": len(losses) * self._batch_size / seconds,
     }
     self._writer.scalars(step, values, "train")
@@ -129,7 +129,7 @@ class TrainLog:
     self._losses, self._clock = [], time.perf_counter()
 
   @contextlib.contextmanager
-  def paused(self) -> Iterator[None]:
+  def paused(self) -> Generator[None]:
     """Leave out the time of the block."""
     start = time.perf_counter()
     yield

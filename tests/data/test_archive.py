@@ -1,11 +1,12 @@
 import pickle
+import zipfile
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from hdnet_jax.data import archive
-from hdnet_jax.data.photos import PhotoFolder, read_manifest
+from hdnet_jax.data.photos import PhotoFolder, read_manifest, split_of
 from hdnet_jax.errors import UserError
 
 from .conftest import run
@@ -82,3 +83,19 @@ def test_what_cannot_be_read_is_named(folder, tmp_path, capsys):
     PhotoFolder(tmp_path / "text.zip", "train", SIZE)
   run("prepare", "photos", "--root", folder, "--pack", "a.tar", status=1)
   assert "must end in .zip" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("damaged", ["images/p0.webp", "masks/p0.png"])
+@pytest.mark.parametrize("contents", [b"no image", b""])
+def test_a_damaged_file_of_an_archive_is_named(tmp_path, damaged, contents):
+  row = ("images/p0.webp", "masks/p0.png")
+  Image.new("RGB", (SIZE, SIZE)).save(tmp_path / "whole.png")
+  file = tmp_path / "photos.zip"
+  with zipfile.ZipFile(file, "w") as members:
+    members.writestr("manifest.csv", f"image,mask\n{','.join(row)}\n")
+    for name in row:
+      whole = (tmp_path / "whole.png").read_bytes()
+      members.writestr(name, contents if name == damaged else whole)
+  with pytest.raises(UserError) as raised:
+    PhotoFolder(file, split_of(row[0]), SIZE)[0]
+  assert str(raised.value).startswith(f"{file / damaged} cannot be read")

@@ -22,7 +22,7 @@ from hdnet_jax.app.cli import arguments
 from hdnet_jax.errors import UserError
 
 
-def add(commands) -> None:
+def add(commands: arguments.Commands) -> None:
   parser = arguments.add_command(commands, "ablation", __doc__, _ablation)
   arguments.add(
     parser,

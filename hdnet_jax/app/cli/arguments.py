@@ -7,7 +7,7 @@ import pathlib
 import sys
 import tempfile
 from collections.abc import Callable, Generator, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from hdnet_jax.errors import UserError
 from hdnet_jax.images.formats import written_format_of
@@ -15,8 +15,16 @@ from hdnet_jax.images.formats import written_format_of
 STREAM = "-"  # names standard input and output
 
 
+class Commands(Protocol):
+  """What `add_subparsers` returns."""
+
+  def add_parser(
+    self, name: str, **settings: Any
+  ) -> argparse.ArgumentParser: ...
+
+
 def add_command(
-  commands,
+  commands: Commands,
   name: str,
   doc: str | None,
   run: Callable | None = None,
@@ -42,7 +50,19 @@ def add_command(
   return parser
 
 
-def add(parser, names: str, help: str, default: Any = None, **values) -> None:
+class Parser(Protocol):
+  """A parser, or a group of its arguments."""
+
+  def add_argument(self, *names: str, **settings: Any) -> Any: ...
+
+
+def add(
+  parser: Parser,
+  names: str,
+  help: str,
+  default: Any = None,
+  **values: Any,
+) -> None:
   """Add an argument whose help tells its default.
 
   Args:
@@ -50,15 +70,15 @@ def add(parser, names: str, help: str, default: Any = None, **values) -> None:
     default: tells the type; False makes a flag without a value.
     values: for `parser.add_argument`; of choices the first is the default.
   """
-  *flags, metavar = names.split()
-  if metavar.startswith("-"):
-    flags.append(metavar)
-    metavar = None
+  *flags, last = names.split()
+  metavar = None if last.startswith("-") else last
+  if metavar is None:
+    flags.append(last)
   if default is False:
     parser.add_argument(*flags, action="store_true", help=help)
     return
   if not flags:
-    flags = [metavar.lower()]
+    flags = [last.lower()]
   if default is None and "choices" in values:
     default = values["choices"][0]
   if default is not None:
@@ -68,7 +88,7 @@ def add(parser, names: str, help: str, default: Any = None, **values) -> None:
   parser.add_argument(*flags, metavar=metavar, help=help, **values)
 
 
-def add_checkpoint(parser) -> None:
+def add_checkpoint(parser: argparse.ArgumentParser) -> None:
   add(
     parser,
     "--checkpoint",
@@ -77,11 +97,11 @@ def add_checkpoint(parser) -> None:
   )
 
 
-def add_force(parser) -> None:
+def add_force(parser: argparse.ArgumentParser) -> None:
   add(parser, "--force", "replace OUT where it exists", False)
 
 
-def add_weights(parser) -> None:
+def add_weights(parser: argparse.ArgumentParser) -> None:
   """Add the network, for all commands that harmonize."""
   add(
     parser,
@@ -99,7 +119,7 @@ def add_weights(parser) -> None:
   )
 
 
-def add_changes(parser) -> None:
+def add_changes(parser: argparse.ArgumentParser) -> None:
   """Add the network, and how much it changes."""
   add_weights(parser)
   add(
@@ -117,14 +137,14 @@ def add_changes(parser) -> None:
     add(parser, names, help, default)
 
 
-def add_mask_flags(parser, whole: str) -> None:
+def add_mask_flags(parser: argparse.ArgumentParser, whole: str) -> None:
   """Add how masks are read; `whole` is what they are masks of."""
   resize = f"resize masks of the {whole}'s shape and another size"
   add(parser, "--invert-mask", "black is the object", False)
   add(parser, "--resize-mask", resize, False)
 
 
-def add_image_format(parser) -> None:
+def add_image_format(parser: argparse.ArgumentParser) -> None:
   """Add the format and quality of images that are written."""
   parser.add_argument(
     "--format",
@@ -138,8 +158,9 @@ def add_image_format(parser) -> None:
 def load_network(options: argparse.Namespace):
   """Load the network of --weights, for --engine and --mode if there is one."""
   from hdnet_jax.inference.harmonizer import Harmonizer
+  from hdnet_jax.inference.modes import Mode
 
-  mode = getattr(options, "mode", "guided")
+  mode: Mode = getattr(options, "mode", "guided")
   return Harmonizer.from_pretrained(
     options.weights, mode, engine=options.engine
   )

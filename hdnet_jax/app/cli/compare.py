@@ -17,7 +17,7 @@ from hdnet_jax.app.cli import arguments
 from hdnet_jax.errors import UserError
 
 
-def add(commands) -> None:
+def add(commands: arguments.Commands) -> None:
   parser = arguments.add_command(commands, "compare", __doc__, _compare)
   parser.add_argument(
     "runs",

@@ -16,7 +16,7 @@ from hdnet_jax.errors import UserError
 from hdnet_jax.terminal import tell
 
 
-def add(commands) -> None:
+def add(commands: arguments.Commands) -> None:
   parser = arguments.add_command(
     commands, "compose", __doc__, _compose, failure=2
   )

@@ -21,7 +21,7 @@ _TORCH = (".pth", ".pt", ".ckpt", ".bin")
 _NAMED = 3  # entries of an error message; more are counted
 
 
-def add(commands) -> None:
+def add(commands: arguments.Commands) -> None:
   parser = arguments.add_command(commands, "convert", __doc__, _convert)
   parser.add_argument(
     "source",

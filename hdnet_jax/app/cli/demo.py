@@ -23,7 +23,7 @@ from hdnet_jax.app.cli import arguments
 from hdnet_jax.errors import UserError, require
 
 
-def add(commands) -> None:
+def add(commands: arguments.Commands) -> None:
   parser = arguments.add_command(commands, "demo", __doc__, _demo, failure=2)
   arguments.add_weights(parser)
   arguments.add(

@@ -22,7 +22,7 @@ from hdnet_jax.app.cli.train import add_config, load_config
 from hdnet_jax.errors import UserError
 
 
-def add(commands) -> None:
+def add(commands: arguments.Commands) -> None:
   parser = arguments.add_command(commands, "evaluate", __doc__, _evaluate)
   add_config(parser)
   arguments.add(

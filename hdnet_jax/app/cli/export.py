@@ -15,14 +15,17 @@ import argparse
 import dataclasses
 import json
 import pathlib
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from hdnet_jax.app.cli import arguments
+from hdnet_jax.config import ModelConfig
 from hdnet_jax.errors import UserError
 
 _SUFFIXES = {"onnx": ".onnx", "stablehlo": ".stablehlo"}
 
 
-def add(commands) -> None:
+def add(commands: arguments.Commands) -> None:
   parser = arguments.add_command(commands, "export", __doc__, _export)
   arguments.add(
     parser,
@@ -115,7 +118,13 @@ def _export(options: argparse.Namespace) -> None:
   )
 
 
-def _onnx(options, pixels, params, model, provenance) -> tuple[bytes, str]:
+def _onnx(
+  options: argparse.Namespace,
+  pixels: Literal["float32", "uint8"],
+  params: Mapping[str, Any],
+  model: ModelConfig,
+  provenance: Mapping[str, Any],
+) -> tuple[bytes, str]:
   """The file's bytes, and its format in words."""
   import hdnet_jax
   from hdnet_jax import weights

@@ -15,7 +15,7 @@ import pathlib
 from hdnet_jax.app.cli import arguments
 
 
-def add(commands) -> None:
+def add(commands: arguments.Commands) -> None:
   parser = arguments.add_command(
     commands, "export-weights", __doc__, _export_weights
   )

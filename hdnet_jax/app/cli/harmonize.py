@@ -28,12 +28,15 @@ from hdnet_jax.errors import UserError
 from hdnet_jax.terminal import ProgressBar, line, tell
 
 if typing.TYPE_CHECKING:
+  import numpy as np
+
   from hdnet_jax.inference.folder import Pair
+  from hdnet_jax.inference.harmonizer import Harmonizer
 
 _MAX_THREADS = 4  # each holds a photo, some 300 MB of 12 megapixels
 
 
-def add(commands) -> None:
+def add(commands: arguments.Commands) -> None:
   parser = arguments.add_command(
     commands, "harmonize", __doc__, _harmonize, failure=2
   )
@@ -134,7 +137,7 @@ def _harmonize_file(
   composite: str | pathlib.Path | bytes,
   mask: str | pathlib.Path | bytes | None,
   output: pathlib.Path,
-  network,
+  network: "Harmonizer",
   options: argparse.Namespace,
   force: bool,
 ) -> list[str]:
@@ -184,7 +187,9 @@ def _comparison(output: pathlib.Path) -> pathlib.Path:
   return with_end(output, "_compare.png")
 
 
-def _write_comparison(before, after, path: pathlib.Path) -> None:
+def _write_comparison(
+  before: "np.ndarray", after: "np.ndarray", path: pathlib.Path
+) -> None:
   import numpy as np
   from PIL import Image
 

@@ -22,7 +22,7 @@ from hdnet_jax.errors import UserError, require
 from hdnet_jax.terminal import ProgressBar, tell
 
 
-def add(commands) -> None:
+def add(commands: arguments.Commands) -> None:
   parser = arguments.add_command(
     commands, "harmonize-video", __doc__, _harmonize_video, failure=2
   )

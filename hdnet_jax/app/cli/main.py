@@ -90,7 +90,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
   return options
 
 
-def _show_warning(message, *_) -> None:
+def _show_warning(message: Warning | str, *_: object) -> None:
   """Print a library's warning, as of a damaged file, in a line."""
   print("warning:", *str(message).split(), file=sys.stderr)
 
@@ -108,7 +108,7 @@ def make_parser() -> argparse.ArgumentParser:
   for command in COMMANDS:
     command.add(commands)
   examples = (
-    command.epilog.partition("examples:\n")[2].splitlines()[0]
+    (command.epilog or "").partition("examples:\n")[2].splitlines()[0]
     for command in commands.choices.values()
   )
   lines = (example.removesuffix(" \\") for example in examples)

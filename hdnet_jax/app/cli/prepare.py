@@ -8,21 +8,25 @@ examples:
 import argparse
 import pathlib
 import shlex
+import typing
 from collections.abc import Sequence
 
 from hdnet_jax.app.cli import arguments
 from hdnet_jax.errors import UserError
 from hdnet_jax.terminal import ProgressBar, tell
 
+if typing.TYPE_CHECKING:
+  from hdnet_jax.data.prepare.checks import Fault
 
-def add(commands) -> None:
+
+def add(commands: arguments.Commands) -> None:
   prepare = arguments.add_command(commands, "prepare", __doc__, None)
   data = prepare.add_subparsers(required=True, metavar="DATA")
   _add_iharmony4(data)
   _add_photos(data)
 
 
-def _add_iharmony4(data) -> None:
+def _add_iharmony4(data: arguments.Commands) -> None:
   parser = arguments.add_command(
     data, "iharmony4", _prepare_iharmony4.__doc__, _prepare_iharmony4
   )
@@ -44,7 +48,7 @@ def _add_iharmony4(data) -> None:
   _add_common(parser)
 
 
-def _add_photos(data) -> None:
+def _add_photos(data: arguments.Commands) -> None:
   parser = arguments.add_command(
     data, "photos", _prepare_photos.__doc__, _prepare_photos
   )
@@ -181,14 +185,14 @@ def _prepare_photos(options: argparse.Namespace) -> None:
     _pack(options, checked.rows)
 
 
-def _print_skipped(faults, folder: pathlib.Path) -> None:
+def _print_skipped(faults: list["Fault"], folder: pathlib.Path) -> None:
   from hdnet_jax.data.prepare import checks
 
   print(f"left out: {checks.summary(faults)}")
   print(f"listed in  {folder / 'skipped.csv'}")
 
 
-def _pack(options: argparse.Namespace, rows) -> None:
+def _pack(options: argparse.Namespace, rows: Sequence[dict[str, str]]) -> None:
   from hdnet_jax.data import archive
 
   with ProgressBar("packing", len(rows)) as bar:

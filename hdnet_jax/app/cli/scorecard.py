@@ -19,7 +19,7 @@ from hdnet_jax.app.cli import arguments
 from hdnet_jax.errors import UserError
 
 
-def add(commands) -> None:
+def add(commands: arguments.Commands) -> None:
   parser = arguments.add_command(commands, "scorecard", __doc__, _scorecard)
   parser.add_argument(
     "weights",

@@ -19,7 +19,7 @@ from hdnet_jax.config import Config
 from hdnet_jax.errors import UserError
 
 
-def add(commands) -> None:
+def add(commands: arguments.Commands) -> None:
   parser = arguments.add_command(commands, "train", __doc__, _train)
   add_config(parser)
   arguments.add(

@@ -1,6 +1,7 @@
 """What clicks do: from what the page holds to `Work`, and back to the page."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import gradio as gr
 import numpy as np
@@ -28,21 +29,25 @@ def show(work: Work, photo: str | None):
   return {"background": image, "layers": [], "composite": None}
 
 
-def show_mask(work: Work, photo, mask, inverted: bool) -> gr.Image:
+def show_mask(
+  work: Work, photo: str | None, mask: str | None, inverted: bool
+) -> gr.Image:
   """Show what of the photo the mask lets change."""
   if photo is None or mask is None:
     return _pictured(None)
   return _pictured(work.show_mask(photo, MaskFile(mask, inverted)))
 
 
-def show_cutout(work: Work, photo, cutout, *place: float) -> gr.Image:
+def show_cutout(
+  work: Work, photo: str | None, cutout: str | None, *place: float
+) -> gr.Image:
   """Show the cut-out where it goes."""
   if photo is None or cutout is None:
     return _pictured(None)
   return _pictured(work.show_cutout(photo, Cutout(cutout, *place)))
 
 
-def harmonize(work: Work, photo: str | None, *values):
+def harmonize(work: Work, photo: str | None, *values: Any):
   """Show before and after, the file to download, and notes."""
   *foreground, strength, feather, background = values
   if photo is None:
@@ -56,7 +61,12 @@ def harmonize(work: Work, photo: str | None, *values):
 
 
 def _foreground(
-  tab: str, mask: str | None, inverted: bool, painted, cutout, *place: float
+  tab: str,
+  mask: str | None,
+  inverted: bool,
+  painted: dict[str, Any] | None,
+  cutout: str | None,
+  *place: float,
 ) -> Foreground:
   """What the open tab says of the foreground."""
   if tab == PAINT:

@@ -58,12 +58,12 @@ def make(folder: pathlib.Path) -> list[Sample]:
 
 def cut_out(name: str) -> Image.Image:
   """Return the "cup" or the "astronaut", without what is around them."""
-  photo, outline = {
-    "cup": ("coffee.png", (_CUP,)),
-    "astronaut": ("astronaut.png", ((), _ASTRONAUT)),
+  file, ellipses, polygon = {
+    "cup": ("coffee.png", _CUP, ()),
+    "astronaut": ("astronaut.png", (), _ASTRONAUT),
   }[name]
-  photo = load_photo(photo)
-  return _cut(photo, _outline(photo.size, *outline))
+  photo = load_photo(file)
+  return _cut(photo, _outline(photo.size, ellipses, polygon))
 
 
 def _cut(photo: Image.Image, mask: Image.Image) -> Image.Image:

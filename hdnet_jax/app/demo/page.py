@@ -5,7 +5,7 @@ Gradio gives it uploads, a queue, a brush and a before/after slider.
 
 import functools
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gradio as gr
@@ -51,7 +51,7 @@ def build(
     gr.Markdown(_TITLE)
     with gr.Row():
       with gr.Column():
-        boxes = {"photo": _file("Photo", "photo")}
+        boxes: dict[str, Any] = {"photo": _file("Photo", "photo")}
         tabs = _add_tabs(boxes)
         _add_changes(boxes)
         run = gr.Button("Harmonize", variant="primary", elem_id="run")
@@ -205,7 +205,7 @@ def _connect(
 ) -> None:
   """Connect what changes to what is shown, and the button to the results."""
 
-  def event(function, inputs: str, outputs) -> dict[str, Any]:
+  def event(function: Callable, inputs: str, outputs: Any) -> dict[str, Any]:
     # All that opens files shares the one limit.
     make_error = functools.partial(gr.Error, print_exception=False)
     function = functools.partial(function, work)
@@ -254,7 +254,7 @@ class _Latest(dict):
     super().__init__()
     self._most = most
 
-  def __setitem__(self, name, painting):
+  def __setitem__(self, name: str, painting: Any) -> None:
     super().__setitem__(name, painting)
     while len(self) > self._most:
       del self[next(iter(self))]

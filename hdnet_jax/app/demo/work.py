@@ -12,6 +12,7 @@ import os
 import pathlib
 import uuid
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -152,7 +153,8 @@ class Work:
       notes.append(report)
     pixels = self._network.harmonize(composite, mask, change, picture.alpha)
     # The extension is that of the contents, or .png where they are not written.
-    name = f"{pathlib.Path(photo).stem}-harmonized{suffix_of(format_in(photo))}"
+    source = pathlib.Path(photo)
+    name = f"{source.stem}-harmonized{suffix_of(format_in(source))}"
     path = self._folder / uuid.uuid4().hex / name
     notes += write_picture(picture, pixels, path, mask=changed)
     before, after = (
@@ -200,7 +202,7 @@ def explain_errors(
     make_error: makes the exception that is raised, of a line.
   """
 
-  def call(*values):
+  def call(*values: Any) -> Any:
     try:
       return function(*values)
     except UserError as error:

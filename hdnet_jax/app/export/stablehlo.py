@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jax import export
 
 from hdnet_jax.config import ModelConfig
-from hdnet_jax.model.hdnet import REDUCTION, HDNet, blend
+from hdnet_jax.model.hdnet import REDUCTION, HDNet, apply, blend
 from hdnet_jax.model.local_dynamics import QUERY_TILE
 from hdnet_jax.model.pixels import normalize, to_pixels
 
@@ -49,13 +49,13 @@ def build(
     raise ValueError(f"size={size} is no multiple of {REDUCTION}")
   network = HDNet(**dataclasses.asdict(model))
 
-  def harmonize(composite, mask):
+  def harmonize(composite: jax.Array, mask: jax.Array) -> jax.Array:
     if pixels == "float32":
-      output = network.apply({"params": params}, composite, mask)
+      output = apply(network, params, composite, mask)
       return blend(output, composite, mask)
     inside = mask > 127
     image, region = normalize(composite), inside.astype(jnp.float32)
-    output = network.apply({"params": params}, image, region)
+    output = apply(network, params, image, region)
     return jnp.where(inside, to_pixels(output), composite)
 
   if size:

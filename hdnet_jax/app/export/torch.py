@@ -6,7 +6,7 @@ array's layout. Every leftover, missing or misshapen entry is reported at once.
 
 import pathlib
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -190,7 +190,7 @@ def differing(
   ]
 
 
-def unwrap(checkpoint: Mapping) -> dict:
+def unwrap(checkpoint: object) -> dict[str, Any]:
   """Return the state dict inside what training programs save.
 
   It may lie under `state_dict` or `netG`, and its names may start with

@@ -13,7 +13,7 @@ import struct
 import sys
 import zipfile
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
@@ -68,7 +68,7 @@ def read_file(path: pathlib.Path):
 
 
 class _Unpickler(pickle.Unpickler):
-  def __init__(self, file, archive: zipfile.ZipFile, folder: str):
+  def __init__(self, file: IO[bytes], archive: zipfile.ZipFile, folder: str):
     super().__init__(file)
     self._archive = archive
     self._folder = folder
@@ -93,7 +93,7 @@ class _Unpickler(pickle.Unpickler):
       raise pickle.UnpicklingError(f"{module}.{name} is no array")
     return allowed[module, name]
 
-  def persistent_load(self, pid) -> _Storage:
+  def persistent_load(self, pid: Any) -> _Storage:
     kind, name, key, _, count = pid
     if kind != "storage":
       raise pickle.UnpicklingError(f"{kind} is no storage")

@@ -161,7 +161,7 @@ def _planes(frame: av.VideoFrame) -> list[np.ndarray]:
   wide = frame.format.name.endswith("10le")
   views = []
   for plane in frame.planes:
-    rows = np.frombuffer(plane, "<u2" if wide else np.uint8)
+    rows = np.frombuffer(memoryview(plane), "<u2" if wide else np.uint8)
     rows = rows.reshape(plane.height, -1)[:, : plane.width]
     views.append(rows if plane.line_size > 0 else rows[::-1])
   return views
@@ -176,7 +176,8 @@ def _stretched(plane: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
   # Of an odd size the last sample is used in part.
   box = (0, 0, shape[1] / across, shape[0] / down)
   image = Image.fromarray(plane)
-  return np.asarray(image.resize(shape[::-1], Image.Resampling.BILINEAR, box))
+  size = shape[1], shape[0]
+  return np.asarray(image.resize(size, Image.Resampling.BILINEAR, box))
 
 
 def _shrunk(values: np.ndarray, plane: np.ndarray) -> np.ndarray:

@@ -17,6 +17,7 @@ from collections.abc import Callable
 
 import av
 import numpy as np
+from av.container import InputContainer
 
 from hdnet_jax.app.video import colours, reading
 from hdnet_jax.app.video.frame_masks import FrameMasks
@@ -188,7 +189,7 @@ def harmonize_video(
 
 
 def _harmonize(
-  source: av.container.InputContainer,
+  source: InputContainer,
   video: av.VideoStream,
   masks: FrameMasks,
   writer: Writer,

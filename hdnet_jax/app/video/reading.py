@@ -4,10 +4,13 @@ import contextlib
 import dataclasses
 import os
 import pathlib
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 
 import av
 import numpy as np
+from av.container import InputContainer
+from av.sidedata.sidedata import Type as SideData
+from av.stream import Disposition, Stream
 
 from hdnet_jax.errors import UserError
 
@@ -47,7 +50,8 @@ class Clip:
   @property
   def shown(self) -> tuple[int, int]:
     """Width and height, upright."""
-    return self.stored[::-1] if self.turns % 2 else self.stored
+    width, height = self.stored
+    return (height, width) if self.turns % 2 else (width, height)
 
 
 def inspect(path: str | os.PathLike[str]) -> Clip:
@@ -101,7 +105,7 @@ def count(path: pathlib.Path) -> int:
 
 
 @contextlib.contextmanager
-def opened(path: pathlib.Path) -> Generator[av.container.InputContainer]:
+def opened(path: pathlib.Path) -> Generator[InputContainer]:
   """Open a video.
 
   Raises:
@@ -116,13 +120,13 @@ def opened(path: pathlib.Path) -> Generator[av.container.InputContainer]:
     yield container
 
 
-def video_stream(container: av.container.InputContainer) -> av.VideoStream:
+def video_stream(container: InputContainer) -> av.VideoStream:
   """Find the first stream that moves.
 
   Raises:
     UserError: if there is none.
   """
-  cover = av.stream.Disposition.attached_pic
+  cover = Disposition.attached_pic
   moving = [s for s in container.streams.video if not s.disposition & cover]
   name = _name(container)
   kind = container.format.name
@@ -134,7 +138,9 @@ def video_stream(container: av.container.InputContainer) -> av.VideoStream:
   return moving[0]
 
 
-def packets(container, streams) -> Iterator[av.Packet]:
+def packets(
+  container: InputContainer, streams: Iterable[Stream]
+) -> Iterator[av.Packet]:
   """Read the streams' packets, in the file's order; the last ones are empty.
 
   Raises:
@@ -173,11 +179,11 @@ def _as_user_error(path: str | os.PathLike[str]) -> Generator[None]:
     ) from None
 
 
-def _name(container: av.container.InputContainer) -> str:
+def _name(container: InputContainer) -> str:
   return container.name.removeprefix("file:")
 
 
-def _least_end(container: av.container.InputContainer) -> float:
+def _least_end(container: InputContainer) -> float:
   """When the last packet of a whole file ends at the earliest, in seconds."""
   if not any(name in container.format.name for name in _HAVE_DURATION):
     return 0.0
@@ -199,7 +205,7 @@ def _is_transparent(video: av.VideoStream, frame: av.VideoFrame) -> bool:
 
 
 def _matrix(frame: av.VideoFrame) -> tuple[int, ...] | None:
-  kind = av.sidedata.sidedata.Type.DISPLAYMATRIX
+  kind = SideData.DISPLAYMATRIX
   if kind not in frame.side_data:
     return None
   return tuple(np.frombuffer(bytes(frame.side_data[kind]), np.int32).tolist())

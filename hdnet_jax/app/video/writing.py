@@ -6,14 +6,18 @@ from collections.abc import Iterator
 from typing import Literal
 
 import av
+from av.container import InputContainer
+from av.stream import Stream
+from av.video.frame import PictureType
 
 from hdnet_jax.app.video import colours
 from hdnet_jax.app.video.reading import Clip
 from hdnet_jax.errors import UserError
 from hdnet_jax.images.writing import check_free
 
+Encoder = Literal["libx264", "libvpx-vp9"]
 # Of a file's extension: the container and the encoder of its frames.
-FORMATS = {
+FORMATS: dict[str, tuple[str, Encoder]] = {
   ".mp4": ("mp4", "libx264"),
   ".m4v": ("mp4", "libx264"),
   ".mov": ("mov", "libx264"),
@@ -94,7 +98,7 @@ class Writer:
   def __init__(
     self,
     path: pathlib.Path,
-    source: av.container.InputContainer,
+    source: InputContainer,
     video: av.VideoStream,
     clip: Clip,
     quality: int | None = None,
@@ -123,14 +127,14 @@ class Writer:
   def __enter__(self) -> "Writer":
     return self
 
-  def __exit__(self, kind, *_) -> None:
+  def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
     if kind is None:
       self._output.mux(self._stream.encode(None))
     self._output.close()
 
   def planar(self, frame: av.VideoFrame) -> av.VideoFrame:
     """Convert a frame to the format that is written."""
-    return colours.planar(frame, self._stream.pix_fmt)
+    return colours.planar(frame, self._pixel_format)
 
   def write(self, frame: av.VideoFrame) -> None:
     """Encode a frame of the format of `planar`, at its own time."""
@@ -139,7 +143,7 @@ class Writer:
     self._next = frame.pts + (frame.duration or self._step)
     if (frame.width, frame.height) != (self._stream.width, self._stream.height):
       frame = colours.pad_to_even(frame)
-    frame.pict_type = av.video.frame.PictureType.NONE  # the encoder decides
+    frame.pict_type = PictureType.NONE  # the encoder decides
     self._output.mux(self._stream.encode(frame))
 
   def copy(self, packet: av.Packet) -> None:
@@ -149,7 +153,7 @@ class Writer:
     packet.stream = self._copies[packet.stream_index]
     self._output.mux(packet)
 
-  def _tags(self, source: av.container.InputContainer) -> None:
+  def _tags(self, source: InputContainer) -> None:
     self._output.metadata.update(
       (name, value)
       for name, value in source.metadata.items()
@@ -158,14 +162,20 @@ class Writer:
     self._output.set_chapters(source.chapters())
 
   def _set_up(
-    self, video: av.VideoStream, clip: Clip, encoder: str, chroma: Chroma
+    self, video: av.VideoStream, clip: Clip, encoder: Encoder, chroma: Chroma
   ) -> None:
     stream, context = self._stream, video.codec_context
     width, height = clip.stored
-    codec = av.codec.Codec(encoder, "w")
-    takes = {format.name for format in codec.video_formats}
+    codec = av.Codec(encoder, "w")
+    takes = {format.name for format in codec.video_formats or ()}
     even = not (width % 2 or height % 2) or encoder != "libx264"
-    stream.pix_fmt = pixel_format(context.format, takes, even, chroma)
+    format = context.format
+    if format is None:
+      raise UserError(
+        f"{clip.path} has frames of an unknown format; encode it anew"
+      )
+    self._pixel_format = pixel_format(format, takes, even, chroma)
+    stream.pix_fmt = self._pixel_format
     keep = "; --chroma source keeps them" if chroma == "420" else ""
     if stream.pix_fmt != context.pix_fmt:
       self.notes.append(
@@ -183,7 +193,7 @@ class Writer:
       stream.sample_aspect_ratio = video.sample_aspect_ratio
     for tag in ("color_range", "colorspace", "color_primaries", "color_trc"):
       setattr(stream, tag, getattr(context, tag))
-    if context.format.is_rgb:
+    if format.is_rgb:
       stream.colorspace, stream.color_range = 1, 1  # as colours.planar makes it
     stream.set_display_matrix(clip.matrix)
     stream.disposition = video.disposition
@@ -196,8 +206,8 @@ class Writer:
       self.notes.append("The video's transparency (alpha) is left out.")
 
   def _copied(
-    self, source: av.container.InputContainer, video: av.VideoStream
-  ) -> Iterator[tuple[int, av.stream.Stream]]:
+    self, source: InputContainer, video: av.VideoStream
+  ) -> Iterator[tuple[int, Stream]]:
     """Add the streams that are copied; yield their indices, and the copies."""
     for stream in source.streams:
       if stream.index == video.index:

@@ -64,18 +64,23 @@ class Iharmony4(tfds.core.GeneratorBasedBuilder):
     shutil.rmtree(self._work_dir(), ignore_errors=True)
 
   def _work_dir(self) -> pathlib.Path:
-    return work_dir(pathlib.Path(self._data_dir_root), self.builder_config.name)
+    return work_dir(pathlib.Path(self._data_dir_root), self._size())
+
+  def _size(self) -> str:
+    config = self.builder_config
+    if config is None:
+      raise ValueError("the builder has no config")
+    return config.name
 
   def _info(self) -> tfds.core.DatasetInfo:
-    image = {"shape": (None, None, 3)}
     return self.dataset_info_from_configs(
       description="Composites, masks and real photos of iHarmony4.",
       features=tfds.features.FeaturesDict(
         {
           # WebP, without loss; the masks are PNG, 0 or 255.
-          "composite": tfds.features.Image(**image),
+          "composite": tfds.features.Image(shape=(None, None, 3)),
           "mask": tfds.features.Image(shape=(None, None, 1)),
-          "real": tfds.features.Image(**image),
+          "real": tfds.features.Image(shape=(None, None, 3)),
           "name": tfds.features.Text(),
           "subset": tfds.features.Text(),
         }
@@ -84,11 +89,13 @@ class Iharmony4(tfds.core.GeneratorBasedBuilder):
       disable_shuffling=True,  # keep the lists' order
     )
 
-  def _split_generators(self, dl_manager) -> dict[str, Iterator]:
+  def _split_generators(
+    self, dl_manager: tfds.download.DownloadManager
+  ) -> dict[str, Iterator]:
     prepared = self._prepared or iharmony4.prepare(
       pathlib.Path(dl_manager.manual_dir),
       self._work_dir(),
-      self.builder_config.name,
+      self._size(),
       Options(),
     )
     return {

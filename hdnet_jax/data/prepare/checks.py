@@ -17,6 +17,7 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from hdnet_jax.atomic_write import CsvFile, write_text
@@ -115,7 +116,7 @@ class Checker:
     except masks.BadMask as error:
       self.add(NO_MASK, name, error.detail)
       return None
-    if light.getextrema()[1] <= 127:
+    if np.max(light.getextrema()) <= 127:
       self.add(EMPTY_MASK, name, "nothing in it is over half white")
     return light
 

@@ -14,6 +14,7 @@ import pathlib
 import sys
 import zipfile
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from PIL import Image
 
@@ -192,21 +193,24 @@ class Encoder:
     composite = checker.read(triplet.composite, checks.NO_FILE)
     own = {"composite": composite.size} if composite else {}
     checker.check_sizes(own | sizes, triplet.composite)
-    if checker.faults:
+    if checker.faults or composite is None:
       return {}, checker.faults
     return {"composite": encode_image(composite, self._size), **encoded}, []
 
   def _encode_target(self, mask_name: str, real_name: str):
     """Return the sizes, encoded files and faults of mask and real."""
     checker = self._checker()
-    images = {"mask": checker.read(mask_name), "real": checker.read(real_name)}
-    light = checker.check_mask(images["mask"], mask_name)
+    mask, real = checker.read(mask_name), checker.read(real_name)
+    light = checker.check_mask(mask, mask_name)
+    images = {"mask": mask, "real": real}
     sizes = {part: image.size for part, image in images.items() if image}
-    if checker.faults:
+    if checker.faults or light is None or real is None:
       return sizes, {}, checker.faults
-    mask = encode_mask(light, self._size)
-    real = encode_image(images["real"], self._size)
-    return sizes, {"mask": mask, "real": real}, []
+    encoded = {
+      "mask": encode_mask(light, self._size),
+      "real": encode_image(real, self._size),
+    }
+    return sizes, encoded, []
 
 
 def encode_image(image: Image.Image, size: str) -> bytes:
@@ -218,11 +222,11 @@ def encode_image(image: Image.Image, size: str) -> bytes:
 def encode_mask(mask: Image.Image, size: str) -> bytes:
   mask = mask if size == NATIVE else transforms.resize_mask(mask, int(size))
   # One bit a pixel, at the threshold of `examples.mask_pixels`.
-  mask = mask.point(lambda value: 255 * (value > 127), mode="1")
+  mask = mask.point([0] * 128 + [255] * 128, mode="1")
   return _saved(mask, format="PNG")
 
 
-def _saved(image: Image.Image, **options) -> bytes:
+def _saved(image: Image.Image, **options: Any) -> bytes:
   file = io.BytesIO()
   image.save(file, **options)
   return file.getvalue()

@@ -168,7 +168,7 @@ def check_pairs(
     if image and mask:
       checker.check_turned_sizes(image, mask, row["mask"])
     light = checker.check_mask(mask, row["mask"])
-    if checker.faults:
+    if checker.faults or image is None or mask is None or light is None:
       result.faults.extend(checker.faults)
       continue
     if checks.is_ambiguous(image, mask):
