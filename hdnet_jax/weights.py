@@ -50,7 +50,7 @@ class Released(NamedTuple):
 RELEASED = {
   "hdnet-lite": Released(
     pathlib.Path(__file__).with_name("pretrained") / "hdnet-lite.safetensors",
-    "083fef417aa235d1baed4ecdb578b400518b50dd200f56c8656cf4a56696fed9",
+    "155c92787041f6e417e8ed7925ac0af30816c16e68edff1a4ba0952574052a5a",
   )
 }
 
