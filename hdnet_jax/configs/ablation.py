@@ -7,7 +7,7 @@ data set that `hdnet prepare iharmony4` made.
 
 from typing import Any
 
-from hdnet_jax import config
+from hdnet_jax.configs.hdnet import make_config
 from hdnet_jax.errors import UserError
 
 # What is not said is as in HDNet: both LD, with one neighbor, and MGD.
@@ -26,17 +26,4 @@ ROWS: dict[str, dict[str, Any]] = {
 def get_config(row: str = "hdnet"):
   if row not in ROWS:
     raise UserError(f"no row {row!r}; the rows are {', '.join(ROWS)}")
-  return config.make_config_dict(
-    config.Config(
-      name=f"ablation_{row}",
-      model=config.ModelConfig(**ROWS[row]),
-      data=config.DataConfig(
-        source="iharmony4",
-        root="data/iharmony4",
-        validation_split="test",
-        threads=16,
-      ),
-      eval_every=27_400,  # about five epochs
-      save_every=5_000,
-    )
-  )
+  return make_config(f"ablation_{row}", **ROWS[row])

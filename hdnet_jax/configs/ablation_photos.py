@@ -7,20 +7,12 @@ Set --config.data.root to a folder with images/, masks/ and manifest.csv.
 from typing import Any
 
 from hdnet_jax import config
+from hdnet_jax.configs import ablation, neighbors
 from hdnet_jax.errors import UserError
 
 ROWS: dict[str, dict[str, Any]] = {
-  "base": {"local_dynamics": "none", "global_dynamics": "none"},
-  "ld": {"global_dynamics": "none"},
-  "sa": {"local_dynamics": "none", "global_dynamics": "spatial_attention"},
-  "mgd": {"local_dynamics": "none"},
-  "learned_mask": {"global_dynamics": "learned_mask"},
-  "hdnet": {},
-  "ld_official": {"local_dynamics": "official"},
-  "k3": {"neighbors": 3},
-  "k5": {"neighbors": 5},
-  "k7": {"neighbors": 7},
-  "k9": {"neighbors": 9},
+  **ablation.ROWS,
+  **{f"k{row}": model for row, model in neighbors.ROWS.items() if row != "1"},
 }
 
 

@@ -6,13 +6,21 @@ test split is looked at on the way, as the authors do, but never to choose a
 checkpoint for the final table, which is of the last step.
 """
 
+from typing import Any
+
 from hdnet_jax import config
 
 
 def get_config():
+  return make_config("hdnet")
+
+
+def make_config(name: str, **model: Any):
+  """Return the config of another network, trained in the same way."""
   return config.make_config_dict(
     config.Config(
-      name="hdnet",
+      name=name,
+      model=config.ModelConfig(**model),
       data=config.DataConfig(
         source="iharmony4",
         root="data/iharmony4",

@@ -7,7 +7,7 @@ ablation --config neighbors` runs all of them. Set
 
 from typing import Any
 
-from hdnet_jax import config
+from hdnet_jax.configs.hdnet import make_config
 from hdnet_jax.errors import UserError
 
 ROWS: dict[str, dict[str, Any]] = {
@@ -22,17 +22,4 @@ ROWS: dict[str, dict[str, Any]] = {
 def get_config(row: str = "1"):
   if row not in ROWS:
     raise UserError(f"no row {row!r}; the rows are {', '.join(ROWS)}")
-  return config.make_config_dict(
-    config.Config(
-      name=f"neighbors_{row}",
-      model=config.ModelConfig(**ROWS[row]),
-      data=config.DataConfig(
-        source="iharmony4",
-        root="data/iharmony4",
-        validation_split="test",
-        threads=16,
-      ),
-      eval_every=27_400,  # about five epochs
-      save_every=5_000,
-    )
-  )
+  return make_config(f"neighbors_{row}", **ROWS[row])
