@@ -40,13 +40,19 @@ def region_sum(
   x: Float[Array, "b h w c"], region: Float[Array, "b h w 1"]
 ) -> Float[Array, "b 1 1 c"]:
   """Sum `x` inside `region`."""
-  # XLA's CPU compiler vectorizes dot products, but not masked sums.
   return jax.lax.platform_dependent(
     x,
     region,
-    cpu=lambda x, region: jnp.einsum("bhwo,bhwc->boc", region, x)[:, None],
+    cpu=_sum_of_rows,
     default=lambda x, region: jnp.sum(x * region, axis=(1, 2), keepdims=True),
   )
+
+
+def _sum_of_rows(x: Array, region: Array) -> Array:
+  # XLA's CPU compiler vectorizes dot products, but not masked sums. A dot adds
+  # one number after the other: over a row, not the image, it rounds less.
+  rows = jnp.einsum("bhw,bhwc->bhc", region[..., 0], x)
+  return jnp.sum(rows, axis=1)[:, None, None]
 
 
 def _region_sum_backward(residuals: tuple, dy: Array) -> tuple[Array, Array]:

@@ -40,8 +40,22 @@ def _pointwise(x: Tensor, params: Mapping) -> Tensor:
   return g.add("Conv", x, weight, g.parameter("bias", params["bias"]))
 
 
+def _sum(x: Tensor) -> Tensor:
+  """Add the sum over the pixels: row by row, which rounds less than at once."""
+  g = x.graph
+  return g.add("ReduceSum", g.add("ReduceSum", x, [3]), [2])
+
+
+def _mean(x: Tensor) -> Tensor:
+  """Add the mean over the pixels, row by row as the sum."""
+  g = x.graph
+  return g.add("ReduceMean", g.add("ReduceMean", x, axes=[3]), axes=[2])
+
+
 def instance_norm(x: Tensor, channels: int) -> Tensor:
   g = x.graph
+  # ONNX Runtime rounds the mean, the more so the farther it is from 0.
+  x = x - _mean(x)
   scale = g.parameter("one", np.ones(channels))
   shift = g.parameter("zero", np.zeros(channels))
   return g.add("InstanceNormalization", x, scale, shift, epsilon=EPSILON)
@@ -54,14 +68,11 @@ def rain(x: Tensor, region: Tensor, params: Mapping) -> Tensor:
   def learned(name: str) -> Tensor:
     return g.parameter(name, params[name].reshape(-1, 1, 1))
 
-  def total(values: Tensor) -> Tensor:
-    return g.add("ReduceSum", values, [2, 3])
-
   def statistics(inside: Tensor) -> tuple[Tensor, Tensor]:
-    count = total(inside) + EPSILON
-    mean = total(x * inside) / count
+    count = _sum(inside) + EPSILON
+    mean = _sum(x * inside) / count
     off = x - mean
-    variance = total(off * off * inside) / count
+    variance = _sum(off * off * inside) / count
     return mean, g.add("Sqrt", variance + EPSILON)
 
   rest = 1.0 - region
@@ -93,7 +104,7 @@ def global_dynamics(
     mask = g.cast(g.add("GreaterOrEqual", first, second), np.float32)
 
   channels = params["squeeze"]["kernel"].shape[0]
-  pooled = g.add("Reshape", g.add("GlobalAveragePool", x), [0, channels])
+  pooled = g.add("Reshape", _mean(x), [0, channels])
   with g.scope("squeeze"):
     hidden = g.add("Sigmoid", dense(pooled, params["squeeze"]))
   hidden = g.add("Reshape", hidden, [0, REGIONS, 1, -1])

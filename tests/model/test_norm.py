@@ -3,7 +3,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hdnet_jax.model.norm import EPSILON, RAIN, instance_norm
+from hdnet_jax.model.norm import (
+  EPSILON,
+  RAIN,
+  instance_norm,
+  region_statistics,
+)
 
 NAMES = (
   "foreground_gamma",
@@ -116,3 +121,13 @@ def test_statistics_are_float32_for_narrow_features(rng, norm):
   assert narrow.dtype == jnp.bfloat16
   # Only the result is rounded.
   np.testing.assert_array_equal(narrow, wide.astype(jnp.bfloat16))
+
+
+def test_statistics_of_many_pixels_hardly_round(rng):
+  """A sum that adds 65,536 numbers one by one is off by 4e-6."""
+  x = rng.normal(3, 1, (1, 256, 256, 4)).astype(np.float32)
+  region = (rng.random((1, 256, 256, 1)) > 0.7).astype(np.float32)
+  mean, deviation = jax.jit(region_statistics)(x, region)
+  inside = x[0][region[0, ..., 0] > 0].astype(np.float64)
+  np.testing.assert_allclose(mean[0, 0, 0], inside.mean(0), rtol=5e-7)
+  np.testing.assert_allclose(deviation[0, 0, 0], inside.std(0), rtol=1e-5)

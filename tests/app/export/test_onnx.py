@@ -26,10 +26,10 @@ TINY = ModelConfig(width=2)
 OPERATORS = {
   *("Add", "ArgMax", "Cast", "Concat", "ConstantOfShape", "Conv"),
   *("ConvTranspose", "Div", "Expand", "Gather", "GatherElements"),
-  *("GlobalAveragePool", "Greater", "GreaterOrEqual", "Identity"),
-  *("InstanceNormalization", "LeakyRelu", "MatMul", "Max", "Min", "Mod", "Mul"),
-  *("Neg", "NonZero", "Not", "Pad", "Range", "ReduceMax", "ReduceSum", "Relu"),
-  *("Reshape", "Round", "Scan", "ScatterND", "Shape", "Sigmoid", "Slice"),
+  *("Greater", "GreaterOrEqual", "Identity", "InstanceNormalization"),
+  *("LeakyRelu", "MatMul", "Max", "Min", "Mod", "Mul", "Neg", "NonZero", "Not"),
+  *("Pad", "Range", "ReduceMax", "ReduceMean", "ReduceSum", "Relu", "Reshape"),
+  *("Round", "Scan", "ScatterND", "Shape", "Sigmoid", "Slice"),
   *("Softmax", "Split", "Sqrt", "Squeeze", "Sub", "Tanh", "TopK", "Transpose"),
   *("Unsqueeze", "Where"),
 }
