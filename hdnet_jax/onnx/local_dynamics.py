@@ -82,8 +82,9 @@ def _official_reference(
   """Return the best of the masked features, weighed as the code does it."""
   g = x.graph
   masked, support = x * foreground, x * (1.0 - foreground)
-  count = g.add("Squeeze", _length(x))
-  keys = _make_keys(support, g.add("Range", np.int64(0), count, np.int64(1)), 1)
+  # All of them; ONNX Runtime refuses a Range whose end it knows beforehand.
+  everywhere = _where(g.add("Greater", g.add("Squeeze", foreground, [1]), -1.0))
+  keys = _make_keys(support, everywhere, 1)
   found = _search(masked, queries, keys, 1)
   best = g.add("Squeeze", _chosen(support, keys, found), [1])
   own = g.add("ReduceSum", _rows(masked, queries) * best, [1], keepdims=0)
