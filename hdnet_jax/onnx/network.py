@@ -69,6 +69,10 @@ def build(
     "composite", pixels, (*shape, 3), f"RGB as shown, {words[0]}"
   )
   mask = g.input("mask", pixels, (*shape, 1), words[1])
+  # All that follows is NCHW, so that a mask is broadcast to whole planes.
+  composite, mask = (
+    g.add("Transpose", x, perm=[0, 3, 1, 2]) for x in (composite, mask)
+  )
 
   if pixels == "uint8":
     image = g.cast(composite, np.float32) / 127.5 - 1.0
@@ -80,6 +84,7 @@ def build(
   else:
     output = _network(composite, mask, params, model, size)
     blended = mask * output + (1.0 - mask) * composite
+  blended = g.add("Transpose", blended, perm=[0, 2, 3, 1])
   g.output(blended, "harmonized", pixels, (*shape, 3), f"RGB, {words[0]}")
   return g.model("hdnet", dict(metadata or {}))
 
@@ -91,25 +96,20 @@ def _network(
   model: ModelConfig,
   size: tuple[int, int] | None,
 ) -> Tensor:
-  """Add the network in NHWC; without a `size`, pad to multiples of 8."""
+  """Add the network in NCHW; without a `size`, pad to multiples of 8."""
   g = image.graph
-  image, mask = (
-    g.add("Transpose", x, perm=[0, 3, 1, 2]) for x in (image, mask)
-  )
   if size:
-    output = _network_nchw(image, mask, params, model, size)
-  else:
-    full = g.add("Slice", g.add("Shape", image), [2], [4])
-    missing = g.add("Mod", g.add("Neg", full), [REDUCTION])
-    pads = g.add("Concat", [0, 0, 0, 0, 0, 0], missing, axis=0)
-    image = g.add("Pad", image, pads, mode="edge")
-    mask = g.add("Pad", mask, pads)
-    output = _network_nchw(image, mask, params, model, None)
-    output = g.add("Slice", output, [0, 0], full, [2, 3])
-  return g.add("Transpose", output, perm=[0, 2, 3, 1])
+    return _network_of_multiples(image, mask, params, model, size)
+  full = g.add("Slice", g.add("Shape", image), [2], [4])
+  missing = g.add("Mod", g.add("Neg", full), [REDUCTION])
+  pads = g.add("Concat", [0, 0, 0, 0, 0, 0], missing, axis=0)
+  image = g.add("Pad", image, pads, mode="edge")
+  mask = g.add("Pad", mask, pads)
+  output = _network_of_multiples(image, mask, params, model, None)
+  return g.add("Slice", output, [0, 0], full, [2, 3])
 
 
-def _network_nchw(
+def _network_of_multiples(
   composite: Tensor,
   mask: Tensor,
   params: Mapping,
