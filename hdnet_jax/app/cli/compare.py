@@ -45,14 +45,14 @@ def _compare(options: argparse.Namespace) -> None:
   if options.most < 0:
     raise UserError(f"--most must be 0 or more, not {options.most}")
 
-  from hdnet_jax.evaluation import compare
+  from hdnet_jax.evaluation import compare, compare_tables
 
   report = compare.compare(options.runs, options.protocol, options.most)
-  compare.show(report)
+  compare_tables.show(report)
   if options.output is None:
     return
   try:
-    paths = compare.write(report, options.output)
+    paths = compare_tables.write(report, options.output)
   except (FileExistsError, NotADirectoryError, PermissionError) as error:
     raise UserError(
       f"--output {options.output} cannot be written ({error.strerror}); name "
