@@ -21,11 +21,12 @@ root_doc = "docs/index"
 myst_heading_anchors = 4
 
 html_theme = "alabaster"  # comes with Sphinx
-html_theme_options = {"page_width": "70em", "fixed_sidebar": True}
+html_theme_options = {"page_width": "64em", "fixed_sidebar": True}
 templates_path = ["site"]
 html_sidebars = {
   "**": ["about.html", "searchfield.html", "navigation.html", "api.html"]
 }
+html_static_path = ["site/static"]  # custom.css is the theme's own name
 html_extra_path = ["site/index.html"]
 html_show_copyright = False
 html_show_sphinx = False
@@ -42,6 +43,7 @@ def _add_navigation(_, page: str, source: list[str]) -> None:
     return
   for part in source[0].split("\n## ")[1:]:
     title, _, text = part.partition("\n")
-    pages = re.findall(r"\]\(([^):]+)\.md\)", text)
+    links = re.findall(r"\[([^]]+)\]\(([^):]+)\.md\)", text)
+    pages = [f"{name} <{target}>" for name, target in links]
     menu = ["", "```{toctree}", ":hidden:", f":caption: {title}", "", *pages]
     source[0] += "\n".join([*menu, "```", ""])
