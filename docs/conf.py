@@ -21,12 +21,11 @@ root_doc = "docs/index"
 myst_heading_anchors = 4
 
 html_theme = "alabaster"  # comes with Sphinx
-html_theme_options = {"page_width": "64em", "fixed_sidebar": True}
+html_theme_options = {"page_width": "64em"}
 templates_path = ["site"]
 html_sidebars = {
   "**": ["about.html", "searchfield.html", "navigation.html", "api.html"]
 }
-html_static_path = ["site/static"]  # custom.css is the theme's own name
 html_extra_path = ["site/index.html"]
 html_show_copyright = False
 html_show_sphinx = False
