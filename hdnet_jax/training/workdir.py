@@ -106,7 +106,7 @@ def claim(
     if changed:
       raise UserError(
         f"{workdir} holds a run of another config; use another --workdir or "
-        "undo these changes:\n  " + "\n  ".join(changed)
+        f"undo these changes: {'; '.join(changed)}"
       )
     if planned != old:
       text = json.dumps(planned.to_dict(), indent=2) + "\n"

@@ -147,7 +147,9 @@ def test_before_the_first_checkpoint_every_plan_may_change(config, tmp_path):
   workdirs.claim(tmp_path, changed, 1.25)
   assert workdirs.read_config(tmp_path) == changed
   # Not what is no plan, and nothing where no steps are known.
-  with pytest.raises(UserError, match=r"seed: 0 -> 1$"):
-    workdirs.claim(tmp_path, dataclasses.replace(changed, seed=1), 1.25)
+  other = dataclasses.replace(changed, seed=1, min_area=50.0)
+  told = r"changes: seed: 0 -> 1; min_area: 100\.0 -> 50\.0$"  # in one line
+  with pytest.raises(UserError, match=told):
+    workdirs.claim(tmp_path, other, 1.25)
   with pytest.raises(UserError, match=r"epochs: 2\.0 -> 5\.0"):
     workdirs.claim(tmp_path, config)
