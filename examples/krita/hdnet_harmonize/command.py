@@ -20,6 +20,10 @@ class Failure(Exception):
   """Says to the user in a line what is wrong."""
 
 
+class Stopped(Failure):
+  """Says that the user gave up."""
+
+
 class Settings(NamedTuple):
   """What the user chooses.
 
@@ -101,7 +105,7 @@ def _wait(
   end = time.monotonic() + timeout
   while process.poll() is None:
     if is_stopped():
-      raise Failure("stopped; nothing was changed")
+      raise Stopped("stopped; nothing was changed")
     if time.monotonic() > end:
       raise Failure(f"{process.args[0]} took over {timeout:g} s, and was ended")
     time.sleep(_PAUSE)

@@ -20,7 +20,7 @@ from PyQt5.QtWidgets import (
 )
 
 from . import layers
-from .command import Failure, Settings, harmonize
+from .command import Failure, Settings, Stopped, harmonize
 
 TITLE = "Harmonize layer"
 _GROUP = "hdnet_harmonize"  # of Krita's settings
@@ -48,6 +48,8 @@ class HarmonizeLayer(Extension):
       return
     try:
       said = _harmonize(document, parent)
+    except Stopped:
+      return
     except Failure as failure:
       QMessageBox.warning(parent, TITLE, str(failure))
       return
@@ -114,6 +116,7 @@ class SettingsDialog(QDialog):
     self.setWindowTitle(f"{TITLE}: settings")
     settings = read_settings()
     self._command = QLineEdit(settings.command)
+    self._command.setMinimumWidth(320)
     self._weights = QLineEdit(settings.weights)
     self._strength = _spin_box(settings.strength, 1.0, 0.05)
     self._feather = _spin_box(settings.feather, 1000.0, 1.0)

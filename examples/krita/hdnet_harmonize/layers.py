@@ -47,8 +47,14 @@ def export(document: Document, layer: Node, cutout: str, photo: str) -> None:
     clone.waitForDone()
     width, height = clone.width(), clone.height()
     pixels = bytes(copy.projectionPixelData(0, 0, width, height))
-    if not any(pixels[3::4]):
+    alpha = pixels[3::4]
+    if not any(alpha):
       raise Failure(f"the layer {layer.name()} shows nothing on the canvas")
+    if alpha.count(255) == len(alpha):
+      raise Failure(
+        f"the layer {layer.name()} covers the whole canvas, so that nothing is "
+        "left to fit it to; make the layer of the cut-out the active one"
+      )
     _save(pixels, width, height, cutout)
     _hide(copy)
     clone.refreshProjection()
@@ -77,9 +83,7 @@ def add(document: Document, layer: Node, path: str) -> None:
   result.setPixelData(
     QByteArray(bytes(bits)), 0, 0, image.width(), image.height()
   )
-  result.setOpacity(layer.opacity())
-  result.setBlendingMode(layer.blendingMode())
-  result.setInheritAlpha(layer.inheritAlpha())
+  _take_over(layer, result)
   layer.parentNode().addChildNode(result, layer)
   _settle(document)
   if layer.visible():
@@ -90,6 +94,16 @@ def add(document: Document, layer: Node, path: str) -> None:
     _settle(document)
   document.setActiveNode(result)
   document.refreshProjection()
+
+
+def _take_over(layer: Node, result: Node) -> None:
+  """Give a layer how another is shown; what differs is a step of undoing."""
+  if layer.opacity() != result.opacity():
+    result.setOpacity(layer.opacity())
+  if layer.blendingMode() != result.blendingMode():
+    result.setBlendingMode(layer.blendingMode())
+  if layer.inheritAlpha():
+    result.setInheritAlpha(True)
 
 
 def _hide(node: Node) -> None:
