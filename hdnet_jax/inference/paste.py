@@ -23,12 +23,16 @@ class Pasted(NamedTuple):
     pixels: the composite, of the photo's size and type, [H, W, 3].
     mask: the object, float32 [H, W] in 0 to 1.
     notes: sentences on what may not be meant.
+    here: the rows and columns of the photo where the cut-out is.
+    colors: the cut-out's own times its alpha, float32 [h, w, 3] in 0 to 1.
   """
 
   photo: Picture
   pixels: np.ndarray
   mask: np.ndarray
   notes: tuple[str, ...]
+  here: tuple[slice, slice]
+  colors: np.ndarray
 
 
 def paste(
@@ -85,7 +89,37 @@ def paste(
   if not alpha.any():
     notes.append(f"All that is pasted of {cutout.name} is transparent.")
   photo = dataclasses.replace(photo, alpha=photo_alpha)
-  return Pasted(photo, pixels, mask, tuple(notes))
+  return Pasted(photo, pixels, mask, tuple(notes), here, colors)
+
+
+def lift(pasted: Pasted, changed: np.ndarray) -> Picture:
+  """Return the changed object alone, as a layer over the photo.
+
+  The photo with that layer on it is the changed composite; so at soft edges the
+  layer's colours are the object's, without the photo's.
+
+  Args:
+    changed: the composite after harmonizing, float32 [H, W, 3] in 0 to 1.
+
+  Returns:
+    A picture of the photo's size, type and metadata, RGB with alpha, and
+    transparent where nothing is pasted.
+  """
+  pixels, here = pasted.pixels, pasted.here
+  alpha = pasted.mask[here][..., None]
+  change = changed[here] - to_float(pixels[here])
+  if (photo_alpha := pasted.photo.alpha) is not None:
+    change *= to_float(photo_alpha[here])[..., None]
+  colors = pasted.colors + change
+  colors /= np.maximum(alpha, np.finfo(np.float32).tiny)
+  layer = np.zeros_like(pixels)
+  layer[here] = _to_integers(np.where(alpha > 0, colors, 0), pixels.dtype)
+  return Picture(
+    layer,
+    _to_integers(pasted.mask, pixels.dtype),
+    name="a layer",
+    metadata=pasted.photo.metadata,
+  )
 
 
 class _Window(NamedTuple):
@@ -121,7 +155,7 @@ def _resize(
   # Before resizing: hidden colours must not count.
   if cutout.alpha is None:
     raise ValueError("a cut-out needs alpha")
-  alpha = _to_float(cutout.alpha[part])
+  alpha = to_float(cutout.alpha[part])
   pixels, notes = convert_profile(cutout, photo, part)
   size = across.length, down.length
   box = across.first, down.first, across.last, down.last
@@ -131,7 +165,7 @@ def _resize(
     image = Image.fromarray(layer)
     return np.asarray(image.resize(size, Image.Resampling.BILINEAR, box))
 
-  colors = [resize(_to_float(pixels[..., c]) * alpha) for c in range(3)]
+  colors = [resize(to_float(pixels[..., c]) * alpha) for c in range(3)]
   return np.stack(colors, axis=-1), resize(alpha), notes
 
 
@@ -142,8 +176,8 @@ def _over(
   pixels, photo_alpha = photo.pixels.copy(), photo.alpha
   below = 1 - alpha
   if photo_alpha is not None:
-    below = below * _to_float(photo_alpha[here])
-  mixed = colors + below[..., None] * _to_float(pixels[here])
+    below = below * to_float(photo_alpha[here])
+  mixed = colors + below[..., None] * to_float(pixels[here])
   # Where nothing is pasted the photo stays, bit by bit.
   if photo_alpha is not None:
     total = alpha + below
@@ -158,7 +192,7 @@ def _over(
   return pixels, photo_alpha
 
 
-def _to_float(samples: np.ndarray) -> np.ndarray:
+def to_float(samples: np.ndarray) -> np.ndarray:
   """Convert integers to float32 in 0 to 1."""
   return samples / np.float32(np.iinfo(samples.dtype).max)
 

@@ -8,7 +8,7 @@ from PIL import Image, ImageCms
 from hdnet_jax.errors import UserError
 from hdnet_jax.images.metadata import Metadata
 from hdnet_jax.images.reading import Picture
-from hdnet_jax.inference.paste import paste
+from hdnet_jax.inference.paste import lift, paste
 
 
 def cutout(alpha, level: int = 200, dtype=np.uint8) -> Picture:
@@ -28,7 +28,7 @@ def test_pasted_as_it_is(photo):
   alpha = np.zeros((4, 6))
   alpha[1:3, 1:5] = 255
   alpha[1, 1] = 128
-  _, composite, mask, _ = paste(cutout(alpha), photo, (10, 5), 1.0)
+  _, composite, mask, *_ = paste(cutout(alpha), photo, (10, 5), 1.0)
   np.testing.assert_allclose(mask[5:9, 10:16], alpha / 255, atol=1e-6)
   assert np.count_nonzero(mask) == 8
   np.testing.assert_array_equal(composite[mask == 1], 200)
@@ -42,7 +42,7 @@ def test_pasted_as_it_is(photo):
 
 @pytest.mark.parametrize("at", [(-2, -1), (27, 18), (-1, 17)])
 def test_what_lies_outside_is_left_out(photo, at):
-  _, composite, mask, _ = paste(cutout(np.full((4, 6), 255)), photo, at, 1.0)
+  _, composite, mask, *_ = paste(cutout(np.full((4, 6), 255)), photo, at, 1.0)
   y, x = np.mgrid[:20, :30]
   x_in = (x >= at[0]) & (x < at[0] + 6)
   y_in = (y >= at[1]) & (y < at[1] + 4)
@@ -53,7 +53,7 @@ def test_what_lies_outside_is_left_out(photo, at):
 def test_scaled_without_a_rim(photo):
   alpha = np.zeros((8, 8))
   alpha[2:6, 2:6] = 255
-  _, composite, mask, _ = paste(cutout(alpha), photo, (3, 3), 2.0)
+  _, composite, mask, *_ = paste(cutout(alpha), photo, (3, 3), 2.0)
   assert mask[:, 19:].max() == 0
   assert mask.sum() == pytest.approx(4 * 16, rel=0.05)
   # The colour of what is transparent does not come through at the edges.
@@ -66,12 +66,12 @@ def test_scaled_without_a_rim(photo):
 
 def test_depths_meet(photo):
   deep = Picture(photo.pixels.astype(np.uint16) * 257, name="photo.png")
-  _, composite, _, _ = paste(cutout(np.full((4, 6), 255)), deep, (1, 1), 1.0)
+  _, composite, *_ = paste(cutout(np.full((4, 6), 255)), deep, (1, 1), 1.0)
   assert composite.dtype == np.uint16
   assert (composite[1:5, 1:7] == 200 * 257).all()
   full = np.full((4, 6), 65535)
   sixteen = cutout(full, level=200 * 257, dtype=np.uint16)
-  _, composite, _, _ = paste(sixteen, photo, (1, 1), 1.0)
+  _, composite, *_ = paste(sixteen, photo, (1, 1), 1.0)
   assert (composite[1:5, 1:7] == 200).all()
 
 
@@ -103,6 +103,48 @@ def test_on_a_transparent_photo_the_object_is_visible(photo):
   outside = pasted.mask == 0
   np.testing.assert_array_equal(seen[outside], clear[outside])
   np.testing.assert_array_equal(pasted.pixels[outside], photo.pixels[outside])
+
+
+def over(layer: Picture, photo: Picture) -> tuple[np.ndarray, np.ndarray]:
+  """A layer on a photo as image editors show it: colours, and alpha."""
+  above = (layer.alpha / 255.0)[..., None]
+  below = np.ones((20, 30)) if photo.alpha is None else photo.alpha / 255.0
+  below = (1 - above) * below[..., None]
+  total = above + below
+  mixed = above * layer.pixels + below * photo.pixels
+  return mixed / np.maximum(total, 1e-9), total[..., 0]
+
+
+@pytest.mark.parametrize("transparent", [False, True])
+def test_a_layer_over_the_photo_is_the_changed_composite(
+  photo, rng, transparent
+):
+  alpha = rng.integers(0, 256, (8, 12))
+  alpha[:2] = [[0], [255]]
+  if transparent:
+    below = rng.integers(0, 256, (20, 30), dtype=np.uint8)
+    below[:, :12] = 0
+    photo = dataclasses.replace(photo, alpha=below)
+  pasted = paste(cutout(alpha, level=120), photo, (-2, 5), 1.5)
+  # As a network's: the faint change less.
+  change = rng.uniform(-0.2, 0.2, (20, 30, 3)) * pasted.mask[..., None]
+  changed = (pasted.pixels / 255 + change).clip(0, 1).astype(np.float32)
+  layer = lift(pasted, changed)
+  shown, total = over(layer, photo)
+  seen = total > 0.1
+  np.testing.assert_allclose(shown[seen], changed[seen] * 255, atol=4)
+  assert abs(shown - changed * 255)[seen].mean() < 0.5
+  np.testing.assert_allclose(layer.alpha, pasted.mask * 255, atol=0.51)
+  assert not layer.pixels[layer.alpha == 0].any()  # the photo is not in it
+
+
+def test_an_unchanged_layer_is_the_cutout(photo):
+  alpha = np.full((4, 6), 128)
+  alpha[1] = 1
+  pasted = paste(cutout(alpha), photo, (3, 2), 1.0)
+  layer = lift(pasted, pasted.pixels / np.float32(255))
+  assert (layer.pixels[2:6, 3:9] == 200).all()  # without the photo's colours
+  np.testing.assert_array_equal(layer.alpha[2:6, 3:9], alpha)
 
 
 def test_cutouts_without_a_cut_are_told(photo):

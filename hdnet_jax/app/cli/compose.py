@@ -6,14 +6,23 @@ examples:
   hdnet compose cutout.png photo.jpg --at 400,250 --scale 0.5 -o out.png \\
       --weights runs/quickstart
   hdnet compose - photo.jpg -o - < cutout.png > out.png
+  hdnet compose cutout.png photo.jpg --at 400,250 --layer -o layer.png
 """
 
 import argparse
+import dataclasses
 import math
+import typing
 
 from hdnet_jax.app.cli import arguments
 from hdnet_jax.errors import UserError
 from hdnet_jax.terminal import tell
+
+if typing.TYPE_CHECKING:
+  import numpy as np
+
+  from hdnet_jax.images.reading import Picture
+  from hdnet_jax.inference.paste import Pasted
 
 
 def add(commands: arguments.Commands) -> None:
@@ -32,6 +41,13 @@ def add(commands: arguments.Commands) -> None:
     "0,0",
   )
   arguments.add(parser, "--scale S", "of the cut-out", 1.0)
+  arguments.add(
+    parser,
+    "--layer",
+    "write the harmonized cut-out alone, in its place on a transparent image "
+    "of the photo's size: a layer for an image editor",
+    False,
+  )
   arguments.add_force(parser)
   arguments.add_image_format(parser)
   arguments.add_changes(parser)
@@ -44,26 +60,65 @@ def _compose(options: argparse.Namespace) -> None:
   if not 0 < options.scale < math.inf:
     raise UserError(f"--scale is above 0, not {options.scale}")
   place = _parse_place(options.at)
+  if options.layer and options.background:
+    raise UserError("give --layer or --background, which changes the photo")
   if options.cutout == options.photo == arguments.STREAM:
     raise UserError("only one of CUTOUT and PHOTO can be stdin")
   cutout = reading.read_picture(arguments.read_source(options.cutout))
   photo = reading.read_picture(arguments.read_source(options.photo))
   with arguments.output_path(options.output, options.format) as path:
-    writing.check_output(photo, path, options.quality, options.force)
+    written = _as_layer(photo) if options.layer else photo
+    writing.check_output(written, path, options.quality, options.force)
     pasted = paste(cutout, photo, place, options.scale)
     notes = [*cutout.notes, *photo.notes, *pasted.notes]
-    alpha = pasted.photo.alpha
-    if report := masks.report(pasted.mask, "", alpha):
+    if report := masks.report(pasted.mask, "", pasted.photo.alpha):
       notes.append(report)
-    network = arguments.load_network(options)
-    change = arguments.change_options(options)
-    pixels = network.harmonize(pasted.pixels, pasted.mask, change, alpha)
+    harmonize = _harmonize_layer if options.layer else _harmonize
+    picture, pixels = harmonize(pasted, options)
     # Pixels that are still the photo's are written as the photo has them.
     notes += writing.write_picture(
-      pasted.photo, pixels, path, options.quality, force=options.force
+      picture, pixels, path, options.quality, force=options.force
     )
   for note in notes:
     tell(note)
+
+
+def _harmonize(
+  pasted: "Pasted", options: argparse.Namespace
+) -> "tuple[Picture, np.ndarray]":
+  """Return the photo, and the harmonized pixels for it."""
+  network = arguments.load_network(options)
+  change, photo = arguments.change_options(options), pasted.photo
+  return photo, network.harmonize(
+    pasted.pixels, pasted.mask, change, photo.alpha
+  )
+
+
+def _harmonize_layer(
+  pasted: "Pasted", options: argparse.Namespace
+) -> "tuple[Picture, np.ndarray]":
+  """Return the harmonized object alone, and its pixels."""
+  from hdnet_jax.inference.paste import lift, to_float
+
+  network = arguments.load_network(options)
+  change, alpha = arguments.change_options(options), pasted.photo.alpha
+  # As floats: rounding would show in the colours of what is faint.
+  changed = network.harmonize(
+    to_float(pasted.pixels),
+    pasted.mask,
+    change,
+    None if alpha is None else to_float(alpha),
+  )
+  layer = lift(pasted, changed)
+  return layer, layer.pixels
+
+
+def _as_layer(photo: "Picture") -> "Picture":
+  """Return a picture that needs of a file what the layer will need."""
+  import numpy as np
+
+  alpha = np.zeros_like(photo.pixels[..., 0])
+  return dataclasses.replace(photo, alpha=alpha, own=None, name="a layer")
 
 
 def _parse_place(text: str) -> tuple[int, int]:

@@ -310,6 +310,32 @@ def test_compose(folder, hdnet, capsys, through_streams):
     assert message in capsys.readouterr().err
 
 
+def test_compose_a_layer(folder, hdnet, capsys):
+  cutout = np.full((10, 12, 4), 90, np.uint8)
+  cutout[..., 3] = np.linspace(0, 255, 12)
+  Image.fromarray(cutout).save(folder / "cutout.png")
+  photo = folder / "images/a.png"
+  files = (folder / "cutout.png", photo, "--at=-2,10")
+  hdnet(*files, "-o", folder / "out.png", command="compose")
+  hdnet(*files, "--layer", "-o", folder / "layer.png", command="compose")
+  with Image.open(folder / "layer.png") as layer:
+    assert (layer.mode, layer.size) == ("RGBA", (WIDTH, HEIGHT))
+    base = Image.open(photo).convert("RGBA")
+    shown = np.asarray(Image.alpha_composite(base, layer))[..., :3]
+    alpha = np.asarray(layer)[..., 3]
+  np.testing.assert_array_equal(alpha[10:20, :10], cutout[:, 2:, 3])
+  assert not alpha[:, 10:].any()
+  composed = pixels(folder / "out.png")
+  assert abs(shown.astype(int) - composed).max() <= 2
+  for words, message in (
+    (("-o", folder / "layer.jpg"), "a layer has an alpha channel, which"),
+    (("-o", folder / "new.png", "--background"), "--layer or --background"),
+  ):
+    hdnet(*files, "--layer", *words, command="compose", status=2)
+    assert message in capsys.readouterr().err
+  assert not (folder / "new.png").exists()
+
+
 def test_a_mask_of_0_and_1(folder, pair, hdnet, capsys):
   Image.fromarray(pixels(pair[1]) // 255).save(folder / "ones.png")
   hdnet(*pair, "-o", folder / "b.png")
