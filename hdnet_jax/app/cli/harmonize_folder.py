@@ -61,18 +61,19 @@ def watch_folder(
   if not options.output_dir:
     options.output_dir = options.watch / RESULTS
   watcher = Watcher(functools.partial(_plan, options))
+  watcher.look()  # what is wrong with the folders is found first
   work = _Work(options)
   tell(
     f"watching {options.watch}; results go to {options.output_dir}; Ctrl-C ends"
   )
   with _stoppable():
     while True:
+      wait(PAUSE)
       ready, news = watcher.look()
       for words in news:
         tell(words)
       for pair, fate, words in work.run(ready):
         _report(pair, fate, words)
-      wait(PAUSE)
   work.finish(len(watcher.failures))
 
 
