@@ -2,16 +2,20 @@
 
 import os
 import pathlib
+import re
 import signal
+import subprocess
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 
 from hdnet_jax.app.cli import harmonize_folder, main
+from hdnet_jax.inference.shard import Shard
 
 from .conftest import pixels, save_pair
 
+ROOT = pathlib.Path(__file__).parents[3]
 Step = Callable[[], object]
 
 
@@ -225,3 +229,31 @@ def test_mistakes(folder, pair, flags, hdnet, capsys):
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ")
     assert words in line
+
+
+def test_the_slurm_script_of_the_docs_runs_every_share(tmp_path):
+  text = (ROOT / "docs/folders.md").read_text()
+  (script,) = re.findall(r"^(#!/bin/bash\n.*?)^```$", text, re.M | re.S)
+  (last,) = re.findall(r"^#SBATCH --array=1-(\d+)$", script, re.M)
+  (log,) = re.findall(r"^#SBATCH --output=(\w+)/", script, re.M)
+  assert f"mkdir -p {log} && sbatch harmonize.sh" in text  # Slurm makes none
+  (tmp_path / "harmonize.sh").write_text(script)
+  for name, lines in (
+    ("hdnet/bin/activate", f"PATH={tmp_path}/bin:$PATH\n"),
+    ("bin/srun", '#!/bin/sh\nexec "$@"\n'),
+    ("bin/hdnet", "#!/bin/sh\nprintf '%s\\n' \"$@\"\n"),
+  ):
+    path = tmp_path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(lines)
+    path.chmod(0o755)
+  shards = []
+  for task in range(1, int(last) + 1):
+    env = {**os.environ, "HOME": str(tmp_path)}
+    env["SLURM_ARRAY_TASK_ID"] = str(task)
+    command = ["bash", "harmonize.sh"]
+    said = subprocess.check_output(command, cwd=tmp_path, env=env, text=True)
+    options = main.parse(said.splitlines())
+    assert options.output_dir
+    shards.append(Shard.parse(options.shard))
+  assert shards == [Shard(n, int(last)) for n in range(1, int(last) + 1)]
