@@ -4,10 +4,10 @@
     python benchmarks/folders.py --photos 9 --megapixels 1 4 --runs 1
     python benchmarks/folders.py --engine onnxruntime jax --threads 1
 
-Makes photos from those inside scikit-image: enlarged, with noise as of a camera,
-45 of 1 to 12 megapixels in even steps, upright and across in turn, with an
-ellipse as the mask. They are always the same. Every run is a process of its own,
-from its start to its end, into an empty folder.
+Makes photos from those inside scikit-image: enlarged, with a camera's noise, 45
+of 1 to 12 megapixels in even steps, upright and across in turn, with an ellipse
+as the mask. They are always the same. Every run is a process of its own, from
+its start to its end, into an empty folder.
 
 Rows: the command as it is, with several photos at work at a time, and the same
 with one at a time; of each engine.

@@ -39,7 +39,7 @@ def write_then_rename(
   with contextlib.suppress(FileNotFoundError):
     path.lstat()
   # Machines that share a folder may have processes of one number.
-  host = zlib.crc32(socket.gethostname().encode())
+  host = zlib.crc32(os.fsencode(socket.gethostname()))
   digest = zlib.crc32(os.fsencode(path.name), host)
   temporary = path.with_name(f".{digest:08x}.{os.getpid()}{path.suffix}")
   try:

@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 from hdnet_jax.inference.folder import Pair, Plan
 
-# Of each file of a pair: path, size, time of change, and number on its disk.
-_State = tuple[tuple[str, int, int, int], ...]
+# Of each file of a pair: its path, size and time of change.
+_State = tuple[tuple[str, int, int], ...]
 
 
 class Watcher:
@@ -43,8 +43,9 @@ class Watcher:
     ready = []
     for pair in found.pairs:
       name, state = pair.composite, now[pair.composite]
-      is_still = state is not None and state == self._last.get(name)
-      if is_still and state != self._given.get(name):
+      if state is None or state != self._last.get(name):
+        continue
+      if state != self._given.get(name):
         self._given[name] = state
         ready.append(pair)
     self._last = now
@@ -67,5 +68,5 @@ def _state(pair: Pair) -> _State | None:
       return None
     if not found.st_size:
       return None
-    states.append((str(path), found.st_size, found.st_mtime_ns, found.st_ino))
+    states.append((str(path), found.st_size, found.st_mtime_ns))
   return tuple(states)

@@ -29,6 +29,7 @@ from hdnet_jax.app.cli.harmonize_folder import (
 )
 from hdnet_jax.atomic_write import with_end
 from hdnet_jax.errors import UserError
+from hdnet_jax.inference.strength import MAX_STRENGTH
 from hdnet_jax.terminal import tell
 
 
@@ -50,8 +51,8 @@ def add(commands: arguments.Commands) -> None:
     ("--force", "replace files that exist"),
     (
       "--preview",
-      "write no result, but a strip of it at strengths from 0 to 1.5, and at "
-      "--strength, small and on white, to choose from; of a folder "
+      f"write no result, but a strip of it at strengths from 0 to "
+      f"{MAX_STRENGTH:g}, and at --strength, small, to choose from; of a folder "
       "NAME_preview.png for each composite",
     ),
     ("--compare", "also write NAME_compare.png: before beside after"),
