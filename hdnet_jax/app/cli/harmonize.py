@@ -52,8 +52,8 @@ def add(commands: arguments.Commands) -> None:
     (
       "--preview",
       f"write no result, but a strip of it at strengths from 0 to "
-      f"{MAX_STRENGTH:g}, and at --strength, small, to choose from; of a folder "
-      "NAME_preview.png for each composite",
+      f"{MAX_STRENGTH:g}, and at --strength, small, to choose from; of a "
+      "folder NAME_preview.png for each composite",
     ),
     ("--compare", "also write NAME_compare.png: before beside after"),
     (
