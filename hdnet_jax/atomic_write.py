@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import pathlib
+import socket
 import time
 import zlib
 from collections.abc import Callable, Generator
@@ -37,7 +38,9 @@ def write_then_rename(
   path.parent.mkdir(parents=True, exist_ok=True)
   with contextlib.suppress(FileNotFoundError):
     path.lstat()
-  digest = zlib.crc32(os.fsencode(path.name))
+  # Machines that share a folder may have processes of one number.
+  host = zlib.crc32(os.fsencode(socket.gethostname()))
+  digest = zlib.crc32(os.fsencode(path.name), host)
   temporary = path.with_name(f".{digest:08x}.{os.getpid()}{path.suffix}")
   try:
     write(temporary)

@@ -3,6 +3,7 @@ import errno
 import io
 import os
 import resource
+import socket
 
 import pytest
 
@@ -46,12 +47,13 @@ def test_the_old_file_is_there_until_the_new_one_is_whole(tmp_path):
 
 def test_two_processes_do_not_share_a_temporary_file(tmp_path, monkeypatch):
   used = []
-  for process in (1, 2):
+  for host, process in (("a", 1), ("a", 2), ("b", 1)):
     monkeypatch.setattr(os, "getpid", lambda process=process: process)
+    monkeypatch.setattr(socket, "gethostname", lambda host=host: host)
     write_then_rename(
       tmp_path / "a.txt", lambda path: used.append(path) or path.touch()
     )
-  assert used[0] != used[1]
+  assert len(set(used)) == 3
 
 
 @pytest.mark.parametrize("stem", ["a" * 250, "ü" * 125])

@@ -142,6 +142,29 @@ def test_startup(tmp_path):
     assert sum(parts) == pytest.approx(row["total"]["median"])
 
 
+@pytest.mark.slow
+def test_folders(tmp_path, network):
+  arguments = ("--photos", 3, "--megapixels", 0.002, 0.01, "--runs", 1)
+  results = measure("folders", tmp_path, *arguments, "--weights", network)
+  rows = ["onnxruntime, several at a time", "onnxruntime, one at a time"]
+  assert [row["row"] for row in results] == rows
+  assert all(row["median"] > 0 and row["peak"] > 0 for row in results)
+
+
+def test_the_photos_of_a_folder_are_always_the_same(tmp_path, load):
+  folders = []
+  for name in ("a", "b"):
+    (tmp_path / name).mkdir()
+    total = load("folders").make_folder(tmp_path / name, 3, (0.002, 0.006))
+    assert total == pytest.approx(0.012, rel=0.02)
+    files = sorted(path for path in (tmp_path / name).rglob("*.*"))
+    folders.append([path.read_bytes() for path in files])
+  assert len(folders[0]) == 6
+  assert folders[0] == folders[1]
+  with Image.open(tmp_path / "a/images/001.jpg") as photo:
+    assert photo.size == (55, 73)
+
+
 def test_storage(tmp_path, photos):
   results = measure(
     *("input_pipeline", tmp_path, "--root", photos, "--source", "folder"),

@@ -112,8 +112,7 @@ def check_output(
       f"{path} has an extension of no format that can be written; choose one "
       f"of {', '.join(written_extensions())}"
     )
-  if not 1 <= quality <= 100:
-    raise UserError(f"quality is {quality}; give one from 1 to 100")
+  check_quality(quality)
   if picture.is_transparent and format == "JPEG":
     raise UserError(
       f"{picture.name} has an alpha channel, which {path} cannot hold; write "
@@ -126,6 +125,12 @@ def check_output(
     )
   check_free(path, force)
   return format
+
+
+def check_quality(quality: int) -> None:
+  """Raise UserError for a quality that is not within 1 to 100."""
+  if not 1 <= quality <= 100:
+    raise UserError(f"quality is {quality}; give one from 1 to 100")
 
 
 def check_free(path: pathlib.Path, force: bool) -> None:

@@ -121,6 +121,12 @@ def test_results_inside_the_input_are_no_input(tmp_path, place):
     assert found.failures == []
     (note,) = found.notes
     assert note.startswith("1 earlier result is left out")
+  # What has its mask in its alpha is no other.
+  found = plan(root, None, root / place, from_alpha=True)
+  assert [p.composite.relative_to(root).as_posix() for p in found.pairs] == [
+    "a.jpg",
+    "masks/a.png",
+  ]
   # A photo of such a name is one where it has a mask.
   fill(root / "masks", "a_harmonized.png")
   found = plan(root, root / "masks", root / place)
@@ -191,3 +197,11 @@ def test_two_composites_never_become_one_file(tmp_path):
   assert pairs(found, images.parent) == {"in/a.png": "masks/a.png"}
   (line,) = found.failures
   assert "would be written to one file" in line
+
+
+def test_a_name_that_is_only_the_end_of_a_results(tmp_path):
+  images = fill(tmp_path / "in", "_harmonized.png", "a.png")
+  masks = fill(tmp_path / "masks", "a.png")
+  found = plan(images, masks, tmp_path / "out")
+  (line,) = found.failures
+  assert "_harmonized.png has no mask" in line

@@ -1,11 +1,53 @@
-"""The command `hdnet`, run in this process."""
+"""The command `hdnet`, run in this process, and files for it."""
 
 import logging
+import pathlib
 
 import absl.logging
+import numpy as np
 import pytest
+from PIL import Image
 
 from hdnet_jax.app.cli import main
+
+HEIGHT, WIDTH = 40, 56
+
+
+def save_pair(folder: pathlib.Path, name: str, seed: int = 0) -> None:
+  """NAME in folder/images and folder/masks, the object in the middle."""
+  rng = np.random.default_rng(seed)
+  coarse = rng.integers(40, 220, (5, 7, 3)).repeat(8, 0).repeat(8, 1)
+  mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+  mask[10:30, 12:40] = 255
+  for kind, pixels in (("images", coarse.astype(np.uint8)), ("masks", mask)):
+    path = folder / kind / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+@pytest.fixture
+def folder(tmp_path) -> pathlib.Path:
+  save_pair(tmp_path, "a.png")
+  return tmp_path
+
+
+@pytest.fixture
+def pair(folder) -> tuple[pathlib.Path, pathlib.Path]:
+  return folder / "images/a.png", folder / "masks/a.png"
+
+
+@pytest.fixture
+def flags(folder) -> list:
+  """Of the whole folder, to folder/out."""
+  return [
+    *("--input-dir", folder / "images", "--mask-dir", folder / "masks"),
+    *("--output-dir", folder / "out"),
+  ]
+
+
+def pixels(path: pathlib.Path) -> np.ndarray:
+  with Image.open(path) as image:
+    return np.asarray(image)
 
 
 @pytest.fixture

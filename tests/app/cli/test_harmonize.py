@@ -12,44 +12,7 @@ from PIL import Image
 
 from hdnet_jax.atomic_write import with_end
 
-HEIGHT, WIDTH = 40, 56
-
-
-def save_pair(folder: pathlib.Path, name: str, seed: int = 0) -> None:
-  """NAME in folder/images and folder/masks, the object in the middle."""
-  rng = np.random.default_rng(seed)
-  coarse = rng.integers(40, 220, (5, 7, 3)).repeat(8, 0).repeat(8, 1)
-  mask = np.zeros((HEIGHT, WIDTH), np.uint8)
-  mask[10:30, 12:40] = 255
-  for kind, pixels in (("images", coarse.astype(np.uint8)), ("masks", mask)):
-    path = folder / kind / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(path)
-
-
-@pytest.fixture
-def folder(tmp_path) -> pathlib.Path:
-  save_pair(tmp_path, "a.png")
-  return tmp_path
-
-
-@pytest.fixture
-def pair(folder) -> tuple[pathlib.Path, pathlib.Path]:
-  return folder / "images/a.png", folder / "masks/a.png"
-
-
-@pytest.fixture
-def flags(folder) -> list:
-  """Of the whole folder, to folder/out."""
-  return [
-    *("--input-dir", folder / "images", "--mask-dir", folder / "masks"),
-    *("--output-dir", folder / "out"),
-  ]
-
-
-def pixels(path: pathlib.Path) -> np.ndarray:
-  with Image.open(path) as image:
-    return np.asarray(image)
+from .conftest import HEIGHT, WIDTH, pixels, save_pair
 
 
 def test_the_object_changes_and_nothing_else(folder, pair, hdnet):
@@ -83,13 +46,17 @@ def test_the_other_way_round(folder, pair, hdnet):
 
 
 def test_strength(folder, pair, hdnet):
-  for strength in (0, 0.5, 1):
+  strengths = (0, 0.5, 1, 1.5)
+  for strength in strengths:
     hdnet(*pair, "-o", folder / f"{strength}.png", "--strength", strength)
-  none, half, whole = (
-    pixels(folder / f"{strength}.png").astype(int) for strength in (0, 0.5, 1)
+  none, half, whole, more = (
+    pixels(folder / f"{strength}.png").astype(int) for strength in strengths
   )
   np.testing.assert_array_equal(none, pixels(pair[0]))
   assert np.abs(half - (none + whole) / 2).max() <= 1
+  further = (none + 1.5 * (whole - none)).clip(0, 255)
+  assert np.abs(more - further).max() <= 1.25
+  assert np.abs(more - whole).max() > 2
 
 
 def test_a_folder(folder, flags, hdnet, capsys):
