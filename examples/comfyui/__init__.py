@@ -13,6 +13,7 @@ from comfy.utils import ProgressBar
 from hdnet_jax import Harmonizer
 from hdnet_jax.errors import UserError
 from hdnet_jax.inference.engine import BATCH
+from hdnet_jax.inference.strength import MAX_STRENGTH
 
 # What Load Image gives as the mask of a file without transparency.
 _NO_MASK = (64, 64)
@@ -41,7 +42,7 @@ class HarmonizeImage:
       "required": {
         "image": ("IMAGE",),
         "mask": ("MASK", {"tooltip": "1, white, is the pasted part"}),
-        "strength": ("FLOAT", _number(1.0, 1.0, 0.05, strength)),
+        "strength": ("FLOAT", _number(1.0, MAX_STRENGTH, 0.05, strength)),
         "feather": ("FLOAT", _number(0.0, 1000.0, 1.0, feather)),
         "weights": ("STRING", {"default": "hdnet-lite", "tooltip": weights}),
       }

@@ -118,7 +118,7 @@ class SettingsDialog(QDialog):
     self._command = QLineEdit(settings.command)
     self._command.setMinimumWidth(320)
     self._weights = QLineEdit(settings.weights)
-    self._strength = _spin_box(settings.strength, 1.0, 0.05)
+    self._strength = _spin_box(settings.strength, 1.5, 0.05)
     self._feather = _spin_box(settings.feather, 1000.0, 1.0)
     browse = QPushButton("Browse...")
     browse.clicked.connect(self._browse)
