@@ -1,0 +1,130 @@
+"""Threads on a static server, the page without a network, new versions."""
+
+import json
+import re
+
+from skimage import data
+
+KEPT = """async () => {
+  const [name, ...rest] = await caches.keys();
+  const cache = await caches.open(name);
+  const keys = (await cache.keys()).map(({ url }) => new URL(url).pathname);
+  return { versions: [name, ...rest], keys };
+}"""
+
+
+def wait_until_kept(page, *names: str) -> dict:
+  """Waits until the page's cache has the files."""
+  for name in names:
+    page.wait_for_function(
+      f"async () => ({KEPT})().then(({{ keys }}) => keys.includes('/{name}'))"
+    )
+  return page.evaluate(KEPT)
+
+
+def test_threads(example):
+  example.says("Ready")
+  page = example.page
+  assert page.evaluate("crossOriginIsolated")
+  cores = min(page.evaluate("navigator.hardwareConcurrency"), 8)
+  example.says(f"processor, {cores} thread")
+  assert page.locator("#note").text_content() == ""
+
+
+def test_without_the_network(server, visit):
+  with visit() as example:
+    example.says("Ready")
+    kept = wait_until_kept(example.page, "hdnet.onnx", "worker.js")["keys"]
+    assert any(name.endswith(".wasm") for name in kept)
+    server.stop()
+    example.page.reload()
+    example.open_photo(data.astronaut())
+    assert example.page.evaluate("crossOriginIsolated")
+
+
+def test_what_is_new_is_taken_at_once(folder, visit):
+  with visit() as example:
+    example.says("Ready")
+    wait_until_kept(example.page, "hdnet.onnx")
+    (folder / "hdnet.onnx").write_text("no network at all")
+    example.page.reload()
+    example.says("hdnet.onnx cannot be read")
+
+
+def test_a_new_version_replaces_the_old(folder, server, visit):
+  script = folder / "service-worker.js"
+  with visit() as example:
+    page = example.page
+    example.says("Ready")
+    before = wait_until_kept(
+      page, "hdnet.onnx", "small.js", "manifest.webmanifest"
+    )
+    (folder / "icon.svg").unlink()
+    index = folder / "index.html"
+    index.write_text(index.read_text().replace("<h1>Make", "<h1>Now make"))
+    text, count = re.subn("VERSION = 1;", "VERSION = 2;", script.read_text())
+    assert count == 1
+    script.write_text(text)
+    page.reload()
+    page.wait_for_function(
+      "async () => (await caches.keys()).every((name) => name.endsWith(' 2'))"
+    )
+    after = page.evaluate(KEPT)
+    assert len(after["versions"]) == 1
+    # All is there without a visit more, but for what the server no longer has.
+    assert set(before["keys"]) - set(after["keys"]) == {"/icon.svg"}
+    server.stop()
+    page.reload()
+    example.says("Ready")
+    assert page.get_by_role("heading", name="Now make").is_visible()
+
+
+def test_where_no_service_worker_can_be(visit):
+  with visit() as example:
+    example.says("Ready")
+    example.page.add_init_script(
+      "Object.defineProperty(navigator, 'serviceWorker', { value: undefined })"
+    )
+    example.page.reload()
+    example.says("Ready")
+    note = example.page.locator("#note").text_content()
+    assert "allows no service worker" in note
+
+
+def test_it_can_be_installed(example, folder):
+  example.says("Ready")
+  devtools = example.page.context.new_cdp_session(example.page)
+  manifest = devtools.send("Page.getAppManifest")
+  assert not manifest["errors"]
+  found = devtools.send("Page.getInstallabilityErrors")["installabilityErrors"]
+  # Visitors of tests are incognito, for whom nothing is installed.
+  assert [error["errorId"] for error in found] in ([], ["in-incognito"])
+  for icon in json.loads(manifest["data"])["icons"]:
+    assert (folder / icon["src"]).is_file()
+
+
+# As in a browser whose GPU refuses.
+BROKEN = """
+Object.defineProperty(navigator, "gpu", { value: {
+  requestAdapter: async () => ({ info: {}, limits: {}, features: new Set(),
+    requestDevice: async () => { throw new Error("no such device"); } }),
+  getPreferredCanvasFormat: () => "bgra8unorm",
+} });
+"""
+
+
+def test_a_gpu_that_fails_is_told(folder, visit):
+  worker = folder / "worker.js"
+  before, start, after = worker.read_text().partition("const network = load")
+  worker.write_text(before + BROKEN + start + after)
+  with visit() as example:
+    example.says("Ready (processor")
+    note = example.page.locator("#note").text_content()
+    assert "WebGPU failed, so the processor does the work" in note
+
+
+def test_a_gpu_that_is_asked_for_and_missing_is_told(visit):
+  with visit("?engine=webgpu") as example:
+    example.says("Ready")
+    note = example.page.locator("#note").text_content()
+    assert "WebGPU failed" in note
