@@ -5,7 +5,6 @@ computed on the host, image by image, for compiled code would be compiled anew
 for every size.
 """
 
-import os
 import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,7 @@ import numpy as np
 from PIL import Image
 from skimage.metrics import structural_similarity
 
+from hdnet_jax.cpus import count_cpus
 from hdnet_jax.data.examples import (
   Example,
   Source,
@@ -189,7 +189,7 @@ def pixel_sums(
     return local[whole, whole].sum(axis=(1, 2))
 
   # Joined in order: the sums do not depend on the threads.
-  threads = min(os.cpu_count() or 1, _MOST_THREADS)
+  threads = min(count_cpus(), _MOST_THREADS)
   with ThreadPoolExecutor(threads) as pool:
     of_slices = pool.map(differences, _row_slices(height, width, band))
     similarities = pool.map(

@@ -8,13 +8,15 @@ import numpy as np
 from hdnet_jax.errors import UserError
 from hdnet_jax.inference import guided_filter
 from hdnet_jax.inference.nearest import distance
+from hdnet_jax.inference.strength import MAX_STRENGTH
 
 
 @dataclasses.dataclass(frozen=True)
 class ChangeOptions:
   """How an image is changed.
 
-  strength: the share of the change that is made, 0 to 1; 0 makes a copy.
+  strength: how much of the change is made, 0 to 1.5; 0 makes a copy, and above
+    1 every colour goes further the way that it changes, within its range.
   feather: pixels over which the change rises from the mask's edge inwards.
   background: whether the background changes, to fit the foreground.
 
@@ -27,8 +29,10 @@ class ChangeOptions:
   background: bool = False
 
   def __post_init__(self):
-    if not 0 <= self.strength <= 1:
-      raise UserError(f"strength={self.strength} is not in 0 to 1")
+    if not 0 <= self.strength <= MAX_STRENGTH:
+      raise UserError(
+        f"strength={self.strength} is not in 0 to {MAX_STRENGTH:g}"
+      )
     if not 0 <= self.feather < math.inf:
       raise UserError(
         f"feather={self.feather} is not a number of pixels, 0 or more"

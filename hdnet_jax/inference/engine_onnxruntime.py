@@ -1,7 +1,6 @@
 """The network in ONNX Runtime, on the CPU: starts in a fraction of a second."""
 
 import json
-import os
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +10,7 @@ import onnxruntime
 
 from hdnet_jax import weights
 from hdnet_jax.config import ModelConfig
+from hdnet_jax.cpus import count_cpus
 from hdnet_jax.errors import UserError
 from hdnet_jax.onnx import network
 
@@ -36,7 +36,7 @@ class OnnxRuntimeEngine:
     self._file, self._name = file, name
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _SAY_ERRORS
-    options.intra_op_num_threads = _count_cpus()
+    options.intra_op_num_threads = count_cpus()
     # Its plan of memory would be held beside what runs, twice as much in all.
     options.enable_mem_pattern = False
     try:
@@ -94,10 +94,3 @@ class OnnxRuntimeEngine:
     (result,) = self._session.run(["harmonized"], inputs)
     output = np.asarray(result)
     return output / np.float32(127.5) - 1 if self._is_uint8 else output
-
-
-def _count_cpus() -> int:
-  """Count those that this process may use."""
-  if hasattr(os, "sched_getaffinity"):
-    return len(os.sched_getaffinity(0))
-  return os.cpu_count() or 1

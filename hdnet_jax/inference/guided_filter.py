@@ -12,13 +12,13 @@ little to tell a map, the map is that of the whole object, not a constant.
 Small images are float in 0 to 1; large ones of any type of `white_level`.
 """
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from PIL import Image
 
+from hdnet_jax.cpus import count_cpus
 from hdnet_jax.errors import UserError
 from hdnet_jax.inference.nearest import nearest
 
@@ -184,7 +184,8 @@ def mix(
   """Mix an image with a changed one by the mask; return a copy.
 
   A pixel becomes w * changed + (1 - w) * image, where w is mask * strength and
-  `changed` is clipped; integers are rounded. Where w is 0 it is kept bitwise.
+  `changed` is clipped, as is what comes of a w above 1; integers are rounded.
+  Where w is 0 the pixel is kept bitwise.
 
   Args:
     image: [H, W, 3] of a type of `white_level`.
@@ -192,7 +193,7 @@ def mix(
     changed: gives the channels of a part of the changed image, float [h, w]
       each in the image's units, that may be written to; called from several
       threads.
-    strength: 0 to 1.
+    strength: 0 to 1.5.
     block_pixels: how many pixels are worked on at a time.
   """
   result = image.copy()
@@ -214,13 +215,13 @@ def mix(
         values *= share
         kept = 1 - share.astype(values.dtype, copy=False)
         values += kept * image[*part, channel]
-        np.clip(values, 0, white, out=values)  # of rounded floats
+        np.clip(values, 0, white, out=values)  # of w above 1, and of rounding
       if white > 1:
         np.rint(values, out=values)
       values = values.astype(image.dtype, copy=False)
       np.copyto(result[*part, channel], values, where=inside)
 
-  threads = min(os.cpu_count() or 1, _MAX_THREADS)
+  threads = min(count_cpus(), _MAX_THREADS)
   with ThreadPoolExecutor(threads) as pool:
     blocks = row_blocks(*mask.shape, pixels=block_pixels)
     list(pool.map(change, blocks))  # raises what they raise

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from hdnet_jax import weights
+from hdnet_jax.cpus import count_cpus
 from hdnet_jax.errors import UserError
 from hdnet_jax.images import masks
 from hdnet_jax.inference.change import ChangeOptions
@@ -222,7 +223,7 @@ class Harmonizer:
       scene = scenes[index]
       results[index] = apply_output(scene, change, seen, output, self.mode)
 
-    threads = min(os.cpu_count() or 1, _MAX_THREADS)
+    threads = min(count_cpus(), _MAX_THREADS)
     with ThreadPoolExecutor(threads if size > 1 else 1) as pool:
       for chunk in _chunks(remaining, size):
         seen = [self._input(scenes[i], objects[i]) for i in chunk]

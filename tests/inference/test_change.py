@@ -5,9 +5,9 @@ from hdnet_jax.errors import UserError
 from hdnet_jax.inference.change import ChangeOptions, feather_mask
 
 
-@pytest.mark.parametrize("strength", [-0.1, 1.5, float("nan")])
+@pytest.mark.parametrize("strength", [-0.1, 1.51, float("nan")])
 def test_bad_strengths_are_told(strength):
-  with pytest.raises(UserError, match=r"strength=.* is not in 0 to 1"):
+  with pytest.raises(UserError, match=r"strength=.* is not in 0 to 1\.5"):
     ChangeOptions(strength)
 
 

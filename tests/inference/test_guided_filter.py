@@ -200,3 +200,33 @@ def test_mixed_by_mask_and_strength(rng, strength):
   expected = share * np.minimum(changed, 1) + (1 - share) * image
   np.testing.assert_allclose(result, expected, atol=1e-7)
   np.testing.assert_array_equal(result[:5], image[:5])
+
+
+@pytest.mark.parametrize(
+  ("dtype", "white"), [("uint8", 255), ("uint16", 65535), ("float64", 1)]
+)
+def test_a_strength_above_1_goes_further_and_is_clipped(dtype, white):
+  # In 5ths of white, each beside what strength 1.5 makes of it by hand.
+  image = np.array([[1, 1, 4, 2, 3, 1]])
+  changed = np.array([[3, 2, 5.5, 1, 0, 3]])
+  mask = np.array([[1, 1, 1, 1, 1, 0]], bool)
+  expected = np.array([[4, 2.5, 5, 0.5, 0, 1]])
+
+  def mixed(mask: np.ndarray) -> np.ndarray:
+    levels = (white * image / 5).astype(dtype)
+    return guided_filter.mix(
+      np.stack([levels] * 3, -1),
+      mask,
+      lambda part: [white * changed[part] / 5 for _ in range(3)],
+      strength=1.5,
+    )
+
+  atol = 0.51 if white > 1 else 1e-7
+  result = mixed(mask)
+  assert result.dtype == dtype
+  np.testing.assert_allclose(result[..., 0], white * expected / 5, atol=atol)
+  np.testing.assert_array_equal(result[..., 0], result[..., 2])
+  # Half a mask is three quarters of the change; what is changed is clipped.
+  expected = image + 0.75 * (np.clip(changed, 0, 5) - image)
+  result = mixed(np.full(mask.shape, 0.5, np.float32))
+  np.testing.assert_allclose(result[..., 1], white * expected / 5, atol=atol)

@@ -232,6 +232,12 @@ def test_strength_scales_the_change(harmonizer, dtype):
   atol = 1e-6 if WHITE[dtype] == 1 else 0.76
   result = harmonizer(composite, mask, strength=0.5)
   np.testing.assert_allclose(result, half, atol=atol)
+  more = composite + 1.5 * (whole.astype(float) - composite)
+  result = harmonizer(composite, mask, strength=1.5)
+  atol = 1e-6 if WHITE[dtype] == 1 else 1.26  # 1.5 times what was rounded
+  np.testing.assert_allclose(result, more.clip(0, WHITE[dtype]), atol=atol)
+  assert (np.abs(result - whole.astype(float)) > 2 * atol).any()
+  np.testing.assert_array_equal(result[~mask], composite[~mask])
 
 
 def test_soft_masks_blend(harmonizer):

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from hdnet_jax.errors import UserError
 from hdnet_jax.images.formats import written_format_of
+from hdnet_jax.inference.strength import MAX_STRENGTH
 
 STREAM = "-"  # names standard input and output
 
@@ -130,7 +131,12 @@ def add_changes(parser: argparse.ArgumentParser) -> None:
     choices=("guided", "direct"),
   )
   for names, help, default in (
-    ("--strength S", "0 to 1: how much of the change is made", 1.0),
+    (
+      "--strength S",
+      f"0 to {MAX_STRENGTH:g}: how much of the change is made; above 1 colours "
+      "go further the way that they change",
+      1.0,
+    ),
     ("--feather PX", "pixels over which it rises from the mask's edge", 0.0),
     ("--background", "change the background to fit the object instead", False),
   ):

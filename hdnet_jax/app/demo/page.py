@@ -16,6 +16,7 @@ from hdnet_jax.app.demo.clicks import CUTOUT, MASK, PAINT
 from hdnet_jax.app.demo.examples import Sample
 from hdnet_jax.app.demo.work import Work, explain_errors
 from hdnet_jax.images.formats import NAMES, extensions
+from hdnet_jax.inference.strength import MAX_STRENGTH
 
 _TITLE = f"""# Make a pasted object fit
 Drop a photo, say what of it does not fit, and press **Harmonize**.
@@ -154,7 +155,7 @@ def _add_changes(boxes: dict[str, Any]) -> None:
   """Add how much changes, and whether it is the background."""
   with gr.Row():
     boxes["strength"] = gr.Slider(
-      0, 1, 1, step=0.05, label="Strength", min_width=140
+      0, MAX_STRENGTH, 1, step=0.05, label="Strength", min_width=140
     )
     boxes["feather"] = gr.Slider(
       0, 50, 0, step=1, label="Feather (px)", min_width=140

@@ -10,7 +10,6 @@ import csv
 import dataclasses
 import io
 import multiprocessing
-import os
 import pathlib
 import signal
 import sys
@@ -21,6 +20,7 @@ import numpy as np
 from PIL import Image
 
 from hdnet_jax.atomic_write import CsvFile, write_text
+from hdnet_jax.cpus import count_cpus
 from hdnet_jax.data import examples
 from hdnet_jax.errors import UserError
 from hdnet_jax.images import masks
@@ -195,7 +195,7 @@ def in_processes(
     on_done: called with a call's place when it is done, in any order.
   """
   pool = concurrent.futures.ProcessPoolExecutor(
-    min(workers or os.cpu_count() or 1, len(calls)),
+    min(workers or count_cpus(), len(calls)),
     multiprocessing.get_context("spawn"),
     initializer=_start_worker,
   )

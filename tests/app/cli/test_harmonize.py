@@ -83,13 +83,17 @@ def test_the_other_way_round(folder, pair, hdnet):
 
 
 def test_strength(folder, pair, hdnet):
-  for strength in (0, 0.5, 1):
+  strengths = (0, 0.5, 1, 1.5)
+  for strength in strengths:
     hdnet(*pair, "-o", folder / f"{strength}.png", "--strength", strength)
-  none, half, whole = (
-    pixels(folder / f"{strength}.png").astype(int) for strength in (0, 0.5, 1)
+  none, half, whole, more = (
+    pixels(folder / f"{strength}.png").astype(int) for strength in strengths
   )
   np.testing.assert_array_equal(none, pixels(pair[0]))
   assert np.abs(half - (none + whole) / 2).max() <= 1
+  further = (none + 1.5 * (whole - none)).clip(0, 255)
+  assert np.abs(more - further).max() <= 1.25
+  assert np.abs(more - whole).max() > 2
 
 
 def test_a_folder(folder, flags, hdnet, capsys):

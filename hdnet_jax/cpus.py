@@ -1,0 +1,13 @@
+"""How many processors there are to work on."""
+
+import os
+
+
+def count_cpus() -> int:
+  """Count those that this process may use.
+
+  A Slurm job or a container may have few of a machine's many.
+  """
+  if hasattr(os, "sched_getaffinity"):
+    return len(os.sched_getaffinity(0))
+  return os.cpu_count() or 1
