@@ -79,12 +79,10 @@ function set(next) {
 
 const pointers = new Map(); // where each finger is, in shares of the stage
 
+/** In the window, not on the stage, which words above it may move. */
 function at(event) {
   const box = $("stage").getBoundingClientRect();
-  return [
-    (event.clientX - box.left) / box.width,
-    (event.clientY - box.top) / box.height,
-  ];
+  return [event.clientX / box.width, event.clientY / box.height];
 }
 
 /** The fingers' middle, and how far apart they are. */
