@@ -57,9 +57,10 @@ class Sample:
 def make(folder: pathlib.Path) -> list[Sample]:
   """Write the examples to a folder."""
   samples = [_write_pasted(folder, pasting) for pasting in PASTINGS]
-  # Of bluish light, as beside a window: where it is placed, lamps burn.
-  cup = load_photo("coffee.png")
-  cutout = _cut(_relit(cup, (0.75, 0.85, 1.1)), _outline(cup.size, _CUP))
+  # In bluish light, as of a window: where she is placed, lamps burn.
+  astronaut = load_photo("astronaut.png")
+  mask = _outline(astronaut.size, (), _ASTRONAUT)
+  cutout = _cut(_relit(astronaut, (0.8, 0.9, 1.15)), mask)
   garage = load_photo("motorcycle_left.png")
   return [*samples, _write_placed(folder, "garage", garage, cutout)]
 
@@ -135,24 +136,27 @@ def _write_pasted(folder: pathlib.Path, pasting: Pasting) -> Sample:
 def _write_placed(
   folder: pathlib.Path, name: str, photo: Image.Image, cutout: Image.Image
 ) -> Sample:
-  """Write a photo, and a cut-out to go on its floor.
+  """Write a photo, and a cut-out to go to its lower edge.
 
   It goes to the middle, where the line between before and after is at first.
   """
-  shown, pasted = _small(photo), _small(cutout, 0.4)
-  corner = (shown.width - pasted.width) // 2, shown.height - pasted.height - 5
+  size = 70  # percent of the height
+  shown = _small(photo)
+  pasted = cutout.copy()
+  pasted.thumbnail((shown.width, shown.height * size // 100))
+  corner = (shown.width - pasted.width) // 2, shown.height - pasted.height
   shown.paste(pasted, corner, pasted)
   return Sample(
     photo=_save(folder / f"{name}.png", photo),
     thumbnail=_save(folder / f"{name}-thumbnail.png", shown),
     cutout=_save(folder / f"{name}-cutout.png", cutout),
-    place=(50, 80, 40),
+    place=(50, 100 - size // 2, size),
   )
 
 
-def _small(image: Image.Image, scale: float = 1.0) -> Image.Image:
+def _small(image: Image.Image) -> Image.Image:
   image = image.copy()
-  image.thumbnail((round(320 * scale), round(240 * scale)))
+  image.thumbnail((320, 240))
   return image
 
 

@@ -23,6 +23,8 @@ Drop a photo, say what of it does not fit, and press **Harmonize**.
 {NAMES}; nothing leaves this machine."""
 _CSS = """
 .gradio-container {width: 100%; max-width: 1280px !important; margin: auto}
+#mask-shown img, #cutout-shown img {max-height: 320px}
+#photo-shown img {max-height: 180px}
 """
 # Seconds: every so often files that are older are deleted.
 _SWEEP, _KEEP = 60, 1800
@@ -59,7 +61,7 @@ def build(
         _add_changes(boxes)
         run = gr.Button("Harmonize", variant="primary", elem_id="run")
       with gr.Column():
-        results = _add_results()
+        results = _add_results(boxes)
         examples = gr.Dataset(
           label="Pasted objects to try, of the photos of scikit-image",
           components=[gr.Image(visible=False)],
@@ -155,32 +157,26 @@ def _add_tabs(boxes: dict[str, Any]) -> gr.Tabs:
 
 
 def _add_changes(boxes: dict[str, Any]) -> None:
-  """Add how much changes, and whether it is the background."""
-  with gr.Row():
-    boxes["strength"] = gr.Slider(
-      0,
-      MAX_STRENGTH,
-      1,
-      step=0.05,
-      label="Strength",
-      min_width=140,
-      elem_id="strength",
-    )
-    boxes["feather"] = gr.Slider(
-      0, 50, 0, step=1, label="Feather (px)", min_width=140
-    )
+  """Add where the change is, and whether it is the background."""
+  boxes["feather"] = gr.Slider(0, 50, 0, step=1, label="Feather (px)")
   background = "Change the background to fit the object"
   boxes["background"] = gr.Checkbox(label=background)
 
 
-def _add_results() -> list[gr.components.Component]:
-  """Add what comes of it: before and after, the file, and notes."""
+def _add_results(boxes: dict[str, Any]) -> list[gr.components.Component]:
+  """Add what comes of it: before and after, the file, and notes.
+
+  Among them how much is changed, which is changed of a result, too.
+  """
   slider = gr.ImageSlider(
     label="Before and after",
     interactive=False,
     max_height=460,
     buttons=["fullscreen"],
     elem_id="result",
+  )
+  boxes["strength"] = gr.Slider(
+    0, MAX_STRENGTH, 1, step=0.05, label="Strength", elem_id="strength"
   )
   download = gr.DownloadButton(
     "Download at full size", interactive=False, elem_id="download"
@@ -199,7 +195,6 @@ def _picture(label: str, name: str) -> gr.Image:
   return gr.Image(
     label=label,
     interactive=False,
-    height=320,
     buttons=[],
     visible=False,
     elem_id=name,
