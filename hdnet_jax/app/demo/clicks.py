@@ -20,7 +20,7 @@ from hdnet_jax.errors import UserError
 
 MASK, PAINT, CUTOUT = "mask", "paint", "cutout"  # ids of the tabs
 _PAINTED = 128  # alpha from which a pixel counts as painted
-_PROGRESS = gr.Progress()  # Gradio gives functions with it in place one's own
+_PROGRESS = gr.Progress()  # as a default, it is replaced by the event's own
 
 
 def forget():
