@@ -36,7 +36,7 @@ _OUTPUTS = 2**25  # bytes of the network's outputs in memory: some 40 photos
 _DIMMED = 0.25  # what remains of the background's light where a mask is shown
 
 Path = str | os.PathLike[str]
-Tell = Callable[[float, str], None]  # how far work is, 0 to 1, and at what
+Tell = Callable[[float, str], object]  # how far work is, 0 to 1, and at what
 logger = logging.getLogger(__name__)
 
 
