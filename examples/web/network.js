@@ -75,12 +75,12 @@ async function start(kind, file) {
   });
   const threads = crossOriginIsolated
     ? Math.min(navigator.hardwareConcurrency, MOST_THREADS) : 1;
-  ort.env.logLevel = "error"; // that some nodes stay on the CPU is as it should
   ort.env.wasm.wasmPaths = RUNTIME.href;
   ort.env.wasm.numThreads = threads;
-  const session = await ort.InferenceSession.create(
-    file, { executionProviders: [kind] },
-  ).catch((error) => {
+  const session = await ort.InferenceSession.create(file, {
+    executionProviders: [kind],
+    logSeverityLevel: 3, // that some nodes stay on the CPU is as it should be
+  }).catch((error) => {
     throw new Error(`hdnet.onnx cannot be read: ${error.message}`);
   });
   if (session.inputMetadata.some(({ type }) => type !== "uint8")) {
