@@ -226,6 +226,7 @@ function jobOfPlace(full) {
 
 $("strength").addEventListener("input", async () => {
   if (isPasting()) return follow();
+  if (!done) return; // the next result will have it
   const [start, key] = [performance.now(), done];
   try {
     const answer = await jobs.ask({ key, strength: strength() });
