@@ -3,11 +3,12 @@
     python benchmarks/browser.py
     python benchmarks/browser.py --size 4000x3000 --weights FILE --runs 10
 
-It needs `pip install ".[onnx]" playwright`, a Chromium on the path, and `npm
+It needs `pip install ".[demo]" playwright`, a Chromium on the path, and `npm
 install --prefix examples/web`. The photo is one of scikit-image, resized, with
 an ellipse on a fifth of it as the object. "page" is what the page itself says,
-from pixels to pixels, of which "network" is ONNX Runtime Web's; the first run,
-in which it warms up, is apart.
+from the press of its button until the result is on the page, of which "network"
+is ONNX Runtime Web's; photo and mask are opened anew for each run, and the
+first is apart. "strength" is from a move of that slider on.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import http.server
 import pathlib
 import re
 import shutil
+import sys
 import tempfile
 import threading
 
@@ -74,15 +76,25 @@ def measure(folder: pathlib.Path, args: argparse.Namespace) -> None:
       executable_path=shutil.which("chromium"), args=["--no-sandbox"]
     )
     print(f"Chromium {browser.version}, headless; seconds a photo")
-    print(f"{'size':>10s} {'first':>6s} {'page':>6s} {'network':>8s}")
+    columns = ("size", 10), ("first", 6), ("page", 6), ("network", 8)
+    titles = [f"{name:>{width}s}" for name, width in columns]
+    print(*titles, f"{'strength':>9s}")
     for size in args.size:
       photo, mask = pictures(folder, *map(int, size.split("x")))
       page = browser.new_page()
       page.goto(f"http://127.0.0.1:{server.server_port}/")
-      open_pictures(page, photo, mask)
-      runs = [seconds(page) for _ in range(1 + args.runs)]
-      whole, network = np.median(runs[1:], axis=0)
-      print(f"{size:>10s} {runs[0][0]:6.2f} {whole:6.2f} {network:8.2f}")
+      page.set_default_timeout(120_000)
+      ready = page.locator("#status").get_by_text("Ready")
+      print(f"# {ready.text_content()}", file=sys.stderr)
+      runs = []
+      for _ in range(1 + args.runs):
+        open_pictures(page, photo, mask)
+        runs.append((*seconds(page), strength_seconds(page)))
+      whole, network, strength = np.median(runs[1:], axis=0)
+      print(
+        f"{size:>10s} {runs[0][0]:6.2f} {whole:6.2f} {network:8.2f} "
+        f"{strength:9.2f}"
+      )
       page.close()
     browser.close()
     server.shutdown()
@@ -101,9 +113,7 @@ def pictures(folder: pathlib.Path, width: int, height: int):
 
 
 def open_pictures(page, photo: pathlib.Path, mask: pathlib.Path) -> None:
-  page.set_default_timeout(120_000)
   status = page.locator("#status")
-  status.get_by_text("Ready").wait_for()
   page.locator("#photo").set_input_files(photo)
   status.get_by_text("Paint what is to change").wait_for()
   page.locator("#mask").set_input_files(mask)
@@ -117,6 +127,14 @@ def seconds(page) -> tuple[float, float]:
   status.wait_for()
   whole, network = SAID.search(status.text_content()).groups()
   return float(whole), float(network)
+
+
+def strength_seconds(page) -> float:
+  """Of another strength for the result."""
+  slider = page.locator("#strength")
+  slider.fill("50" if slider.input_value() == "100" else "100")
+  status = page.locator("#status").get_by_text("s, without the network")
+  return float(status.text_content().split()[0])
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):

@@ -312,13 +312,13 @@ def test_browser(tmp_path, browser):
   del browser  # skips where there is none; the script starts its own
   if not (FOLDER.parent / "examples/web/node_modules").is_dir():
     pytest.skip("needs ONNX Runtime Web: npm install --prefix examples/web")
-  pytest.importorskip("onnx", reason="needs the extra [onnx]")
   done = start("browser", "--size", "64x48", "--runs", 1)
   assert done.returncode == 0, done.stderr
   size, *seconds = done.stdout.splitlines()[-1].split()
   assert size == "64x48"
-  first, page, network = map(float, seconds)
+  first, page, network, strength = map(float, seconds)
   assert 0 < network <= page
+  assert strength >= 0
   assert first > 0
 
 

@@ -1,23 +1,37 @@
-/** The page: files, the brush, before and after. worker.js does the work. */
+/**
+ * The page: which files it has, and what is shown of them. The work is done in
+ * worker.js.
+ */
+
+import { clearMask, maskVersion, paintedPart, setMask } from "./brush.js";
+import {
+  currentPlace, isPasting, onFullPhoto, paste, recolour, takeAway,
+} from "./cutout.js";
+import { underServiceWorker } from "./isolation.js";
+import { Jobs } from "./jobs.js";
+import {
+  canvasesOf, context, isTransparent, pixelsIn, pixelsOf, save,
+} from "./pictures.js";
 
 const $ = (id) => document.getElementById(id);
-const context = (canvas) =>
-  canvas.getContext("2d", { colorSpace: "srgb", willReadFrequently: true });
 
-let photo = null; // ImageData
-let name = "";
-const worker = new Worker("worker.js", { type: "module" });
+let photo = null; // {full, preview, name}
+let opened = 0; // how many photos and cut-outs were
+let shownPart = null; // of the photo, where `after` has a result
+let done = null; // the key of the job that the worker has the result of
 
-worker.onmessage = ({ data: { ready, result, error } }) => {
-  if (ready) {
-    if (!photo) say("Ready. Choose a photo.");
-    return;
-  }
-  setBusy(false);
+const note = await underServiceWorker();
+$("note").textContent = note;
+const engine = new URL(location).searchParams.get("engine");
+const worker = new Worker(
+  `worker.js${engine ? `?engine=${engine}` : ""}`, { type: "module" });
+const jobs = new Jobs(worker, ({ ready, note, error }) => {
+  if (note) $("note").textContent = note;
   if (error) say(error);
-  else show(result);
-};
+  if (ready && !photo) say(`Ready (${ready}). Choose a photo.`);
+});
 worker.onerror = () => say("This browser cannot run the page's worker.");
+$("photo").disabled = false;
 
 function say(text) {
   $("status").textContent = text;
@@ -26,184 +40,237 @@ function say(text) {
 /** While one picture is read or made, no other is chosen or painted. */
 function setBusy(busy) {
   $("photo").disabled = $("stage").inert = busy;
-  for (const id of ["mask", "tools", "result"]) {
+  for (const id of ["mask", "cutout", "tools", "placing", "result"]) {
     $(id).disabled = busy || !photo;
   }
 }
 
-/** Calls `work` for the file that an input is given; tells what it throws. */
-function onFile(id, work) {
+/** Does `work` while the page is busy; tells what it throws. */
+async function whileBusy(work) {
+  setBusy(true);
+  try {
+    await work();
+  } catch (error) {
+    say(error.message);
+  }
+  setBusy(false);
+}
+
+/** Calls `work` for the file that an input is given, and its pixels. */
+function onFile(id, background, work) {
   $(id).addEventListener("change", async () => {
     const [file] = $(id).files;
     if (!file) return;
-    setBusy(true);
-    try {
-      await work(file);
-    } catch (error) {
-      $(id).value = ""; // what was there before is still there
-      say(error.message);
-    }
-    setBusy(false);
+    await whileBusy(async () => {
+      try {
+        work(file, await pixelsOf(file, background));
+      } catch (error) {
+        $(id).value = ""; // what was there before is still there
+        throw error;
+      }
+    });
     $(id).focus(); // a disabled input has lost it
   });
 }
 
-/** A file's pixels, as they are in it: no profile is applied. */
-async function pixelsOf(file, background) {
-  const bitmap = await createImageBitmap(file, {
-    colorSpaceConversion: "none",
-    premultiplyAlpha: "none",
-  }).catch(() => {
-    throw new Error(`${file.name} is no picture that this browser can read.`);
-  });
-  const { width, height } = bitmap;
-  const drawn = context(Object.assign(document.createElement("canvas"), {
-    width, height,
-  }));
-  if (background) {
-    drawn.fillStyle = background;
-    drawn.fillRect(0, 0, width, height);
+onFile("photo", null, openPhoto);
+onFile("cutout", null, openCutout);
+onFile("mask", "black", openMask);
+
+function openPhoto(file, pixels) {
+  if (isTransparent(pixels)) {
+    throw new Error(
+      `${file.name} is transparent in places, or larger than this ` +
+      "browser's canvas; give a photo without transparency, or a smaller " +
+      "one.");
   }
-  drawn.drawImage(bitmap, 0, 0);
-  bitmap.close();
-  return drawn.getImageData(0, 0, width, height);
+  photo = { ...canvasesOf(pixels), name: file.name.replace(/\.[^.]*$/, "") };
+  give("photo", photo, pixels);
+  $("mask").value = $("cutout").value = "";
+  $("stage").hidden = false;
+  toMask();
+  say(`${pixels.width} x ${pixels.height} pixels. Paint what is to change, ` +
+    "or give a cut-out.");
 }
 
-onFile("photo", async (file) => {
-  const pixels = await pixelsOf(file);
-  for (let i = 3; i < pixels.data.length; i += 4) {
-    if (pixels.data[i] !== 255) {
-      throw new Error(
-        `${file.name} is transparent in places, or larger than this ` +
-        "browser's canvas; give a photo without transparency, or a smaller " +
-        "one.");
-    }
+function openCutout(file, pixels) {
+  if (!isTransparent(pixels)) {
+    throw new Error(
+      `${file.name} has no transparency, so nothing tells what of it to ` +
+      "paste; cut the object out, and save it as a PNG with alpha.");
   }
-  photo = pixels;
-  name = file.name.replace(/\.[^.]*$/, "");
-  for (const id of ["before", "after", "paint"]) {
-    Object.assign($(id), { width: photo.width, height: photo.height });
-  }
-  context($("before")).putImageData(photo, 0, 0);
+  const cutout = canvasesOf(pixels);
+  give("cutout", cutout, pixels);
   $("mask").value = "";
-  $("stage").hidden = false;
-  edit();
-  say(`${photo.width} x ${photo.height} pixels. Paint what is to change.`);
-});
+  lay("paste", photo.preview);
+  $("compare").value = 0; // all of what is seen follows
+  compare();
+  $("result").hidden = false;
+  paste(cutout, photo.preview, follow);
+}
 
-onFile("mask", async (file) => {
-  const mask = await pixelsOf(file, "black");
-  if (mask.width !== photo.width || mask.height !== photo.height) {
+function openMask(file, mask) {
+  const { width, height } = photo.full;
+  if (mask.width !== width || mask.height !== height) {
     throw new Error(
       `${file.name} has ${mask.width} x ${mask.height} pixels and the photo ` +
-      `${photo.width} x ${photo.height}; give a mask of the photo's size.`);
+      `${width} x ${height}; give a mask of the photo's size.`);
   }
-  // The mask is what the painted canvas covers: its alpha.
-  const { data } = mask;
-  for (let i = 0; i < data.length; i += 4) {
-    const light = 299 * data[i] + 587 * data[i + 1] + 114 * data[i + 2];
-    data[i] = 255;
-    data[i + 1] = data[i + 2] = 0;
-    data[i + 3] = light / 1000;
-  }
-  edit();
-  context($("paint")).putImageData(mask, 0, 0);
+  toMask();
+  setMask(mask);
   say(`The mask is ${file.name}.`);
-});
-
-function edit() {
-  $("stage").dataset.shows = "mask";
-  $("result").hidden = true;
 }
 
-let last = null; // where the brush was, in the photo's pixels
-
-function place(event) {
-  const box = $("paint").getBoundingClientRect();
-  const scale = photo.width / box.width;
-  return [event.clientX - box.left, event.clientY - box.top]
-    .map((value) => value * scale);
+/** Gives the worker a photo or a cut-out, without a copy of what is large. */
+function give(what, canvases, { data, width, height }) {
+  opened++;
+  const full = { data, width, height };
+  const preview =
+    canvases.preview === canvases.full ? full : pixelsIn(canvases.preview);
+  worker.postMessage({ [what]: { full, preview } }, [data.buffer]);
 }
 
-function stroke(event) {
-  if (!last) return;
-  const next = place(event);
-  const drawn = context($("paint"));
-  const side = Math.max(photo.width, photo.height);
-  drawn.globalCompositeOperation =
-    $("erase").checked ? "destination-out" : "source-over";
-  drawn.lineWidth = ($("brush").value / 100) * side;
-  drawn.lineCap = "round";
-  drawn.strokeStyle = "rgb(255 0 0)";
-  drawn.beginPath();
-  drawn.moveTo(...last);
-  drawn.lineTo(next[0] + 0.01, next[1]); // a line of no length is not drawn
-  drawn.stroke();
-  last = next;
+/** Lays the canvases out for a mode, "mask", "result" or "paste". */
+function lay(mode, canvas) {
+  for (const id of ["before", "after", "paint"]) {
+    $(id).width = canvas.width;
+    $(id).height = canvas.height;
+  }
+  context($("before")).drawImage(canvas, 0, 0);
+  context($("after")).drawImage(canvas, 0, 0);
+  clearMask();
+  shownPart = done = null;
+  show(mode);
 }
 
-$("paint").addEventListener("pointerdown", (event) => {
-  if (!event.isPrimary || event.button) return;
-  $("paint").setPointerCapture(event.pointerId);
-  last = place(event);
-  stroke(event);
-});
-$("paint").addEventListener("pointermove", (event) => {
-  if (event.isPrimary) stroke(event);
-});
-for (const end of ["pointerup", "pointercancel"]) {
-  $("paint").addEventListener(end, () => { last = null; });
+function show(mode) {
+  document.body.dataset.shows = mode;
+  $("stage").tabIndex = mode === "paste" ? 0 : -1;
+  $("result").hidden = mode === "mask";
+}
+
+/** Shows the photo, to be painted on; nothing is. */
+function toMask() {
+  takeAway();
+  $("cutout").value = "";
+  lay("mask", photo.full);
+  $("compare").value = 50;
 }
 
 $("clear").addEventListener("click", () => {
-  edit();
   $("mask").value = "";
-  context($("paint")).clearRect(0, 0, photo.width, photo.height);
+  clearMask();
+});
+$("away").addEventListener("click", () => {
+  toMask();
+  say("Paint what is to change, or give a cut-out.");
 });
 $("edit").addEventListener("click", () => {
-  edit();
+  show("mask");
   $("brush").focus();
 });
 
-$("run").addEventListener("click", () => {
-  const { width, height } = photo;
-  const painted = context($("paint")).getImageData(0, 0, width, height).data;
-  const mask = new Uint8Array(width * height);
-  for (let i = 0; i < mask.length; i++) mask[i] = painted[4 * i + 3];
-  setBusy(true);
-  say("Working …");
-  const { data } = photo;
-  worker.postMessage({ photo: { data, width, height }, mask }, [mask.buffer]);
-});
+const strength = () => $("strength").value / 100;
 
-function show({ data, seconds, network }) {
-  const image = new ImageData(data, photo.width, photo.height);
-  context($("after")).putImageData(image, 0, 0);
-  $("stage").dataset.shows = "result";
-  $("result").hidden = false;
+$("run").addEventListener("click", () => whileBusy(async () => {
+  const start = performance.now();
+  say("Working …");
+  const painted = paintedPart();
+  const key = `${opened} mask ${maskVersion()}`;
+  done = null;
+  const answer = await jobs.ask(
+    { key, strength: strength(), full: true, painted }, [painted.data.buffer]);
+  put(answer);
+  done = key;
+  show("result");
   compare();
+  setBusy(false);
   $("compare").focus();
-  say(`${seconds.toFixed(2)} s, of which the network ${network.toFixed(2)} s.`);
+  tell(start, answer);
+}));
+
+/** Puts a result over the photo, in place of the one before. */
+function put({ x, y, width, height, pixels }) {
+  const drawn = context($("after"));
+  if (shownPart) drawn.drawImage($("before"), ...shownPart, ...shownPart);
+  drawn.putImageData(new ImageData(pixels, width, height), x, y);
+  shownPart = [x, y, width, height];
 }
+
+function tell(start, { network }) {
+  const seconds = ((performance.now() - start) / 1000).toFixed(2);
+  say(network === null
+    ? `${seconds} s, without the network.`
+    : `${seconds} s, of which the network ${network.toFixed(2)} s.`);
+}
+
+/** Has the cut-out's result made where it is now. */
+async function follow() {
+  const start = performance.now();
+  const [place, of] = [currentPlace(), opened];
+  try {
+    const answer = await jobs.ask(jobOfPlace(false));
+    if (!answer || of !== opened || !isPasting()) return; // it is of the past
+    recolour(answer, place);
+    if (place === currentPlace()) tell(start, answer);
+  } catch (error) {
+    if (of === opened) say(error.message);
+  }
+}
+
+function jobOfPlace(full) {
+  const place = currentPlace();
+  const key = `${opened} ${full} ${Object.values(place)}`;
+  return { key, strength: strength(), full, place };
+}
+
+$("strength").addEventListener("input", async () => {
+  if (isPasting()) return follow();
+  if (!done) return; // the next result will have it
+  const [start, key] = [performance.now(), done];
+  try {
+    const answer = await jobs.ask({ key, strength: strength() });
+    if (!answer || key !== done) return;
+    put(answer);
+    tell(start, answer);
+  } catch (error) {
+    say(error.message);
+  }
+});
 
 function compare() {
   $("stage").style.setProperty("--split", `${$("compare").value}%`);
 }
 $("compare").addEventListener("input", compare);
 
-$("download").addEventListener("click", () => {
-  $("after").toBlob((blob) => {
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(blob);
-    link.download = `${name}-harmonized.png`;
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
-  }, "image/png");
-});
+$("download").addEventListener("click", () => whileBusy(async () => {
+  const name = `${photo.name}-harmonized.png`;
+  if (!isPasting()) return save($("after"), name);
+  const answer = await jobs.ask(jobOfPlace(true));
+  await save(onFullPhoto(photo.full, answer), name);
+}));
 
-// A file that misses its place must not replace the page.
-for (const kind of ["dragover", "drop"]) {
-  document.addEventListener(kind, (event) => {
-    if (event.target.type !== "file") event.preventDefault();
+/** Opens a file that was dropped or pasted anywhere, for what it is. */
+function openAnywhere(file) {
+  if ($("photo").disabled) return; // the page is busy
+  whileBusy(async () => {
+    const pixels = await pixelsOf(file);
+    if (photo && isTransparent(pixels)) openCutout(file, pixels);
+    else openPhoto(file, pixels);
   });
 }
+
+// A file that misses its place must not replace the page.
+document.addEventListener("dragover", (event) => {
+  if (event.target.type !== "file") event.preventDefault();
+});
+document.addEventListener("drop", (event) => {
+  if (event.target.type === "file") return;
+  event.preventDefault();
+  const [file] = event.dataTransfer.files;
+  if (file) openAnywhere(file);
+});
+document.addEventListener("paste", (event) => {
+  const [file] = event.clipboardData.files;
+  if (file) openAnywhere(file);
+});

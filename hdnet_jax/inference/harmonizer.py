@@ -32,6 +32,7 @@ from hdnet_jax.inference.modes import (
   fit_maps,
   network_input,
 )
+from hdnet_jax.inference.recent_outputs import RecentOutputs
 from hdnet_jax.model.architecture import REDUCTION
 
 _MAX_THREADS = 4  # each takes some 100 MB to fit the change of a 256x256 image
@@ -116,6 +117,17 @@ class Harmonizer:
     if only_size:
       image_size = _side_of(name, only_size, image_size, trained, mode)
     return cls(network, image_size or trained, mode)
+
+  def remembering(self, most_bytes: int) -> "Harmonizer":
+    """Return one that does not run its network again for what it just saw.
+
+    With it, another strength or feather for the same image takes no run.
+
+    Args:
+      most_bytes: of the network's outputs that are kept; the oldest go first.
+    """
+    network = RecentOutputs(self._network, most_bytes)
+    return Harmonizer(network, self.image_size, self.mode)
 
   def __call__(
     self,

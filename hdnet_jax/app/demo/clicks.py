@@ -8,56 +8,130 @@ import numpy as np
 from PIL import Image
 
 from hdnet_jax.app.demo.examples import Sample
-from hdnet_jax.app.demo.work import Cutout, Foreground, MaskFile, Painted, Work
+from hdnet_jax.app.demo.work import (
+  Cutout,
+  Foreground,
+  MaskFile,
+  Painted,
+  Request,
+  Work,
+)
 from hdnet_jax.errors import UserError
 
 MASK, PAINT, CUTOUT = "mask", "paint", "cutout"  # ids of the tabs
 _PAINTED = 128  # alpha from which a pixel counts as painted
+_PROGRESS = gr.Progress()  # as a default, it is replaced by the event's own
 
 
 def forget():
   """Show nothing, and no result, while another photo is opened."""
   no_file = gr.DownloadButton(value=None, interactive=False)
-  return _pictured(None), None, _pictured(None), None, no_file, ""
+  nothing = _pictured(None)
+  return nothing, nothing, None, nothing, None, None, no_file, ""
 
 
 def show(work: Work, photo: str | None):
-  """Show the photo, to be painted on."""
+  """Show the photo, and let it be painted on."""
   if photo is None:
-    return None
+    return _pictured(None), None
   image = work.show(photo)
-  return {"background": image, "layers": [], "composite": None}
+  painted = {"background": image, "layers": [], "composite": None}
+  return _pictured(image), painted
 
 
 def show_mask(
   work: Work, photo: str | None, mask: str | None, inverted: bool
 ) -> gr.Image:
-  """Show what of the photo the mask lets change."""
-  if photo is None or mask is None:
+  """Show what of the photo the mask lets change; without one, the mask."""
+  if mask is None:
     return _pictured(None)
+  if photo is None:
+    return _pictured(work.show(mask))
   return _pictured(work.show_mask(photo, MaskFile(mask, inverted)))
 
 
 def show_cutout(
   work: Work, photo: str | None, cutout: str | None, *place: float
 ) -> gr.Image:
-  """Show the cut-out where it goes."""
-  if photo is None or cutout is None:
+  """Show the cut-out where it goes; without a photo, the cut-out."""
+  if cutout is None:
     return _pictured(None)
+  if photo is None:
+    return _pictured(work.show(cutout))
   return _pictured(work.show_cutout(photo, Cutout(cutout, *place)))
 
 
-def harmonize(work: Work, photo: str | None, *values: Any):
+def harmonize(
+  work: Work,
+  photo: str | None = None,
+  tab: str = MASK,
+  mask: str | None = None,
+  inverted: bool = False,
+  painted: dict[str, Any] | None = None,
+  cutout: str | None = None,
+  across: float = 50,
+  down: float = 50,
+  size: float = 50,
+  strength: float = 1,
+  feather: float = 0,
+  background: bool = False,
+  progress: gr.Progress = _PROGRESS,
+):
   """Show before and after, the file to download, and notes."""
-  *foreground, strength, feather, background = values
-  if photo is None:
-    raise UserError("there is no photo yet; drop one")
+  place = across, down, size
+  foreground = tab, mask, inverted, painted, cutout, place
+  asked = _request(photo, foreground, feather, background)
+  return _harmonize(work, asked, strength, progress)
+
+
+def remember(photo: str | None, *values: Any) -> Request | None:
+  """Keep what is asked for, so that its strength can be changed later.
+
+  Where something is missing it is None; `harmonize` says what.
+  """
+  *foreground, across, down, size, feather, background = values
+  given = *foreground, (across, down, size)
+  try:
+    return _request(photo, given, feather, background)
+  except UserError:
+    return None
+
+
+def change_strength(
+  work: Work,
+  asked: Request | None = None,
+  strength: float = 1,
+  progress: gr.Progress = _PROGRESS,
+):
+  """Show the result that there is at another strength."""
+  if asked is None:
+    return gr.skip(), gr.skip(), gr.skip()
+  return _harmonize(work, asked, strength, progress)
+
+
+def _harmonize(
+  work: Work, asked: Request, strength: float, progress: gr.Progress
+):
   result = work.harmonize(
-    photo, _foreground(*foreground), strength, feather, background
+    asked.photo,
+    asked.foreground,
+    strength,
+    asked.feather,
+    asked.background,
+    tell=progress,
   )
   notes = "\n".join(f"- {note}" for note in result.notes)
   download = gr.DownloadButton(value=result.path, interactive=True)
   return (result.before, result.after), download, notes
+
+
+def _request(
+  photo: str | None, foreground: tuple, feather: float, background: bool
+) -> Request:
+  """Make a request of what the page holds, or raise UserError."""
+  if photo is None:
+    raise UserError("there is no photo yet; drop one")
+  return Request(photo, _foreground(*foreground), feather, background)
 
 
 def _foreground(
@@ -66,7 +140,7 @@ def _foreground(
   inverted: bool,
   painted: dict[str, Any] | None,
   cutout: str | None,
-  *place: float,
+  place: tuple[float, float, float],
 ) -> Foreground:
   """What the open tab says of the foreground."""
   if tab == PAINT:

@@ -1,14 +1,18 @@
-"""Composites to try the page with, of the photos inside scikit-image.
+"""Pasted objects to try the page with, of the photos inside scikit-image.
 
-They are always the same: outlines are drawn by hand, and factors are fixed.
+They are always the same: outlines are drawn by hand, and places are fixed.
 """
 
 import dataclasses
 import pathlib
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
+
+from hdnet_jax.images.reading import Picture
+from hdnet_jax.inference.paste import Pasted, paste
 
 # Of objects, in pixels: ellipses as boxes, one polygon as its corners.
 _CUP = ((78, 46, 480, 390), (171, 15, 410, 208))
@@ -18,6 +22,21 @@ _ASTRONAUT = (
   *((356, 318), (360, 345), (322, 358), (294, 395), (279, 440), (280, 512)),
   *((22, 512), (22, 440), (32, 345), (55, 272), (112, 212), (117, 185)),
   *((142, 156), (186, 150), (182, 132), (162, 122)),
+)
+
+
+class Pasting(NamedTuple):
+  """A cut-out of `cut_out` on a photo of `load_photo`, as `paste` has it."""
+
+  cutout: str
+  photo: str
+  at: tuple[int, int]
+  scale: float
+
+
+PASTINGS = (
+  Pasting("cup", "motorcycle_left.png", (255, 270), 0.55),
+  Pasting("astronaut", "rocket.jpg", (30, 100), 0.64),
 )
 
 
@@ -37,23 +56,25 @@ class Sample:
 
 def make(folder: pathlib.Path) -> list[Sample]:
   """Write the examples to a folder."""
-  cup, astronaut = load_photo("coffee.png"), load_photo("astronaut.png")
-  cup_mask = _outline(cup.size, _CUP)
-  astronaut_mask = _outline(astronaut.size, (), _ASTRONAUT)
-  # Casts as pasted objects have them: much stronger ones look unlike any
-  # photo, and the released weights mend them in part only.
-  cold_cup = _relit(cup, (0.75, 0.85, 1.1))
-  cold_astronaut = _relit(astronaut, (0.8, 0.9, 1.15))
-  astronaut = Image.composite(cold_astronaut, astronaut, astronaut_mask)
-  return [
-    _write_masked(
-      folder, "cup", Image.composite(cold_cup, cup, cup_mask), cup_mask
-    ),
-    _write_masked(folder, "astronaut", astronaut, astronaut_mask),
-    _write_placed(
-      folder, "garage", load_photo("motorcycle_left.png"), cold_cup, cup_mask
-    ),
-  ]
+  samples = [_write_pasted(folder, pasting) for pasting in PASTINGS]
+  # In bluish light, as of a window: where she is placed, lamps burn.
+  astronaut = load_photo("astronaut.png")
+  mask = _outline(astronaut.size, (), _ASTRONAUT)
+  cutout = _cut(_relit(astronaut, (0.8, 0.9, 1.15)), mask)
+  garage = load_photo("motorcycle_left.png")
+  return [*samples, _write_placed(folder, "garage", garage, cutout)]
+
+
+def paste_on_photo(pasting: Pasting) -> Pasted:
+  """Return a composite and its mask."""
+  cutout = np.asarray(cut_out(pasting.cutout))
+  photo = np.asarray(load_photo(pasting.photo))
+  return paste(
+    Picture(cutout[..., :3], cutout[..., 3]),
+    Picture(photo),
+    pasting.at,
+    pasting.scale,
+  )
 
 
 def cut_out(name: str) -> Image.Image:
@@ -100,10 +121,11 @@ def _relit(photo: Image.Image, gains: tuple[float, ...]) -> Image.Image:
   return Image.fromarray(np.rint(pixels.clip(0, 255)).astype(np.uint8))
 
 
-def _write_masked(
-  folder: pathlib.Path, name: str, composite: Image.Image, mask: Image.Image
-) -> Sample:
-  """Write a photo of which the foreground is in other light."""
+def _write_pasted(folder: pathlib.Path, pasting: Pasting) -> Sample:
+  """Write a composite and its mask."""
+  pasted, name = paste_on_photo(pasting), pasting.cutout
+  composite = Image.fromarray(pasted.pixels)
+  mask = Image.fromarray(np.rint(255 * pasted.mask).astype(np.uint8))
   return Sample(
     photo=_save(folder / f"{name}.png", composite),
     thumbnail=_save(folder / f"{name}-thumbnail.png", _small(composite)),
@@ -112,31 +134,29 @@ def _write_masked(
 
 
 def _write_placed(
-  folder: pathlib.Path,
-  name: str,
-  photo: Image.Image,
-  other: Image.Image,
-  mask: Image.Image,
+  folder: pathlib.Path, name: str, photo: Image.Image, cutout: Image.Image
 ) -> Sample:
-  """Write a photo, and an object of another one to go on its floor.
+  """Write a photo, and a cut-out to go to its lower edge.
 
   It goes to the middle, where the line between before and after is at first.
   """
-  cutout = _cut(other, mask)
-  shown, pasted = _small(photo), _small(cutout, 0.4)
-  corner = (shown.width - pasted.width) // 2, shown.height - pasted.height - 5
+  size = 70  # percent of the height
+  shown = _small(photo)
+  pasted = cutout.copy()
+  pasted.thumbnail((shown.width, shown.height * size // 100))
+  corner = (shown.width - pasted.width) // 2, shown.height - pasted.height
   shown.paste(pasted, corner, pasted)
   return Sample(
     photo=_save(folder / f"{name}.png", photo),
     thumbnail=_save(folder / f"{name}-thumbnail.png", shown),
     cutout=_save(folder / f"{name}-cutout.png", cutout),
-    place=(50, 80, 40),
+    place=(50, 100 - size // 2, size),
   )
 
 
-def _small(image: Image.Image, scale: float = 1.0) -> Image.Image:
+def _small(image: Image.Image) -> Image.Image:
   image = image.copy()
-  image.thumbnail((round(320 * scale), round(240 * scale)))
+  image.thumbnail((320, 240))
   return image
 
 

@@ -23,9 +23,12 @@ Drop a photo, say what of it does not fit, and press **Harmonize**.
 {NAMES}; nothing leaves this machine."""
 _CSS = """
 .gradio-container {width: 100%; max-width: 1280px !important; margin: auto}
+#mask-shown img, #cutout-shown img {max-height: 320px}
+#photo-shown img {max-height: 180px}
 """
 # Seconds: every so often files that are older are deleted.
 _SWEEP, _KEEP = 60, 1800
+_SESSIONS = 200  # visitors whose last request is kept, of 1 MB at most
 _BRUSH = gr.Brush(32, colors=["#ff3b30"], color_mode="fixed")
 # Of an event that starts no work.
 _LIGHT: dict[str, Any] = {
@@ -53,13 +56,14 @@ def build(
     with gr.Row():
       with gr.Column():
         boxes: dict[str, Any] = {"photo": _file("Photo", "photo")}
+        boxes["photo_shown"] = _picture("The photo", "photo-shown")
         tabs = _add_tabs(boxes)
         _add_changes(boxes)
         run = gr.Button("Harmonize", variant="primary", elem_id="run")
       with gr.Column():
-        results = _add_results()
+        results = _add_results(boxes)
         examples = gr.Dataset(
-          label="Examples, from the photos of scikit-image",
+          label="Pasted objects to try, of the photos of scikit-image",
           components=[gr.Image(visible=False)],
           samples=[[str(sample.thumbnail)] for sample in samples],
           sample_labels=None,
@@ -97,6 +101,7 @@ def launch(
     show_error=False,
     run_history=False,
     enable_monitoring=False,
+    state_session_capacity=_SESSIONS,
     ssr_mode=False,
     pwa=False,
     mcp_server=False,
@@ -152,26 +157,26 @@ def _add_tabs(boxes: dict[str, Any]) -> gr.Tabs:
 
 
 def _add_changes(boxes: dict[str, Any]) -> None:
-  """Add how much changes, and whether it is the background."""
-  with gr.Row():
-    boxes["strength"] = gr.Slider(
-      0, MAX_STRENGTH, 1, step=0.05, label="Strength", min_width=140
-    )
-    boxes["feather"] = gr.Slider(
-      0, 50, 0, step=1, label="Feather (px)", min_width=140
-    )
+  """Add where the change is, and whether it is the background."""
+  boxes["feather"] = gr.Slider(0, 50, 0, step=1, label="Feather (px)")
   background = "Change the background to fit the object"
   boxes["background"] = gr.Checkbox(label=background)
 
 
-def _add_results() -> list[gr.components.Component]:
-  """Add what comes of it: before and after, the file, and notes."""
+def _add_results(boxes: dict[str, Any]) -> list[gr.components.Component]:
+  """Add what comes of it: before and after, the file, and notes.
+
+  Among them how much is changed, which is changed of a result, too.
+  """
   slider = gr.ImageSlider(
     label="Before and after",
     interactive=False,
     max_height=460,
     buttons=["fullscreen"],
     elem_id="result",
+  )
+  boxes["strength"] = gr.Slider(
+    0, MAX_STRENGTH, 1, step=0.05, label="Strength", elem_id="strength"
   )
   download = gr.DownloadButton(
     "Download at full size", interactive=False, elem_id="download"
@@ -190,7 +195,6 @@ def _picture(label: str, name: str) -> gr.Image:
   return gr.Image(
     label=label,
     interactive=False,
-    height=320,
     buttons=[],
     visible=False,
     elem_id=name,
@@ -220,15 +224,20 @@ def _connect(
     }
 
   mask, cutout = "mask inverted", "cutout across down size"
-  photo, painted = boxes["photo"], boxes["painted"]
-  shown = boxes["mask_shown"], boxes["cutout_shown"]
-  show_mask = event(clicks.show_mask, f"photo {mask}", shown[0])
-  show_cutout = event(clicks.show_cutout, f"photo {cutout}", shown[1])
-  photo.change(
-    clicks.forget, None, [shown[0], painted, shown[1], *results], **_LIGHT
-  ).then(**event(clicks.show, "photo", painted)).success(**show_mask).then(
-    **show_cutout
+  # The visitor's last request, for which the strength can be changed.
+  boxes["asked"] = gr.State(time_to_live=_KEEP)
+  shown = [
+    boxes[name]
+    for name in ("photo_shown", "mask_shown", "painted", "cutout_shown")
+  ]
+  show = event(clicks.show, "photo", [shown[0], boxes["painted"]])
+  show_mask = event(clicks.show_mask, f"photo {mask}", boxes["mask_shown"])
+  show_cutout = event(
+    clicks.show_cutout, f"photo {cutout}", boxes["cutout_shown"]
   )
+  boxes["photo"].change(
+    clicks.forget, None, [*shown, boxes["asked"], *results], **_LIGHT
+  ).then(**show).success(**show_mask).then(**show_cutout)
   gr.on([boxes[name].change for name in mask.split()], **show_mask)
   gr.on(
     [boxes[name].change for name in cutout.split()],
@@ -236,13 +245,21 @@ def _connect(
     trigger_mode="always_last",
     show_progress="hidden",
   )
-  everything = f"photo tab {mask} painted {cutout} strength feather background"
+  foreground = f"photo tab {mask} painted {cutout}"
+  everything = f"{foreground} strength feather background"
   harmonize: dict[str, Any] = {
     **event(clicks.harmonize, everything, results),
     "api_visibility": "public",
     "api_name": "harmonize",
+    "api_description": "Harmonize a photo; docs/http.md says how.",
   }
-  run.click(**harmonize)
+  asked = [boxes[n] for n in f"{foreground} feather background".split()]
+  run.click(clicks.remember, asked, boxes["asked"], **_LIGHT).then(**harmonize)
+  boxes["strength"].change(
+    **event(clicks.change_strength, "asked strength", results),
+    trigger_mode="always_last",
+    show_progress="minimal",
+  )
 
 
 class _Latest(dict):

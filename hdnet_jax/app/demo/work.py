@@ -32,9 +32,11 @@ from hdnet_jax.inference.paste import Pasted, paste
 SHOWN = 1600  # pixels of the longer side of what the page shows
 PLACED = 1024  # of what it shows at every move of a slider, or is painted on
 _KEPT = 8  # small copies in memory, of 3 or 4 MB each
+_OUTPUTS = 2**25  # bytes of the network's outputs in memory: some 40 photos
 _DIMMED = 0.25  # what remains of the background's light where a mask is shown
 
 Path = str | os.PathLike[str]
+Tell = Callable[[float, str], object]  # how far work is, 0 to 1, and at what
 logger = logging.getLogger(__name__)
 
 
@@ -71,6 +73,16 @@ Foreground = MaskFile | Painted | Cutout
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class Request:
+  """What was asked for, all but the strength, which may change afterwards."""
+
+  photo: Path
+  foreground: Foreground
+  feather: float = 0.0
+  background: bool = False
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class Result:
   """The file at full size; small copies from before and after; remarks."""
 
@@ -92,7 +104,8 @@ class Work:
   def __init__(
     self, network: Harmonizer, folder: pathlib.Path, max_pixels: int
   ):
-    self._network, self._folder = network, folder
+    # Another strength for a result, of whichever visitor, takes no run.
+    self._network, self._folder = network.remembering(_OUTPUTS), folder
     self._max_pixels = max_pixels
     self._small = functools.lru_cache(_KEPT)(self._read_small)
 
@@ -103,7 +116,7 @@ class Work:
     self._network(np.full((64, 64, 3), 128, np.uint8), mask)
 
   def show(self, photo: Path) -> Image.Image:
-    """A small copy, to be painted on."""
+    """A small copy of any file."""
     return _shown(self._small(photo))
 
   def show_mask(self, photo: Path, mask: MaskFile) -> Image.Image:
@@ -128,14 +141,19 @@ class Work:
     strength: float = 1.0,
     feather: float = 0.0,
     background: bool = False,
+    tell: Tell = lambda share, what: None,
   ) -> Result:
     """Recolour the foreground of a photo, or the background to fit it.
+
+    Args:
+      tell: is told how far it is.
 
     Raises:
       UserError: for files that are no images, too large or unfit, and options
         out of range.
     """
     change = ChangeOptions(strength, feather, background)
+    tell(0.05, "reading")
     picture = self._read(photo)
     composite, changed, remedy = picture.pixels, None, ""
     if isinstance(foreground, Cutout):
@@ -151,7 +169,9 @@ class Work:
         remedy = "switch on 'Black is the object'"
     if report := masks.report(mask, remedy, picture.alpha):
       notes.append(report)
+    tell(0.3, "harmonizing")
     pixels = self._network.harmonize(composite, mask, change, picture.alpha)
+    tell(0.6, "writing")
     # The extension is that of the contents, or .png where they are not written.
     source = pathlib.Path(photo)
     name = f"{source.stem}-harmonized{suffix_of(format_in(source))}"
@@ -202,6 +222,7 @@ def explain_errors(
     make_error: makes the exception that is raised, of a line.
   """
 
+  @functools.wraps(function)  # its parameters are those of the web address
   def call(*values: Any) -> Any:
     try:
       return function(*values)

@@ -65,11 +65,16 @@ def harmonize(page, folder: pathlib.Path) -> tuple[str, np.ndarray]:
   page.locator("#run").click()
   page.locator("#result img").nth(1).wait_for()
   page.locator("button#download:enabled, #download button:enabled").wait_for()
-  with page.expect_download() as download:
+  return download(page, folder)
+
+
+def download(page, folder: pathlib.Path) -> tuple[str, np.ndarray]:
+  """The file's name and its pixels."""
+  with page.expect_download() as file:
     page.locator("#download").click()
   path = folder / "downloaded"
-  download.value.save_as(path)
-  return download.value.suggested_filename, pixels(path)
+  file.value.save_as(path)
+  return file.value.suggested_filename, pixels(path)
 
 
 def pixels(path: pathlib.Path) -> np.ndarray:
@@ -155,6 +160,69 @@ def test_a_visitor_who_leaves_during_an_upload_is_no_failure(server):
   with urllib.request.urlopen(server.wait()) as answer:
     assert answer.status == 200
   assert "Traceback" not in server.said()
+
+
+def source(page, place: str) -> str:
+  """The address of the picture that is shown there."""
+  return page.locator(f"#{place} img").get_attribute("src")
+
+
+def test_what_is_dropped_is_shown_at_once(page, photo, mask):
+  upload(page, "mask", mask)
+  page.locator("#mask-shown img").wait_for()
+  alone = source(page, "mask-shown")
+  upload(page, "photo", photo)
+  page.locator("#photo-shown img").wait_for()
+  page.wait_for_function(
+    "alone => document.querySelector('#mask-shown img')?.src !== alone",
+    arg=alone,
+  )
+  with urllib.request.urlopen(source(page, "photo-shown")) as answer:
+    shown = np.asarray(Image.open(answer).convert("RGB")).astype(int)
+  assert abs(shown - pixels(photo)).mean() < 8  # it is compressed
+
+
+def test_the_strength_changes_the_result(page, photo, mask, tmp_path):
+  upload(page, "photo", photo)
+  upload(page, "mask", mask)
+  harmonize(page, tmp_path)
+  # Something else is on the page by now, but it is not what the result is of.
+  page.get_by_label("Black is the object").check()
+  _, after = set_strength(page, 0.5, tmp_path)
+  changed = (after != pixels(photo)).any(-1)
+  assert changed.any()
+  assert not changed[pixels(mask) == 0].any()
+  _, after = set_strength(page, 0, tmp_path)
+  np.testing.assert_array_equal(after, pixels(photo))
+
+
+RESULT = (
+  "[...document.querySelectorAll('#result img')].map((i) => i.src).join()"
+)
+
+
+def set_strength(page, value: float, folder: pathlib.Path):
+  """Moves the slider; the file that there is then."""
+  before = page.evaluate(RESULT)
+  number = page.locator("#strength input[type=number]")
+  number.fill(str(value))
+  number.press("Tab")
+  page.wait_for_function(f"before => ({RESULT}) !== before", arg=before)
+  return download(page, folder)
+
+
+def test_a_phone_shows_all_of_it(page, photo, mask, tmp_path):
+  page.set_viewport_size({"width": 390, "height": 844})
+  page.reload()
+  page.locator("#examples img").first.click()
+  page.locator("#mask-shown img").wait_for()
+  harmonize(page, tmp_path)
+  width = page.evaluate("document.scrollingElement.scrollWidth")
+  assert width <= 390
+  for name in ("photo", "run", "result", "download", "examples"):
+    box = page.locator(f"#{name}").bounding_box()
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= 390
 
 
 def test_nothing_is_told_what_to_drop(page):

@@ -83,6 +83,16 @@ def test_the_other_way_round(work, photo, mask, inside):
     check_changed(photo, result, ~inside)
 
 
+def test_how_far_it_is_is_told(work, photo, mask):
+  told = []
+  work.harmonize(
+    photo, MaskFile(mask), tell=lambda share, what: told.append((share, what))
+  )
+  shares, words = zip(*told, strict=True)
+  assert words == ("reading", "harmonizing", "writing")
+  assert list(shares) == sorted(shares)
+
+
 def test_painted_on_a_small_copy(work, photo, inside):
   layer = np.where(inside[::2, ::2], 255, 0).astype(np.uint8)
   around = np.zeros_like(inside)
@@ -231,12 +241,28 @@ def test_examples(harmonizer, tmp_path):
     assert max(pixels(sample.thumbnail).shape) <= 320
     if sample.mask:
       work.show_mask(sample.photo, MaskFile(sample.mask))
+      check_pasted(sample)
     else:
       work.show_cutout(sample.photo, Cutout(sample.cutout, *sample.place))
   again = tmp_path / "again"
   again.mkdir()
   for sample, other in zip(samples, examples.make(again), strict=True):
     assert sample.photo.read_bytes() == other.photo.read_bytes()
+
+
+def check_pasted(sample) -> None:
+  """The object comes from another photo; what is around it is the photo's."""
+  photos = [
+    np.asarray(examples.load_photo(pasting.photo))
+    for pasting in examples.PASTINGS
+  ]
+  composite, mask = pixels(sample.photo), pixels(sample.mask)
+  (photo,) = (
+    photo
+    for photo in photos
+    if photo.shape == composite.shape and (photo == composite)[mask == 0].all()
+  )
+  assert (photo != composite)[mask > 0].mean() > 0.9
 
 
 def test_what_is_told_of_failures(caplog):
