@@ -309,3 +309,60 @@ def test_help_has_examples(stop):
     status, text = stop(script, "--help")
     assert status == 0
     assert f"    python benchmarks/{script}.py --official HDNet" in text
+
+
+# Of two layers of a loop, and of one collective that is done in two parts.
+HLO = """
+HloModule jit_step, is_scheduled=true
+
+%add (a: f32[], b: f32[]) -> f32[] {
+  %a = f32[] parameter(0)
+}
+
+%part.1 (p: bf16[2,8]) -> bf16[2,16] {
+  %all-gather.1 = bf16[2,16]{1,0:T(2,128)(2,1)S(1)} all-gather(%p), \
+channel_id=7, dimensions={1}, metadata={op_name="jit(step)/ld/gather"}
+}
+
+%part.2 (p: bf16[2,8]) -> bf16[2,16] {
+  ROOT %all-gather.2 = bf16[2,16]{1,0:T(2,128)(2,1)} all-gather(%p), \
+channel_id=7, dimensions={1}, metadata={op_name="jit(step)/ld/gather"}
+}
+
+%inner (p: s32[4]) -> s32[4] {
+  %all-to-all = s32[4]{0:T(128)} all-to-all(%p), channel_id=3, dimensions={0}
+}
+
+%turn (t: (s32[], s32[4])) -> (s32[], s32[4]) {
+  %x = s32[4]{0} fusion(%t), kind=kCustom, calls=%inner
+}
+
+%more (t: (s32[], s32[4])) -> pred[] {
+  %x = pred[] constant(true)
+}
+
+ENTRY %main (p: f32[2,3]) -> f32[2,3] {
+  %all-reduce.3 = (f32[2,3]{1,0:T(2,128)}, /*index=1*/pred[5]{0}) \
+all-reduce(%p, %q), channel_id=1, to_apply=%add, metadata={op_name="jit(step)/sum"}
+  %g = f32[2,3] get-tuple-element(%all-reduce.3), index=0
+  %collective-permute-start = (bf16[2,1,8]{2,1,0}, bf16[2,1,8]{2,1,0}, \
+u32[]{:S(2)}, u32[]{:S(2)}) collective-permute-start(%g), channel_id=2
+  %done = bf16[2,1,8]{2,1,0} collective-permute-done(%collective-permute-start)
+  %while = (s32[], s32[4]) while(%t), condition=%more, body=%turn
+}
+"""
+
+
+def test_the_collectives_of_a_program(load):
+  collectives = load("collectives")
+  found = collectives.read(HLO)
+  assert collectives.by_kind(found) == {
+    "all-gather": [1, 2 * 16 * 2],
+    "all-to-all": [1, 4 * 4],
+    "all-reduce": [1, 2 * 3 * 4 + 5],
+    "collective-permute": [1, 2 * 8 * 2],
+  }
+  assert [one.kind for one in found if one.looped] == ["all-to-all"]
+  sources = {one.kind: one.source for one in found}
+  assert sources["all-reduce"] == "jit(step)/sum"
+  assert sources["all-gather"] == "jit(step)/ld/gather"
