@@ -38,6 +38,7 @@ PROGRAMS = ("train", "evaluation")
 ENVIRONMENT = {
   "JAX_PLATFORMS": "cpu",  # what is not compiled for the pod
   "JAX_ENABLE_COMPILATION_CACHE": "0",
+  "JAX_DISABLE_MOST_OPTIMIZATIONS": "0",
   "TPU_SKIP_MDS_QUERY": "1",  # no machine of Google's to ask what it is
   "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
   "TF_CPP_MIN_LOG_LEVEL": "3",

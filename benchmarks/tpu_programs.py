@@ -160,7 +160,7 @@ def describe(compiled: jax.stages.Compiled) -> dict[str, Any]:
   memory, text = compiled.memory_analysis(), compiled.as_text()
   costs = compiled.cost_analysis()
   found = collectives.read(text)
-  largest = sorted(found, key=lambda one: one.size, reverse=True)[:8]
+  largest = sorted(found, key=lambda x: x.size, reverse=True)[:8]
   cycles = re.findall(r'"estimated_cycles":"(\d+)"', text)
   return {
     "arguments": memory.argument_size_in_bytes,
@@ -173,14 +173,14 @@ def describe(compiled: jax.stages.Compiled) -> dict[str, Any]:
     "optimal_seconds": costs["optimal_seconds"],
     "cycles": sum(map(int, cycles)),
     "collectives": collectives.by_kind(found),
-    "looped": collectives.by_kind(one for one in found if one.looped),
+    "looped": collectives.by_kind(x for x in found if x.looped),
     "largest": [
       {
-        "kind": one.kind,
-        "size": one.size,
-        "shape": max(one.arrays, key=lambda array: array.size).shape,
-        "source": one.source,
+        "kind": x.kind,
+        "size": x.size,
+        "shape": max(x.arrays, key=lambda array: array.size).shape,
+        "source": x.source,
       }
-      for one in largest
+      for x in largest
     ],
   }

@@ -311,7 +311,7 @@ def test_help_has_examples(stop):
     assert f"    python benchmarks/{script}.py --official HDNet" in text
 
 
-# Of two layers of a loop, and of one collective that is done in two parts.
+# A loop that calls what communicates, and a collective in two parts.
 HLO = """
 HloModule jit_step, is_scheduled=true
 
@@ -343,7 +343,8 @@ channel_id=7, dimensions={1}, metadata={op_name="jit(step)/ld/gather"}
 
 ENTRY %main (p: f32[2,3]) -> f32[2,3] {
   %all-reduce.3 = (f32[2,3]{1,0:T(2,128)}, /*index=1*/pred[5]{0}) \
-all-reduce(%p, %q), channel_id=1, to_apply=%add, metadata={op_name="jit(step)/sum"}
+all-reduce(%p, %q), channel_id=1, to_apply=%add, \
+metadata={op_name="jit(step)/sum"}
   %g = f32[2,3] get-tuple-element(%all-reduce.3), index=0
   %collective-permute-start = (bf16[2,1,8]{2,1,0}, bf16[2,1,8]{2,1,0}, \
 u32[]{:S(2)}, u32[]{:S(2)}) collective-permute-start(%g), channel_id=2
@@ -362,7 +363,60 @@ def test_the_collectives_of_a_program(load):
     "all-reduce": [1, 2 * 3 * 4 + 5],
     "collective-permute": [1, 2 * 8 * 2],
   }
-  assert [one.kind for one in found if one.looped] == ["all-to-all"]
-  sources = {one.kind: one.source for one in found}
+  assert [x.kind for x in found if x.looped] == ["all-to-all"]
+  sources = {x.kind: x.source for x in found}
   assert sources["all-reduce"] == "jit(step)/sum"
   assert sources["all-gather"] == "jit(step)/ld/gather"
+
+
+def test_the_largest_batch_is_on_a_line_through_two(load):
+  compile_ = load("tpu_compile")
+
+  def row(batch: int, temporary: int, **others) -> dict:
+    memory = {"arguments": 30, "outputs": 20, "aliases": 20, "memory": 1000}
+    case = {"config": "hdnet", "pod": "v5e-8", "program": "train"}
+    case |= {"spatial": 1, "dtype": "bfloat16", "size": None, "width": None}
+    sizes = {"batch": batch, "temporary": temporary, "mesh": [8, 1]}
+    return case | memory | sizes | others
+
+  rows = [row(8, 90), row(16, 170), row(8, 500, program="evaluation")]
+  rows.append(rows[0] | {"batch": 200, "error": "Used 20G of 15G hbm"})
+  # 30 + 10 + 10 * 96 = 1000; of 8 devices.
+  assert compile_.largest_batch(rows[0], rows) == 96
+  assert compile_.largest_batch(rows[2], rows) is None
+
+
+@pytest.fixture
+def libtpu():
+  if importlib.util.find_spec("libtpu") is None:
+    pytest.skip("needs libtpu, though no TPU")
+
+
+@pytest.mark.slow
+def test_a_training_step_compiles_for_a_pod_in_bands(tmp_path, libtpu):
+  record, size = tmp_path / "tpu.jsonl", 32
+  arguments = (
+    *("tpu_compile", "--record", record, "--config", "hdnet_lite"),
+    *("--pod", "v5e-4", "--program", "train", "--batch", 4, "--spatial", 2),
+    *("--size", size, *NETWORK, "--text", tmp_path),
+  )
+  done = start(*arguments)
+  assert done.returncode == 0, done.stdout + done.stderr
+  (row,) = map(json.loads, record.read_text().splitlines())
+  assert row["mesh"] == [2, 2]
+  assert row["flops"] > 0
+  assert 0 < row["temporary"] < row["memory"]
+  # Gradients are summed, rows at the seams exchanged. No image is gathered:
+  # LD's features, at an eighth of its size, are the largest.
+  assert row["collectives"]["all-reduce"][0] > 0
+  assert row["collectives"]["collective-permute"][0] > 0
+  features = 2 * (size // 8) ** 2 * (8 * 2) * 4
+  gathered = [x for x in row["largest"] if x["kind"] == "all-gather"]
+  assert all(x["size"] <= features for x in gathered)
+  (program,) = tmp_path.glob("*.txt")
+  assert program.read_text().startswith("HloModule jit_train_step")
+  # What the file has is not compiled again.
+  again = start(*arguments)
+  assert again.returncode == 0
+  assert len(record.read_text().splitlines()) == 1
+  assert "hdnet_lite" in again.stdout
