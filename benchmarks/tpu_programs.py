@@ -160,7 +160,7 @@ def describe(compiled: jax.stages.Compiled) -> dict[str, Any]:
   memory, text = compiled.memory_analysis(), compiled.as_text()
   costs = compiled.cost_analysis()
   found = collectives.read(text)
-  largest = sorted(found, key=lambda x: x.size, reverse=True)[:8]
+  largest = {x.kind: x for x in sorted(found, key=lambda x: x.size)}
   cycles = re.findall(r'"estimated_cycles":"(\d+)"', text)
   return {
     "arguments": memory.argument_size_in_bytes,
@@ -181,6 +181,6 @@ def describe(compiled: jax.stages.Compiled) -> dict[str, Any]:
         "shape": max(x.arrays, key=lambda array: array.size).shape,
         "source": x.source,
       }
-      for x in largest
+      for x in largest.values()
     ],
   }
