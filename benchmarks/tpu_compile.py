@@ -19,8 +19,8 @@ a processor. Each is compiled in a process of its own, and is a line of the file
     largest      batch by the straight line through two batches that were
                  compiled: an estimate
     TFLOP        by XLA; loops, as LD's search, are counted as one turn
-    estimate     the compiler's, of the slowest of arithmetic and memory
-                 (`optimal_seconds`); its estimate of cycles is in the file
+    cycles       millions, by the compiler's estimates of all operations; loops
+                 are counted as one turn, transfers not at all
     collectives  number and bytes of results by kind; those in loops count once
 """
 
@@ -237,7 +237,7 @@ def print_tables(rows: list[dict[str, Any]]) -> None:
   common.print_table(
     (
       *("config", "pod", "data x spatial", "program", "batch", "arguments"),
-      *("temporary", "held", "largest", "TFLOP", "estimate"),
+      *("temporary", "held", "largest", "TFLOP", "cycles"),
     ),
     [memory_cells(row, rows) for row in rows],
   )
@@ -269,7 +269,7 @@ def memory_cells(
     f"{common.gigabytes(held(row))}, {held(row) / row['memory']:.0%}",
     "" if largest is None else f"{largest}",
     f"{row['flops'] / 1e12:.3f}",
-    f"{common.short(1e3 * row['optimal_seconds'])} ms",
+    f"{row['cycles'] / 1e6:.0f} M",
   )
 
 

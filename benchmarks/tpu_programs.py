@@ -170,7 +170,6 @@ def describe(compiled: jax.stages.Compiled) -> dict[str, Any]:
     "code": memory.generated_code_size_in_bytes,
     "flops": costs["flops"],
     "bytes": costs["bytes accessed"],
-    "optimal_seconds": costs["optimal_seconds"],
     "cycles": sum(map(int, cycles)),
     "collectives": collectives.by_kind(found),
     "looped": collectives.by_kind(x for x in found if x.looped),
