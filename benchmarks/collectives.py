@@ -52,7 +52,8 @@ def read(text: str) -> list[Collective]:
   """The collectives of a module, each once.
 
   A collective that runs beside other work is in several fusions of a TPU's
-  program, of which each does a part: they share its channel.
+  program, of which each does a part: they share its channel. It may begin
+  before a loop and end after it.
   """
   bodies = _bodies(text)
   looped = _looped(bodies)
@@ -66,7 +67,7 @@ def read(text: str) -> list[Collective]:
       source = _SOURCE.search(line)
       # Without a channel it is alone.
       key = match["kind"], channel[1] if channel else line
-      is_looped = name in looped or (key in found and found[key].looped)
+      is_looped = name in looped and (key not in found or found[key].looped)
       found[key] = Collective(
         match["kind"],
         _results(match["kind"], match["type"], bool(match["start"])),

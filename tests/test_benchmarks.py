@@ -311,7 +311,7 @@ def test_help_has_examples(stop):
     assert f"    python benchmarks/{script}.py --official HDNet" in text
 
 
-# A loop that calls what communicates, and a collective in two parts.
+# A loop that calls what communicates, also a part of what begins before it.
 HLO = """
 HloModule jit_step, is_scheduled=true
 
@@ -335,6 +335,7 @@ channel_id=7, dimensions={1}, metadata={op_name="jit(step)/ld/gather"}
 
 %turn (t: (s32[], s32[4])) -> (s32[], s32[4]) {
   %x = s32[4]{0} fusion(%t), kind=kCustom, calls=%inner
+  %y = bf16[2,16]{1,0} fusion(%t), kind=kCustom, calls=%part.1
 }
 
 %more (t: (s32[], s32[4])) -> pred[] {
@@ -350,6 +351,7 @@ metadata={op_name="jit(step)/sum"}
 u32[]{:S(2)}, u32[]{:S(2)}) collective-permute-start(%g), channel_id=2
   %done = bf16[2,1,8]{2,1,0} collective-permute-done(%collective-permute-start)
   %while = (s32[], s32[4]) while(%t), condition=%more, body=%turn
+  %y = bf16[2,16]{1,0} fusion(%while), kind=kCustom, calls=%part.2
 }
 """
 
