@@ -19,8 +19,8 @@ a processor. Each is compiled in a process of its own, and is a line of the file
     largest      batch by the straight line through two batches that were
                  compiled: an estimate
     TFLOP        by XLA; loops, as LD's search, are counted as one turn
-    cycles       millions, by the compiler's estimates of all operations; loops
-                 are counted as one turn, transfers not at all
+    cycles       the sum of the compiler's estimates; loops are counted as one
+                 turn, transfers not at all
     collectives  number and bytes of results by kind; those in loops count once
 """
 
@@ -33,6 +33,7 @@ import sys
 from typing import Any, NamedTuple
 
 import common
+from tpu_pods import PODS
 
 PROGRAMS = ("train", "evaluation")
 ENVIRONMENT = {
@@ -70,7 +71,7 @@ PLANS = (
   Plan("hdnet", "v5e-16", 1, (96, 192), (16,)),
   Plan("hdnet_1024", "v5e-16", 4, (12,), (4,)),
   Plan("hdnet_2048", "v5e-16", 4, (4,), (4,)),
-  Plan("hdnet", "v4-32", 1, (96,), (16,)),
+  Plan("hdnet", "v4-32", 1, (96, 192), (16,)),
 )
 
 
@@ -80,7 +81,7 @@ def main():
     "--record", type=pathlib.Path, metavar="FILE", help="the results, as JSON"
   )
   parser.add_argument("--config", nargs="+", help="of hdnet_jax.configs")
-  parser.add_argument("--pod", nargs="+", help="such as v5e-16")
+  parser.add_argument("--pod", nargs="+", choices=PODS)
   parser.add_argument(
     "--program", nargs="+", default=PROGRAMS, choices=PROGRAMS
   )
@@ -264,18 +265,27 @@ def memory_cells(
   largest = largest_batch(row, rows)
   return (
     *start_of(row),
-    common.gigabytes(row["arguments"]),
-    common.gigabytes(row["temporary"]),
-    f"{common.gigabytes(held(row))}, {held(row) / row['memory']:.0%}",
+    amount(row["arguments"]),
+    amount(row["temporary"]),
+    f"{amount(held(row))}, {held(row) / row['memory']:.0%}",
     "" if largest is None else f"{largest}",
     f"{row['flops'] / 1e12:.3f}",
     f"{row['cycles'] / 1e6:.0f} M",
   )
 
 
+def amount(size: float) -> str:
+  """Bytes in three digits."""
+  for unit in ("B", "kB", "MB"):
+    if size < 999.5:
+      return f"{common.short(size)} {unit}"
+    size /= 1000
+  return f"{common.short(size)} GB"
+
+
 def collective_cells(row: dict[str, Any]) -> tuple[str, ...]:
   kinds = [
-    f"{count} {SHORT[kind]} {common.short(size / 1e6)} MB"
+    f"{count} {SHORT[kind]} {amount(size)}"
     + (f" ({row['looped'][kind][0]} in loops)" if kind in row["looped"] else "")
     for kind, (count, size) in sorted(row["collectives"].items())
   ]
