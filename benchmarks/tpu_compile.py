@@ -115,9 +115,13 @@ def main():
 def compile_all(parser, args: argparse.Namespace) -> int:
   """Compile what the record lacks; return how many programs went wrong."""
   check(parser, args)
-  done = read(args.record)
+  wanted = cases(args)
+  if not wanted:
+    parser.error("this is not planned: give --batch, too")
+  versions = {name: common.version_of(name) for name in ("jax", "libtpu")}
+  done = [row for row in read(args.record) if versions.items() <= row.items()]
   failed = 0
-  for case in cases(args):
+  for case in wanted:
     if any(case.items() <= row.items() for row in done):
       continue
     print(title(case), end=": ", flush=True)
@@ -158,13 +162,12 @@ def cases(args: argparse.Namespace) -> list[dict[str, Any]]:
     and (args.pod is None or plan.pod in args.pod)
   ]
   if args.batch:
-    chosen = {(plan.config, plan.pod) for plan in plans} | {
-      (config, pod) for config in args.config or () for pod in args.pod or ()
-    }
-    plans = [
-      Plan(config, pod, args.spatial or 1, batches, batches)
-      for config, pod in sorted(chosen)
-      for batches in (tuple(args.batch),)
+    planned = {(plan.config, plan.pod) for plan in plans}
+    plans += [
+      Plan(config, pod, 1, (), ())
+      for config in args.config or ()
+      for pod in args.pod or ()
+      if (config, pod) not in planned
     ]
   return [
     {
@@ -179,7 +182,7 @@ def cases(args: argparse.Namespace) -> list[dict[str, Any]]:
     }
     for plan in plans
     for program in args.program
-    for batch in getattr(plan, program)
+    for batch in args.batch or getattr(plan, program)
   ]
 
 
