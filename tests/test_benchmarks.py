@@ -1,5 +1,6 @@
 """The scripts of benchmarks/ run, on tiny sizes; nothing is timed."""
 
+import argparse
 import importlib.util
 import json
 import os
@@ -12,6 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hdnet_jax import devices
+from hdnet_jax.config import MeshConfig
 from hdnet_jax.model import conv_ops
 from hdnet_jax.model.hdnet import HDNet
 
@@ -386,6 +389,36 @@ def test_the_largest_batch_is_on_a_line_through_two(load):
   # 30 + 10 + 10 * 96 = 1000; of 8 devices.
   assert compile_.largest_batch(rows[0], rows) == 96
   assert compile_.largest_batch(rows[2], rows) is None
+
+
+def test_what_is_planned_for_pods_is_valid(load):
+  compile_, programs = load("tpu_compile"), load("tpu_programs")
+  arguments = {"config": None, "pod": None, "batch": None, "spatial": None}
+  arguments |= {"program": compile_.PROGRAMS, "dtype": "bfloat16"}
+  arguments |= {"size": None, "width": None}
+  args = argparse.Namespace(**arguments)
+  planned = [programs.Case(**case) for case in compile_.cases(args)]
+  assert {case.config for case in planned} == {
+    *("hdnet", "hdnet_lite", "hdnet_1024", "hdnet_2048")
+  }
+  for case in planned:
+    config = case.make_config()
+    assert config.model.dtype == "bfloat16"
+    assert config.mesh.spatial == case.spatial
+    # Photos have no composites; iHarmony4, of all that is planned, has.
+    assert not config.data.makes_composites
+  args.config, args.pod, args.batch = ["photos"], ["v5e-4"], [4]
+  others = [programs.Case(**case) for case in compile_.cases(args)]
+  assert [(case.program, case.batch) for case in others] == [
+    ("train", 4),
+    ("evaluation", 4),
+  ]
+  mesh = devices.make_mesh(MeshConfig(4))
+  layers = programs.make_batch(others[1], others[1].make_config(), mesh)
+  assert layers.keys() == {
+    *("background", "object", "alpha", "index"),
+    *("donor_object", "donor_alpha"),
+  }
 
 
 @pytest.fixture
