@@ -9,8 +9,8 @@
 
 const VERSION = 1;
 // Other pages of the same origin have caches, too.
-const OURS = `hdnet ${registration.scope} `;
-const CACHE = OURS + VERSION;
+const PREFIX = `hdnet ${registration.scope} `;
+const CACHE = PREFIX + VERSION;
 
 // What is loaded before this is in charge; the rest comes through it.
 const SHELL = [
@@ -30,8 +30,8 @@ addEventListener("activate", (event) => {
 
 addEventListener("fetch", (event) => {
   const { method, url } = event.request;
-  const isOurs = new URL(url).origin === location.origin;
-  if (method === "GET" && isOurs) event.respondWith(answer(event));
+  const isLocal = new URL(url).origin === location.origin;
+  if (method === "GET" && isLocal) event.respondWith(answer(event));
 });
 
 async function keepAll() {
@@ -53,7 +53,7 @@ async function takeOver() {
 
 async function oldCaches() {
   const names = await caches.keys();
-  return names.filter((name) => name.startsWith(OURS) && name !== CACHE);
+  return names.filter((name) => name.startsWith(PREFIX) && name !== CACHE);
 }
 
 async function answer(event) {
