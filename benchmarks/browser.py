@@ -114,6 +114,8 @@ def pictures(folder: pathlib.Path, width: int, height: int):
 
 def open_pictures(page, photo: pathlib.Path, mask: pathlib.Path) -> None:
   status = page.locator("#status")
+  # The same file again is no change.
+  page.locator("#photo").evaluate("input => { input.value = ''; }")
   page.locator("#photo").set_input_files(photo)
   status.get_by_text("Paint what is to change").wait_for()
   page.locator("#mask").set_input_files(mask)
