@@ -95,11 +95,11 @@ def measure(args: argparse.Namespace) -> list[dict]:
   trainer = Trainer(Config(batch_size=args.batch, model=model, data=data))
   batches = trainer.batches()
   photos = next(batches)
-  given = jax.device_get(
-    jax.jit(lambda batch: with_composites(batch, jax.random.key(0), data))(
-      photos
-    )
+  keys = jax.random.split(jax.random.key(0), args.batch)
+  compose = jax.jit(
+    lambda batch, keys: with_composites(batch, keys, data.composites)
   )
+  given = jax.device_get(compose(photos, keys))
   steps = our_steps(trainer, batches, photos, given)
   if args.official:
     steps[OFFICIAL] = official_step(args, given)
