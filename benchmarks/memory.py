@@ -169,6 +169,7 @@ def prepare_training(case: dict):
 
   pixels = np.uint8((composite + 1) * 127.5)
   batch = {"composite": pixels, "real": pixels, "mask": mask.astype(np.uint8)}
+  batch["index"] = np.arange(case["batch"], dtype=np.int32)
   trainer = train_step.Trainer(
     Config(
       batch_size=case["batch"],
