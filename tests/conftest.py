@@ -39,10 +39,10 @@ LONGEST = (
   "test_weights.py",
   "inference/test_harmonizer.py",
   "app/demo/test_page.py",
-  "app/video/test_harmonize.py",
+  "app/video/test_container.py",
   "evaluation/test_evaluator.py",
-  "app/test_ablation.py",
-  "app/export/test_onnx.py",
+  "app/ablation/test_train.py",
+  "onnx/test_network.py",
   "app/export/test_stablehlo.py",
 )
 

@@ -1,7 +1,9 @@
 """Table 3 and Figure 5 in small: HDNet-lite on a folder of photos.
 
 A row is `--config=ablation_photos:ROW`; `hdnet ablation` runs all of them.
-Set --config.data.root to a folder with images/, masks/ and manifest.csv.
+Set --config.data.root to a folder with images/, masks/ and manifest.csv. The
+composites and the loss are those of `release_lite`; every row starts from
+random weights, as weights of one row do not fit another.
 """
 
 from typing import Any
@@ -24,11 +26,18 @@ def get_config(row: str = "hdnet"):
       name=f"ablation_photos_{row}",
       model=config.ModelConfig(width=8, **ROWS[row]),
       batch_size=8,
-      epochs=8,
-      data=config.DataConfig(source="photos", image_size=96),
-      optimizer=config.OptimizerConfig(
-        learning_rate=4e-3, boundaries=(5.5, 7.25)
+      epochs=5,
+      data=config.DataConfig(
+        source="photos",
+        image_size=96,
+        composites=config.RELEASE,
+        flip=True,
+        crop=0.7,
       ),
+      optimizer=config.OptimizerConfig(
+        learning_rate=4e-3, boundaries=(3.4, 4.5)
+      ),
+      training=config.TrainingConfig(loss="root", ema_decay=0.995),
       eval_every=1000,
       save_every=250,
     )

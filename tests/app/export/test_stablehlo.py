@@ -10,7 +10,7 @@ import pytest
 from hdnet_jax.app.export import stablehlo
 from hdnet_jax.config import ModelConfig
 
-from .conftest import in_jax, params_of
+from ...random_networks import in_jax, params_of
 
 # Every size of a program is compiled: the smallest network.
 TINY = ModelConfig(width=1)

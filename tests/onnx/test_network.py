@@ -18,7 +18,7 @@ from hdnet_jax.onnx import local_dynamics  # noqa: E402
 from hdnet_jax.onnx import network as exported  # noqa: E402
 from hdnet_jax.onnx.graph import OPSET  # noqa: E402
 
-from .conftest import in_jax, params_of  # noqa: E402
+from ..random_networks import in_jax, params_of  # noqa: E402
 
 TINY = ModelConfig(width=2)
 # These ran in ONNX Runtime Web 1.30 (WASM), with the images of the Python one
