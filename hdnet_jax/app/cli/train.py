@@ -16,7 +16,7 @@ import pathlib
 from hdnet_jax.app import config_file
 from hdnet_jax.app.cli import arguments
 from hdnet_jax.config import Config
-from hdnet_jax.errors import UserError
+from hdnet_jax.errors import UserError, require
 
 
 def add(commands: arguments.Commands) -> None:
@@ -42,6 +42,7 @@ def add_config(parser: argparse.ArgumentParser) -> None:
 
 def load_config(options: argparse.Namespace) -> Config:
   """Load the config, and let our log lines be seen."""
+  require("jax", options.command)  # is said before what is asked for
   if options.config is None:
     raise UserError(
       "give a config, as in --config=quickstart; --help says more"

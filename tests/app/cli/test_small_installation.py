@@ -79,6 +79,7 @@ def test_it_composes_and_exports(hdnet, images, tmp_path):
 @pytest.mark.parametrize(
   ("command", "words"),
   [
+    ("train", "hdnet train needs JAX"),
     ("train --config=quickstart", '; pip install ".[train]"'),
     ("evaluate --config=quickstart", '; pip install ".[train]"'),
     ("show-examples --config=quickstart", '; pip install ".[train]"'),
