@@ -37,7 +37,10 @@ PARTS = {
   "cpus": ((), ()),
   "lock": (("errors",), ()),
   "terminal": ((), ("rich",)),
-  "images": (("errors", "atomic_write"), ("numpy", "PIL", "pillow_heif")),
+  "images": (
+    ("errors", "atomic_write", "cpus"),
+    ("numpy", "PIL", "pillow_heif"),
+  ),
   "data": (
     BASE,
     (

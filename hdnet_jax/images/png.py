@@ -1,21 +1,12 @@
-"""Read PNG's texts and profile apart from its pixels; write PNG of 16 bits.
+"""Read PNG's texts and profile apart from its pixels.
 
 Pillow refuses whole files for a text or profile of more than 1 MiB, as ComfyUI
-writes them, takes texts by some names for its own values, and writes no colors
-of 16 bits.
+writes them, and takes texts by some names for its own values.
 """
 
 import struct
 import zlib
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, BinaryIO
-
-import numpy as np
-
-from hdnet_jax.images import exif, tiff
-
-if TYPE_CHECKING:
-  from hdnet_jax.images.writing import Encodable
 
 START = b"\x89PNG\r\n\x1a\n"
 XMP = b"XML:com.adobe.xmp"
@@ -121,38 +112,3 @@ def _decompress(data: bytes) -> bytes | None:
   except zlib.error:
     return None
   return result if decompressor.eof else None
-
-
-def write(image: "Encodable", file: BinaryIO) -> None:
-  """Write PNG of 16 bits, every row as differences to the pixel before."""
-
-  def chunk(name: bytes, data: bytes) -> None:
-    check = zlib.crc32(data, zlib.crc32(name))
-    file.write(struct.pack(">I", len(data)) + name + data)
-    file.write(struct.pack(">I", check))
-
-  height, width = image.samples.shape[:2]
-  metadata = image.metadata
-  color = {"L": 0, "RGB": 2, "LA": 4, "RGBA": 6}[image.mode]
-  file.write(START)
-  chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, color, 0, 0, 0))
-  if metadata.icc:
-    chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(metadata.icc))
-  for name, body in metadata.chunks:
-    if not (name == b"sRGB" and metadata.icc):  # they exclude each other
-      chunk(name, body)
-  if metadata.dpi:
-    meter = [round(value / 0.0254) for value in metadata.dpi]
-    chunk(b"pHYs", struct.pack(">IIB", *meter, 1))
-  if metadata.exif:
-    chunk(b"eXIf", metadata.exif.removeprefix(exif.PREFIX))
-  if metadata.xmp:
-    chunk(b"iTXt", XMP + bytes(5) + metadata.xmp)
-  compressor = zlib.compressobj(tiff.LEVEL)
-  for rows in tiff.row_blocks(image.samples):
-    raw = rows.astype(">u2").view(np.uint8).reshape(len(rows), width, -1)
-    raw = tiff.differences(raw).reshape(len(rows), -1)
-    raw = np.pad(raw, ((0, 0), (1, 0)), constant_values=1)  # 1: that filter
-    chunk(b"IDAT", compressor.compress(raw.tobytes()))
-  chunk(b"IDAT", compressor.flush())
-  chunk(b"IEND", b"")

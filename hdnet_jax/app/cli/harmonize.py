@@ -19,6 +19,7 @@ examples:
 
 import argparse
 import pathlib
+from concurrent.futures import ThreadPoolExecutor
 
 from hdnet_jax.app.cli import arguments
 from hdnet_jax.app.cli.harmonize_files import default_end, harmonize_file
@@ -153,16 +154,16 @@ def _harmonize_one(options: argparse.Namespace) -> None:
   if options.composite == options.mask == arguments.STREAM:
     raise UserError("only one of COMPOSITE and MASK can be stdin")
   name = options.output or _default_output(options)
-  with arguments.output_path(name, options.format) as path:
+  with (
+    arguments.output_path(name, options.format) as path,
+    ThreadPoolExecutor(1) as pool,
+  ):
+    # Loads while the files are decoded.
+    network = pool.submit(arguments.load_network, options)
     mask = arguments.read_source(options.mask) if options.mask else None
     composite = arguments.read_source(options.composite)
     for note in harmonize_file(
-      composite,
-      mask,
-      path,
-      arguments.load_network(options),
-      options,
-      options.force,
+      composite, mask, path, network.result, options, options.force
     ):
       tell(note)
     if not options.output:

@@ -10,6 +10,8 @@ from hdnet_jax.app.cli import arguments
 from hdnet_jax.atomic_write import with_end, write_then_rename
 
 if typing.TYPE_CHECKING:
+  from collections.abc import Callable
+
   import numpy as np
 
   from hdnet_jax.images.reading import Picture
@@ -40,7 +42,7 @@ def harmonize_file(
   composite: Source,
   mask: Source | None,
   output: pathlib.Path,
-  network: "Harmonizer",
+  load_network: "Callable[[], Harmonizer]",
   options: argparse.Namespace,
   force: bool,
 ) -> list[str]:
@@ -48,6 +50,7 @@ def harmonize_file(
 
   Args:
     mask: None for the composite's own alpha.
+    load_network: called when the files are read.
     force: whether files that exist are replaced.
   """
   from hdnet_jax.images import writing
@@ -61,7 +64,7 @@ def harmonize_file(
   if options.compare:
     writing.check_free(comparison_of(output), force)
   mask_values, alpha, notes = _read_mask(picture, mask, options)
-  change = arguments.change_options(options)
+  change, network = arguments.change_options(options), load_network()
   if options.preview:
     whole = dataclasses.replace(change, strength=1.0)
     pixels = network.harmonize(picture.pixels, mask_values, whole, alpha)

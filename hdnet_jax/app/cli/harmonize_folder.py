@@ -161,7 +161,12 @@ class _Work:
     try:
       # A stopped run may have left one of two files: it is replaced.
       return "done", harmonize_files.harmonize_file(
-        pair.composite, pair.mask, pair.output, self._network, options, True
+        pair.composite,
+        pair.mask,
+        pair.output,
+        lambda: self._network,
+        options,
+        True,
       )
     except UserError as error:
       return "failed", [str(error)]
