@@ -6,7 +6,8 @@
 Uses the embedded photos. Rows, whose steps take turns:
 
     composites given   the same batch again and again, with its composites
-    composites made    the same photos, recoloured in the step
+    composites made    the same photos, recoloured in the step as for the
+                       released weights; objects are moved by the pipeline
     new batches        composites made, and the wait for the input pipeline
     authors' PyTorch   with --official: their step on the batch of the first row
 
@@ -25,7 +26,7 @@ import common
 import jax
 import numpy as np
 
-from hdnet_jax.config import Config, DataConfig, ModelConfig
+from hdnet_jax.config import RELEASE, Config, DataConfig, ModelConfig
 from hdnet_jax.data.pipeline import ReadOptions, open_source, training_batches
 from hdnet_jax.devices import check_divides, make_mesh, put
 from hdnet_jax.model.pixels import normalize
@@ -91,7 +92,7 @@ def main():
 
 def measure(args: argparse.Namespace) -> list[dict]:
   model = ModelConfig(args.width, args.form, dtype=args.dtype, remat=args.remat)
-  data = DataConfig(image_size=args.size)
+  data = DataConfig(image_size=args.size, composites=RELEASE)
   trainer = Trainer(Config(batch_size=args.batch, model=model, data=data))
   batches = trainer.batches()
   photos = next(batches)
