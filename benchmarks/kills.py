@@ -103,6 +103,10 @@ def start(folder, workdir, count: int) -> list[subprocess.Popen]:
     command += [f"--config.hosts.coordinator=127.0.0.1:{port}"]
   environment = {
     "JAX_COMPILATION_CACHE_DIR": str(folder / "cache"),
+    # Of two processes on CPUs the second finds nothing in that cache: what
+    # compiles fast is what makes a start short.
+    "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+    "XLA_FLAGS": "--xla_cpu_use_fusion_emitters=false",
     **os.environ,
     "JAX_PLATFORMS": "cpu",
     "JAX_NUM_CPU_DEVICES": "1",
