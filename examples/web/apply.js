@@ -30,22 +30,31 @@ export function apply(maps, photo, mask, strength) {
     const row = mixed(
       maps, MAP * SIZE, down, mask.y + y, MAP * left, MAP * right);
     const line = across.ready(row);
+    const steps = stepsOf(line);
     for (let x = 0; x < width; x++, i++) {
       if (!shares[i]) continue;
       const at = 4 * i;
       const r = result[at], g = result[at + 1], b = result[at + 2];
-      const from = across.first[x], to = across.second[x];
-      const far = across.share[x];
+      const map = across.first[x], far = across.share[x];
       const share = (shares[i] * strength) / 255;
       // An array of clamped bytes rounds to the nearest.
-      result[at] = blend(r, change(line, from, to, far, r, g, b), share);
+      result[at] = blend(r, change(line, steps, map, far, r, g, b), share);
       result[at + 1] =
-        blend(g, change(line, from + 4, to + 4, far, r, g, b), share);
+        blend(g, change(line, steps, map + 4, far, r, g, b), share);
       result[at + 2] =
-        blend(b, change(line, from + 8, to + 8, far, r, g, b), share);
+        blend(b, change(line, steps, map + 8, far, r, g, b), share);
     }
   }
   return result;
+}
+
+/** From each number of a line of maps to the same of the next map. */
+function stepsOf(line) {
+  const steps = new Float64Array(line.length);
+  for (let i = MAP; i < line.length; i++) {
+    steps[i - MAP] = line[i] - line[i - MAP];
+  }
+  return steps;
 }
 
 /** The photo's pixels of the mask's part. */
@@ -59,27 +68,25 @@ export function cut({ data, width }, mask) {
   return result;
 }
 
-/** Of each column, the two maps of a line that it lies between. */
+/** Of each column, the map of a line before it, and its share of the next. */
 function acrossOf(photoWidth, mask) {
   const columns = taps(SIZE, photoWidth);
-  const first = new Int32Array(mask.width), second = new Int32Array(mask.width);
-  const share = new Float64Array(mask.width); // of the second
+  const first = new Int32Array(mask.width);
+  const share = new Float64Array(mask.width);
   if (photoWidth < SIZE) { // it lies between more of them: they are mixed first
-    const place = (_, x) => MAP * x;
     return {
-      first: first.map(place), second: second.map(place), share,
+      first: first.map((_, x) => MAP * x), share,
       ready: (row) => narrowed(row, columns, mask),
     };
   }
   for (let x = 0; x < mask.width; x++) {
     const at = mask.x + x;
     first[x] = MAP * columns.first[at];
-    second[x] = first[x] + MAP * (columns.count[at] - 1);
     if (columns.count[at] > 1) {
       share[x] = columns.weights[columns.most * at + 1];
     }
   }
-  return { first, second, share, ready: (row) => row };
+  return { first, share, ready: (row) => row };
 }
 
 /** A line of maps, one for each column of the mask's part. */
@@ -91,13 +98,12 @@ function narrowed(row, columns, mask) {
   return line;
 }
 
-/** What one channel's map, between two, adds to a colour. */
-function change(line, from, to, far, r, g, b) {
-  const near = 1 - far;
-  return (near * line[from] + far * line[to]) * r +
-    (near * line[from + 1] + far * line[to + 1]) * g +
-    (near * line[from + 2] + far * line[to + 2]) * b +
-    (near * line[from + 3] + far * line[to + 3]) * 255;
+/** What one channel's map, and `far` of the step to the next, adds. */
+function change(line, steps, at, far, r, g, b) {
+  return (line[at] + far * steps[at]) * r +
+    (line[at + 1] + far * steps[at + 1]) * g +
+    (line[at + 2] + far * steps[at + 2]) * b +
+    (line[at + 3] + far * steps[at + 3]) * 255;
 }
 
 function blend(old, change, share) {

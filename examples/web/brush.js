@@ -21,14 +21,22 @@ export function clearMask() {
 /** Takes an image for the mask; white is what changes. */
 export function setMask(image) {
   const { data, width, height } = image;
-  for (let i = 0; i < data.length; i += 4) {
-    const light = 299 * data[i] + 587 * data[i + 1] + 114 * data[i + 2];
-    data[i] = 255;
-    data[i + 1] = data[i + 2] = 0;
-    data[i + 3] = light / 1000;
+  let left = width, top = height, right = 0, bottom = 0;
+  for (let y = 0, i = 0; y < height; y++) {
+    for (let x = 0; x < width; x++, i += 4) {
+      const light = 299 * data[i] + 587 * data[i + 1] + 114 * data[i + 2];
+      data[i] = 255;
+      data[i + 1] = data[i + 2] = 0;
+      data[i + 3] = light / 1000;
+      if (!data[i + 3]) continue;
+      if (x < left) left = x;
+      if (x >= right) right = x + 1;
+      if (y < top) top = y;
+      bottom = y + 1;
+    }
   }
   context($("paint")).putImageData(image, 0, 0);
-  covered = { left: 0, top: 0, right: width, bottom: height };
+  covered = right ? { left, top, right, bottom } : null;
   version++;
 }
 
