@@ -5,6 +5,8 @@ import errno
 import io
 import resource
 import stat
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -230,6 +232,16 @@ def test_damaged_exif_is_left_out(photo):
   assert damaged.notes == (
     "the image has damaged EXIF data, which is left out.",
   )
+
+
+def test_threads_have_their_own_notes(photo):
+  whole = image_bytes(photo, "PNG")
+  damaged = image_bytes(photo, exif=b"II*\0\xff\xff\xff\xff")
+  filters = warnings.filters[:]
+  with ThreadPoolExecutor(4) as pool:
+    pictures = list(pool.map(read_picture, [damaged, whole] * 20))
+  assert [len(picture.notes) for picture in pictures] == [1, 0] * 20
+  assert warnings.filters[:] == filters
 
 
 @pytest.mark.parametrize("extension", ["jpg", "png", "webp", "tif"])

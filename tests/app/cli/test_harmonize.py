@@ -11,6 +11,8 @@ import pytest
 from PIL import Image
 
 from hdnet_jax.atomic_write import with_end
+from hdnet_jax.errors import UserError
+from hdnet_jax.inference.harmonizer import Harmonizer
 
 from .conftest import HEIGHT, WIDTH, pixels, save_pair
 
@@ -33,6 +35,22 @@ def test_two_files_are_enough(folder, pair, hdnet, capsys):
   assert result.read_bytes() == (folder / "b.png").read_bytes()
   hdnet(*pair, status=2)  # nothing is lost without --force
   assert "a_harmonized.png exists" in capsys.readouterr().err
+
+
+def test_a_defect_of_ours_is_no_mistake_of_the_users(
+  folder, pair, flags, hdnet, monkeypatch
+):
+  def harmonize(self, *arguments):
+    raise ValueError("operands could not be broadcast together")
+
+  monkeypatch.setattr(Harmonizer, "harmonize", harmonize)
+  with pytest.raises(ValueError, match="broadcast") as caught:
+    hdnet(*pair, "-o", folder / "b.png")
+  assert not isinstance(caught.value, UserError)
+  with pytest.raises(ValueError, match="broadcast") as caught:
+    hdnet(*flags)
+  assert not isinstance(caught.value, UserError)
+  assert not [*folder.glob("*.png"), *folder.glob("out/*")]
 
 
 def test_the_other_way_round(folder, pair, hdnet):

@@ -55,6 +55,20 @@ def test_a_video(folder, hdnet, capsys):
   np.testing.assert_array_equal(luma(out), before)
 
 
+def test_chroma(folder, hdnet, make_clip, capsys):
+  video = folder / "full.mp4"
+  make_clip(video, COUNT, (WIDTH, HEIGHT), pixels="yuv444p")
+  for flags, expected in (
+    ((), "yuv420p"),
+    (("--chroma", "source"), "yuv444p"),
+  ):
+    out = folder / f"{expected}.mp4"
+    hdnet(video, folder / "masks", "-o", out, *flags)
+    with av.open(str(out)) as written:
+      assert written.streams.video[0].pix_fmt == expected
+    assert ("--chroma source keeps" in capsys.readouterr().err) == (not flags)
+
+
 def test_mistakes(folder, hdnet, capsys):
   video, masks, out = (
     str(folder / name) for name in ("in.mp4", "masks", "out.mp4")

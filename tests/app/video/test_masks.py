@@ -48,7 +48,11 @@ def test_masks_of_a_video(tmp_path, make_clip, source, output):
 
 
 @pytest.mark.parametrize(
-  "name", [b"caf\xe9", b"a" * 249, b"new\nline", b"%03d", b"http:x"]
+  "name",
+  [
+    *(b"caf\xe9", "cafe\u0301".encode(), b"a" * 249),
+    *(b"new\nline", b"%03d", b"http:x"),
+  ],
 )
 def test_every_name_is_taken(tmp_path, mask, name, source):
   name = os.fsdecode(name)
