@@ -26,7 +26,7 @@ def get_config(row: str = "hdnet"):
       name=f"ablation_photos_{row}",
       model=config.ModelConfig(width=8, **ROWS[row]),
       batch_size=8,
-      epochs=5,
+      epochs=3,
       data=config.DataConfig(
         source="photos",
         image_size=96,
@@ -35,7 +35,7 @@ def get_config(row: str = "hdnet"):
         crop=0.7,
       ),
       optimizer=config.OptimizerConfig(
-        learning_rate=4e-3, boundaries=(3.4, 4.5)
+        learning_rate=4e-3, boundaries=(2.0, 2.7)
       ),
       training=config.TrainingConfig(loss="root", ema_decay=0.995),
       eval_every=1000,
