@@ -169,7 +169,8 @@ def _samples(
   image.load()
   if image.mode.startswith(("I", "F")):
     return _split_alpha(_single_channel(image), image)
-  samples = np.asarray(image.convert(_plain_mode(file.name, image)))
+  mode = _plain_mode(file.name, image)
+  samples = np.asarray(image if image.mode == mode else image.convert(mode))
   if samples.ndim == 3 and image.mode != "CMYK":
     return _split_alpha(samples, image)
   return samples, None

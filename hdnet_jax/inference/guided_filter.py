@@ -89,12 +89,15 @@ def fit(
   Returns:
     maps: float32 [3, 4, h, w].
   """
-  image, change = np.asarray(image, float), np.asarray(change, float)
-  weights = np.asarray(weights, float)[..., None]
-  total = weights.sum()
+  weights = np.asarray(weights, float)
+  total, shape = weights.sum(), weights.shape
   if not total:
-    return np.zeros((3, 4, *image.shape[:2]), np.float32)
+    return np.zeros((3, 4, *shape), np.float32)
 
+  # Windows of windows further away than this hold nothing of the object.
+  part = _around(weights > 0, 2 * radius)
+  image, change = (np.asarray(array, float)[part] for array in (image, change))
+  weights = weights[part][..., None]
   means = (weights * _moments(image, change)).sum(axis=(0, 1)) / total
   whole = _ridge(means, object_epsilon)
   rest = change - (image @ whole[:3] + whole[3])
@@ -107,8 +110,19 @@ def fit(
   count = count[..., None]
   share = _window_sum(count, radius)
   maps = whole + _window_sum(count * maps, radius) / np.maximum(share, _TINY)
-  maps = extend(maps, share[..., 0, 0] > _TINY)
-  return np.moveaxis(maps, (3, 2), (0, 1)).astype(np.float32)
+  everywhere, known = np.zeros((*shape, 4, 3)), np.zeros(shape, bool)
+  everywhere[part], known[part] = maps, share[..., 0, 0] > _TINY
+  everywhere = extend(everywhere, known)
+  return np.moveaxis(everywhere, (3, 2), (0, 1)).astype(np.float32)
+
+
+def _around(inside: np.ndarray, margin: int) -> Part:
+  """Return the part that holds all that is inside, and a margin around it."""
+  rows, columns = (np.flatnonzero(inside.any(axis)) for axis in (1, 0))
+  return (
+    slice(max(rows[0] - margin, 0), rows[-1] + 1 + margin),
+    slice(max(columns[0] - margin, 0), columns[-1] + 1 + margin),
+  )
 
 
 def _moments(image: np.ndarray, change: np.ndarray) -> np.ndarray:

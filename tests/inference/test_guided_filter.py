@@ -230,3 +230,24 @@ def test_a_strength_above_1_goes_further_and_is_clipped(dtype, white):
   expected = image + 0.75 * (np.clip(changed, 0, 5) - image)
   result = mixed(np.full(mask.shape, 0.5, np.float32))
   np.testing.assert_allclose(result[..., 1], white * expected / 5, atol=atol)
+
+
+@pytest.mark.parametrize("corner", [(0, 0), (23, 31), (28, 38)])
+def test_what_is_far_from_the_object_does_not_matter(rng, corner):
+  height, width = 32, 36
+  image, change = rng.random((2, height, width, 3))
+  weights = np.zeros((height, width))
+  weights[8:24, 8:28] = rng.random((16, 20))
+  part = tuple(
+    slice(start, start + side)
+    for start, side in zip(corner, (height, width), strict=True)
+  )
+  larger = [rng.random((60, 74, 3)) for _ in range(2)] + [np.zeros((60, 74))]
+  for array, own in zip(larger, (image, change, weights), strict=True):
+    array[part] = own
+  inside = weights > 0
+  np.testing.assert_allclose(
+    guided_filter.fit(*larger)[:, :, *part][..., inside],
+    guided_filter.fit(image, change, weights)[..., inside],
+    atol=1e-6,
+  )
