@@ -71,14 +71,14 @@ def _compressed(samples: np.ndarray) -> Iterator[bytes]:
     above[1:] = block[:-1]
     if start:
       above[0] = rows[start - 1]
-    data = _filter(block, above, distance)
+    data = _filter(block, above, distance).tobytes()
     # Runs alone: on photos a fourth of the time of a search for matches, and
     # sizes within 5 %.
     compressor = zlib.compressobj(wbits=-zlib.MAX_WBITS, strategy=zlib.Z_RLE)
     is_last = start + step >= len(rows)
     end = zlib.Z_FINISH if is_last else zlib.Z_FULL_FLUSH
     deflated = compressor.compress(data) + compressor.flush(end)
-    return deflated, zlib.adler32(data), data.size
+    return deflated, zlib.adler32(data), len(data)
 
   head, checksum = b"\x78\x01", zlib.adler32(b"")
   with ThreadPoolExecutor(min(count_cpus(), _MAX_THREADS)) as pool:
