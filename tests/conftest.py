@@ -30,7 +30,6 @@ LONGEST = (
   "training/test_step.py",
   "training/test_resume.py",
   "training/test_loop.py",
-  "test_notebook.py",
   "training/test_schedule.py",
   "training/test_disk.py",
   "training/test_batches.py",

@@ -60,6 +60,7 @@ def checkout(tmp_path, monkeypatch) -> pathlib.Path:
   return root
 
 
+@pytest.mark.slow  # two minutes: a kernel of its own compiles everything
 def test_runs_from_top_to_bottom(notebook, checkout):
   client = nbclient.NotebookClient(
     notebook,
