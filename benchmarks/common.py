@@ -233,7 +233,7 @@ def write_json(
   if path is None:
     return
   # Paths are of the machine, and say nothing about the numbers.
-  paths = ("json", "figure", "child", "root", "trace")
+  paths = ("json", "figure", "child", "root", "trace", "folder")
   arguments = {k: v for k, v in vars(args).items() if k not in paths}
   if arguments.get("official"):
     arguments["official"] = True

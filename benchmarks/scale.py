@@ -44,7 +44,8 @@ HDNET = sys.executable, "-m", "hdnet_jax.app.cli.main"
 def main():
   parser = common.make_parser(__doc__)
   parser.add_argument("--share", type=float, default=1.0, help="(default: 1)")
-  parser.add_argument("--weights", default="hdnet-lite")
+  weights = {"type": pathlib.Path, "default": pathlib.Path("hdnet-lite")}
+  parser.add_argument("--weights", help="(default: hdnet-lite)", **weights)
   parser.add_argument("--folder", type=pathlib.Path, help="(default: /tmp's)")
   common.add_common_flags(parser, official=False)
   args = parser.parse_args()
@@ -165,7 +166,7 @@ def chunk_length() -> int:
   return Options().chunk
 
 
-def evaluate(folder: pathlib.Path, weights: str, images: int) -> dict:
+def evaluate(folder: pathlib.Path, weights: pathlib.Path, images: int) -> dict:
   command = (
     *(*HDNET, "evaluate", "--config=hdnet_lite", f"--weights={weights}"),
     f"--config.data.root={folder / 'prepared'}",

@@ -174,9 +174,9 @@ def test_scale(tmp_path):
   results = measure("scale", tmp_path, "--share", 0.002)
   steps = ["prepare, killed", "the rest", "evaluate"]
   assert [row["step"] for row in results] == steps
-  assert sum(row["images"] for row in results[:2]) == 146
+  assert sum(row["images"] for row in results[:2]) == 148
   assert results[1]["disk"] > 0
-  assert all(row["memory"][-1] > 0 for row in results)
+  assert all(max(row["memory"]) > 0 for row in results)
 
 
 def test_the_data_set_of_the_scale_has_all_of_iharmony4s_files(tmp_path, load):
