@@ -4,9 +4,9 @@
     python benchmarks/scale.py --folder BIG_DISK --json scale.json
 
 Makes a data set in iHarmony4's layout, with as many triplets in every subset
-and split: 73,146, of which 7,404 are for the test. Their sizes are like its
-own, their files are links to a few that are made of scikit-image's photos, so
-that they take no room. Then, as a person would,
+and split: 73,146, of which 7,404 are for the test, of the sizes in SUBSETS.
+Their files are links to a few that are made of scikit-image's photos, so that
+they take no room. Then, as a person would,
 
     prepare    `hdnet prepare iharmony4`: killed at half, and started again
     evaluate   `hdnet evaluate --config=hdnet_lite` with the released weights
@@ -146,10 +146,8 @@ def prepare(folder: pathlib.Path, images: int) -> list[dict]:
 
   def half() -> bool:
     nonlocal chunks
-    files = list((folder / "prepared").rglob("*.zip"))
-    chunks = max(chunks, len(files))
-    done = sum(file.stat().st_size for file in files)
-    return bool(done) and len(files) * chunk_length() >= images / 2
+    chunks = len(list((folder / "prepared").rglob("*.zip")))
+    return chunks * chunk_length() >= images / 2
 
   killed = watch(command, folder / "prepared", until=half)
   resumed = watch(command, folder / "prepared")

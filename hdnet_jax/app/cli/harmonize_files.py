@@ -7,7 +7,7 @@ import pathlib
 import typing
 
 from hdnet_jax.app.cli import arguments
-from hdnet_jax.atomic_write import with_end, write_then_rename
+from hdnet_jax.atomic_write import with_end
 
 if typing.TYPE_CHECKING:
   from collections.abc import Callable
@@ -131,10 +131,11 @@ def _write_comparison(
   before: "np.ndarray", after: "np.ndarray", path: pathlib.Path
 ) -> None:
   import numpy as np
-  from PIL import Image
 
   from hdnet_jax.images.color import to_uint8
+  from hdnet_jax.images.reading import Picture
+  from hdnet_jax.images.writing import write_picture
 
   # Of 8 bits: it is a picture to look at.
   both = to_uint8(np.concatenate([before, after], axis=1))
-  write_then_rename(path, Image.fromarray(both).save)
+  write_picture(Picture(both), both, path, force=True)
