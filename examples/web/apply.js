@@ -26,35 +26,49 @@ export function apply(maps, photo, mask, strength) {
   const { left, right } = needed(photo, mask);
   const { width, height, data: shares } = mask;
   const result = cut(photo, mask);
-  for (let y = 0, i = 0; y < height; y++) {
+  for (let y = 0; y < height; y++) {
     const row = mixed(
       maps, MAP * SIZE, down, mask.y + y, MAP * left, MAP * right);
     const line = across.ready(row);
-    const steps = stepsOf(line);
-    for (let x = 0; x < width; x++, i++) {
-      if (!shares[i]) continue;
-      const at = 4 * i;
-      const r = result[at], g = result[at + 1], b = result[at + 2];
-      const map = across.first[x], far = across.share[x];
-      const share = (shares[i] * strength) / 255;
-      // An array of clamped bytes rounds to the nearest.
-      result[at] = blend(r, change(line, steps, map, far, r, g, b), share);
-      result[at + 1] =
-        blend(g, change(line, steps, map + 4, far, r, g, b), share);
-      result[at + 2] =
-        blend(b, change(line, steps, map + 8, far, r, g, b), share);
+    // Columns between the same two maps are a run: its maps are read once.
+    for (let x = 0, end; x < width; x = end) {
+      const at = across.first[x];
+      for (end = x + 1; end < width && across.first[end] === at;) end++;
+      applyRun(result, shares, strength / 255, across.share, line, at, {
+        start: width * y + x, end: width * y + end, x,
+      });
     }
   }
   return result;
 }
 
-/** From each number of a line of maps to the same of the next map. */
-function stepsOf(line) {
-  const steps = new Float64Array(line.length);
-  for (let i = MAP; i < line.length; i++) {
-    steps[i - MAP] = line[i] - line[i - MAP];
+/**
+ * Changes the pixels `start` to `end` of one row, whose first column is `x` and
+ * which lie between the maps of a line at `at` and the next ones.
+ */
+function applyRun(pixels, shares, strength, far, line, at, { start, end, x }) {
+  const to = at + MAP < line.length ? at + MAP : at; // the last has no next
+  const m0 = line[at], m1 = line[at + 1], m2 = line[at + 2];
+  const m3 = line[at + 3], m4 = line[at + 4], m5 = line[at + 5];
+  const m6 = line[at + 6], m7 = line[at + 7], m8 = line[at + 8];
+  const m9 = line[at + 9], m10 = line[at + 10], m11 = line[at + 11];
+  const s0 = line[to] - m0, s1 = line[to + 1] - m1, s2 = line[to + 2] - m2;
+  const s3 = line[to + 3] - m3, s4 = line[to + 4] - m4, s5 = line[to + 5] - m5;
+  const s6 = line[to + 6] - m6, s7 = line[to + 7] - m7, s8 = line[to + 8] - m8;
+  const s9 = line[to + 9] - m9, s10 = line[to + 10] - m10;
+  const s11 = line[to + 11] - m11;
+  for (let i = start; i < end; i++, x++) {
+    if (!shares[i]) continue;
+    const p = 4 * i, f = far[x], share = shares[i] * strength;
+    const r = pixels[p], g = pixels[p + 1], b = pixels[p + 2];
+    // An array of clamped bytes rounds to the nearest.
+    pixels[p] = blend(r, share, (m0 + f * s0) * r + (m1 + f * s1) * g +
+      (m2 + f * s2) * b + (m3 + f * s3) * 255);
+    pixels[p + 1] = blend(g, share, (m4 + f * s4) * r + (m5 + f * s5) * g +
+      (m6 + f * s6) * b + (m7 + f * s7) * 255);
+    pixels[p + 2] = blend(b, share, (m8 + f * s8) * r + (m9 + f * s9) * g +
+      (m10 + f * s10) * b + (m11 + f * s11) * 255);
   }
-  return steps;
 }
 
 /** The photo's pixels of the mask's part. */
@@ -98,15 +112,7 @@ function narrowed(row, columns, mask) {
   return line;
 }
 
-/** What one channel's map, and `far` of the step to the next, adds. */
-function change(line, steps, at, far, r, g, b) {
-  return (line[at] + far * steps[at]) * r +
-    (line[at + 1] + far * steps[at + 1]) * g +
-    (line[at + 2] + far * steps[at + 2]) * b +
-    (line[at + 3] + far * steps[at + 3]) * 255;
-}
-
-function blend(old, change, share) {
+function blend(old, share, change) {
   const changed = Math.min(Math.max(old + change, 0), 255);
   return old + (changed - old) * share;
 }

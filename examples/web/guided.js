@@ -25,8 +25,12 @@ const X = 0, P = 3, XX = 6, XP = 12, MOMENTS = 21;
  * part `needed`. Outside of the object they are the nearest ones.
  */
 export function fit(image, output, inside, needed) {
-  const colours = Float64Array.from(image, (value) => value / 255);
-  const change = colours.map((value, i) => output[i] / 255 - value);
+  const colours = new Float64Array(3 * COUNT);
+  const change = new Float64Array(3 * COUNT);
+  for (let i = 0; i < 3 * COUNT; i++) {
+    colours[i] = image[i] / 255;
+    change[i] = output[i] / 255 - colours[i];
+  }
   const whole = fitWhole(colours, change, inside);
   // What the whole object's map leaves is for the windows.
   for (let i = 0; i < COUNT; i++) {
@@ -39,9 +43,9 @@ export function fit(image, output, inside, needed) {
   const { share, sums } = fitWindows(colours, change, inside, part);
   const width = part.right - part.left;
   const known = new Uint8Array(COUNT);
-  share.forEach((value, i) => {
-    if (value) known[fromPart(i, part, width)] = 1;
-  });
+  for (let i = 0; i < share.length; i++) {
+    if (share[i]) known[fromPart(i, part, width)] = 1;
+  }
   const source = nearestKnown(known, needed);
   const maps = new Float32Array(MAP * COUNT);
   for (let y = needed.top; y < needed.bottom; y++) {

@@ -79,6 +79,8 @@ async function start(kind, file) {
   ort.env.wasm.numThreads = threads;
   const session = await ort.InferenceSession.create(file, {
     executionProviders: [kind],
+    // Threads that spin for more work would hold back the page's other ones.
+    extra: { session: { intra_op: { allow_spinning: "0" } } },
     logSeverityLevel: 3, // that some nodes stay on the CPU is as it should be
   }).catch((error) => {
     throw new Error(`hdnet.onnx cannot be read: ${error.message}`);
@@ -90,7 +92,7 @@ async function start(kind, file) {
     new ort.Tensor("uint8", values, [1, SIZE, SIZE, channels]);
   const run = async ({ image, inside }) => {
     const outputs = await session.run({
-      composite: tensor(Uint8Array.from(image), 3),
+      composite: tensor(new Uint8Array(image), 3),
       mask: tensor(inside.map((value) => 255 * value), 1),
     });
     return outputs.harmonized.data;

@@ -21,14 +21,17 @@ export function covers(mask) {
 /** The painted part of an image with alpha: its mask, as small as can be. */
 export function maskOf({ data }, { x, y, width, height }) {
   let left = width, right = -1, top = height, bottom = -1;
-  for (let row = 0, i = 3; row < height; row++) {
-    for (let column = 0; column < width; column++, i += 4) {
-      if (!data[i]) continue;
-      if (column < left) left = column;
-      if (column > right) right = column;
-      if (row < top) top = row;
-      bottom = row;
-    }
+  for (let row = 0; row < height; row++) {
+    const start = 4 * row * width + 3;
+    let first = 0;
+    while (first < width && !data[start + 4 * first]) first++;
+    if (first === width) continue;
+    let last = width - 1;
+    while (last > right && !data[start + 4 * last]) last--;
+    left = Math.min(left, first);
+    right = Math.max(right, last);
+    top = Math.min(top, row);
+    bottom = row;
   }
   const size = {
     width: Math.max(right - left + 1, 0), height: Math.max(bottom - top + 1, 0),

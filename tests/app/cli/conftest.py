@@ -1,7 +1,10 @@
 """The command `hdnet`, run in this process, and files for it."""
 
+import io
 import logging
 import pathlib
+import sys
+import types
 
 import absl.logging
 import numpy as np
@@ -80,3 +83,18 @@ def restored_logging():
   for logger, (level, handlers) in zip(loggers, before, strict=True):
     logger.setLevel(level)
     logger.handlers[:] = handlers
+
+
+@pytest.fixture
+def through_streams(hdnet, monkeypatch):
+  """Runs the command on a file as stdin; returns what it writes to stdout."""
+
+  def run(path: pathlib.Path, *arguments, **values) -> bytes:
+    stdin, sent = io.BytesIO(path.read_bytes()), io.BytesIO()
+    with monkeypatch.context() as patch:
+      patch.setattr(sys, "stdin", types.SimpleNamespace(buffer=stdin))
+      patch.setattr(sys, "stdout", types.SimpleNamespace(buffer=sent))
+      hdnet(*arguments, "-o", "-", **values)
+    return sent.getvalue()
+
+  return run

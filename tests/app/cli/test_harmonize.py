@@ -1,16 +1,12 @@
-"""`hdnet harmonize` and `compose`, with a small network of random weights."""
+"""`hdnet harmonize` of one photo, with a small network of random weights."""
 
 import io
-import os
 import pathlib
-import sys
-import types
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from hdnet_jax.atomic_write import with_end
 from hdnet_jax.errors import UserError
 from hdnet_jax.inference.harmonizer import Harmonizer
 
@@ -77,102 +73,6 @@ def test_strength(folder, pair, hdnet):
   assert np.abs(more - whole).max() > 2
 
 
-def test_a_folder(folder, flags, hdnet, capsys):
-  save_pair(folder, "deep/b.png", seed=1)
-  save_pair(folder, "no_mask.png")
-  (folder / "masks/no_mask.png").unlink()
-  save_pair(folder, "broken.png")
-  (folder / "images/broken.png").write_bytes(b"\x89PNG no more")
-  (folder / "images/notes.txt").write_text("not an image")
-  hdnet(*flags, status=2)
-  said = capsys.readouterr()
-  assert said.out == "2 harmonized, 0 skipped, 2 failed\n"
-  assert "no_mask.png has no mask no_mask.*" in said.err
-  assert "broken.png" in said.err
-  results = sorted(p for p in (folder / "out").rglob("*") if p.is_file())
-  assert results == [folder / "out/a.png", folder / "out/deep/b.png"]
-  flags = [
-    path / "deep" if isinstance(path, pathlib.Path) else path for path in flags
-  ]
-  hdnet(*flags, "--skip-existing")
-  assert capsys.readouterr().out == "0 harmonized, 1 skipped, 0 failed\n"
-
-
-def test_a_stopped_folder_goes_on(folder, hdnet, capsys):
-  for seed, name in enumerate(("b.png", "c.png")):
-    save_pair(folder, name, seed)
-  out = folder / "images/out"  # inside the input: never an input itself
-  flags = [
-    *("--input-dir", folder / "images", "--mask-dir", folder / "masks"),
-    *("--output-dir", out, "--compare"),
-  ]
-  said = []
-  for force in ((), (), ("--force",)):
-    hdnet(*flags, *force)
-    said.append(capsys.readouterr())
-    if not force:
-      # As if it had stopped between the two files of b.png.
-      (out / "b_compare.png").unlink()
-      (out / "c.png").unlink()
-  assert [texts.out for texts in said] == [
-    f"{done} harmonized, {3 - done} skipped, 0 failed\n" for done in (3, 2, 3)
-  ]
-  assert "what exists was skipped; --force replaces it" in said[1].err
-  assert len(list(out.iterdir())) == 6
-
-
-NAMES = (
-  *(b"caf\xe9", "cafe\u0301".encode(), "\u65e5\u672c".encode()),
-  *(b"a" * 251, "\u00fc".encode() * 125, b"new\nline", b"\x1b[31mred"),
-  *(b"[bold]x", b":cat:", b"-dash", b" lead", b"%03d", b"http:x", b"*"),
-)
-
-
-@pytest.mark.parametrize("name", NAMES[:5])
-def test_a_result_has_the_name_whatever_it_is(
-  folder, hdnet, name, capsysbinary
-):
-  name = f"{os.fsdecode(name)}.png"
-  save_pair(folder, name)
-  hdnet(folder / "images" / name, folder / "masks" / name)
-  path = with_end(folder / "images" / name, "_harmonized.png")
-  assert capsysbinary.readouterr().out == os.fsencode(path) + b"\n"
-  assert pixels(path).shape == (HEIGHT, WIDTH, 3)
-
-
-def test_a_folder_of_every_name_in_linked_folders(
-  folder, flags, hdnet, capsysbinary
-):
-  names = [f"{os.fsdecode(name)}.png" for name in NAMES]
-  for name in names:
-    save_pair(folder / "linked", name)
-  (folder / "linked/images/[bold]x.png").write_text("no image")
-  for kind in ("images", "masks"):
-    (folder / kind / "more").symlink_to(folder / "linked" / kind)
-  hdnet(*flags, "--compare", status=2)
-  said = capsysbinary.readouterr()
-  assert said.out == b"14 harmonized, 0 skipped, 1 failed\n"
-  assert b"/[bold]x.png is not a JPEG" in said.err
-  results = set(os.listdir(folder / "out/more"))
-  assert len(results) == 2 * 13
-  assert set(names) - results == {"[bold]x.png"}
-
-
-@pytest.fixture
-def through_streams(hdnet, monkeypatch):
-  """Runs the command on a file as stdin; returns what it writes to stdout."""
-
-  def run(path: pathlib.Path, *arguments, **values) -> bytes:
-    stdin, sent = io.BytesIO(path.read_bytes()), io.BytesIO()
-    with monkeypatch.context() as patch:
-      patch.setattr(sys, "stdin", types.SimpleNamespace(buffer=stdin))
-      patch.setattr(sys, "stdout", types.SimpleNamespace(buffer=sent))
-      hdnet(*arguments, "-o", "-", **values)
-    return sent.getvalue()
-
-  return run
-
-
 def test_streams(folder, pair, hdnet, through_streams):
   hdnet(*pair, "-o", folder / "b.png")
   sent = through_streams(pair[0], "-", pair[1])
@@ -196,31 +96,6 @@ def test_the_format_of_what_has_no_name(
   hdnet(*pair, "-o", folder / "a.bmp", "--format", format, status=2)
   assert b"leave out either" in capsysbinary.readouterr().err
   assert not (folder / "a.bmp").exists()
-
-
-def test_a_folders_results_are_of_the_format_of_the_contents(
-  folder, flags, hdnet, capsys
-):
-  save_pair(folder, "b.png")
-  with Image.open(folder / "images/b.png") as image:
-    clear = image.convert("RGBA")
-  clear.putpixel((0, 0), (1, 2, 3, 0))
-  clear.save(folder / "images/b.jpg", "PNG")  # RGBA that is named .jpg
-  (folder / "images/b.png").unlink()
-  hdnet(*flags)
-  assert capsys.readouterr().out == "2 harmonized, 0 skipped, 0 failed\n"
-  with Image.open(folder / "out/b.png") as result:
-    assert (result.format, result.mode) == ("PNG", "RGBA")
-  hdnet(*flags, "--format", "jpg", status=2)
-  said = capsys.readouterr()
-  assert said.out == "1 harmonized, 0 skipped, 1 failed\n"
-  assert "has an alpha channel, which" in said.err
-  clear.putalpha(255)
-  clear.save(folder / "images/b.jpg", "PNG")
-  hdnet(*flags, "--format", "jpg")
-  said = capsys.readouterr()
-  assert said.out == "1 harmonized, 1 skipped, 0 failed\n"
-  assert "opaque everywhere, and is left out" in said.err
 
 
 def test_mistakes(folder, pair, hdnet, capsys):
@@ -267,58 +142,6 @@ def test_an_odd_mask_is_told(folder, hdnet, capsys):
   np.testing.assert_array_equal(
     pixels(folder / "b.png"), pixels(folder / "images/a.png")
   )
-
-
-def test_compose(folder, hdnet, capsys, through_streams):
-  cutout = np.full((10, 12, 4), 90, np.uint8)
-  cutout[..., 3] = 0
-  cutout[2:8, 2:10, 3] = 255
-  Image.fromarray(cutout).save(folder / "cutout.png")
-  photo, out = folder / "images/a.png", folder / "out.png"
-  files = [folder / "cutout.png", photo, "-o", out]
-  hdnet(*files, "--at", "20,10", command="compose")
-  before, after = pixels(photo), pixels(out)
-  changed = np.zeros((HEIGHT, WIDTH), bool)
-  changed[12:18, 22:30] = True
-  np.testing.assert_array_equal(before[~changed], after[~changed])
-  assert (after[changed] != 90).any()  # it is not only pasted
-  for sent, words in ((files[0], ("-", photo)), (photo, (files[0], "-"))):
-    written = through_streams(sent, *words, "--at", "20,10", command="compose")
-    assert written == out.read_bytes()
-  for words, message in (
-    (("-", "-", "-o", out), "only one of CUTOUT and PHOTO"),
-    ((*files, "--at=10", "--force"), "--at 10 is not X,Y"),
-    ((*files, "--scale", 0, "--force"), "--scale is above 0"),
-    (files, "out.png exists"),
-  ):
-    hdnet(*words, command="compose", status=2)
-    assert message in capsys.readouterr().err
-
-
-def test_compose_a_layer(folder, hdnet, capsys):
-  cutout = np.full((10, 12, 4), 90, np.uint8)
-  cutout[..., 3] = np.linspace(0, 255, 12)
-  Image.fromarray(cutout).save(folder / "cutout.png")
-  photo = folder / "images/a.png"
-  files = (folder / "cutout.png", photo, "--at=-2,10")
-  hdnet(*files, "-o", folder / "out.png", command="compose")
-  hdnet(*files, "--layer", "-o", folder / "layer.png", command="compose")
-  with Image.open(folder / "layer.png") as layer:
-    assert (layer.mode, layer.size) == ("RGBA", (WIDTH, HEIGHT))
-    base = Image.open(photo).convert("RGBA")
-    shown = np.asarray(Image.alpha_composite(base, layer))[..., :3]
-    alpha = np.asarray(layer)[..., 3]
-  np.testing.assert_array_equal(alpha[10:20, :10], cutout[:, 2:, 3])
-  assert not alpha[:, 10:].any()
-  composed = pixels(folder / "out.png")
-  assert abs(shown.astype(int) - composed).max() <= 2
-  for words, message in (
-    (("-o", folder / "layer.jpg"), "a layer has an alpha channel, which"),
-    (("-o", folder / "new.png", "--background"), "--layer or --background"),
-  ):
-    hdnet(*files, "--layer", *words, command="compose", status=2)
-    assert message in capsys.readouterr().err
-  assert not (folder / "new.png").exists()
 
 
 def test_a_mask_of_0_and_1(folder, pair, hdnet, capsys):

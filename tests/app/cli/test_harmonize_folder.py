@@ -1,176 +1,88 @@
-"""`hdnet harmonize` of a folder that is watched, or shared by machines."""
+"""`hdnet harmonize` of a folder, whole or in shares."""
 
 import os
 import pathlib
 import re
-import signal
 import subprocess
-from collections.abc import Callable
 
 import numpy as np
-import pytest
+from PIL import Image
 
-from hdnet_jax.app.cli import harmonize_folder, main
+from hdnet_jax.app.cli import main
 from hdnet_jax.inference.shard import Shard
 
 from .conftest import pixels, save_pair
 
 ROOT = pathlib.Path(__file__).parents[3]
-Step = Callable[[], object]
 
 
-@pytest.fixture
-def inbox(tmp_path) -> pathlib.Path:
-  path = tmp_path / "inbox"
-  for kind in ("images", "masks"):
-    (path / kind).mkdir(parents=True)
-  return path
-
-
-@pytest.fixture
-def watch(inbox, network):
-  """Watches inbox/images; `steps` happen between the looks, then Ctrl-C."""
-
-  def run(*flags, steps: list[Step], status: int = 0) -> None:
-    words = [
-      *("harmonize", "--watch", inbox / "images", "--mask-dir"),
-      *(inbox / "masks", "--weights", network, *flags),
-    ]
-    options = main.parse([str(word) for word in words])
-    remaining = iter([*steps, look, look])
-
-    def wait(seconds: float) -> None:
-      assert seconds > 0
-      step = next(remaining, None)
-      if step is None:
-        raise KeyboardInterrupt
-      step()
-
-    if not status:
-      harmonize_folder.watch_folder(options, wait)
-      return
-    with pytest.raises(SystemExit) as stopped:
-      harmonize_folder.watch_folder(options, wait)
-    assert stopped.value.code == status
-
-  return run
-
-
-def look() -> None:
-  """Nothing happens until the next look at the folder."""
-
-
-def test_what_appears_is_harmonized(inbox, watch, hdnet, capsys):
-  save_pair(inbox, "a.png")
-
-  def appear() -> None:
-    save_pair(inbox, "deep/b.png", seed=1)
-
-  watch(steps=[look, appear])
-  out = inbox / "images/harmonized"  # where nothing else is said
+def test_a_folder(folder, flags, hdnet, capsys):
+  save_pair(folder, "deep/b.png", seed=1)
+  save_pair(folder, "no_mask.png")
+  (folder / "masks/no_mask.png").unlink()
+  save_pair(folder, "broken.png")
+  (folder / "images/broken.png").write_bytes(b"\x89PNG no more")
+  (folder / "images/notes.txt").write_text("not an image")
+  hdnet(*flags, status=2)
   said = capsys.readouterr()
-  assert said.out.splitlines() == [
-    str(out / "a.png"),
-    str(out / "deep/b.png"),
-    "2 harmonized, 0 skipped, 0 failed",
+  assert said.out == "2 harmonized, 0 skipped, 2 failed\n"
+  assert "no_mask.png has no mask no_mask.*" in said.err
+  assert "broken.png" in said.err
+  results = sorted(p for p in (folder / "out").rglob("*") if p.is_file())
+  assert results == [folder / "out/a.png", folder / "out/deep/b.png"]
+  flags = [
+    path / "deep" if isinstance(path, pathlib.Path) else path for path in flags
   ]
-  assert said.err.startswith(f"watching {inbox}/images; results go to {out};")
-  for name in ("a.png", "deep/b.png"):
-    pair = inbox / "images" / name, inbox / "masks" / name
-    hdnet(*pair, "-o", inbox / "alone.png", "--force")
-    np.testing.assert_array_equal(
-      pixels(out / name), pixels(inbox / "alone.png")
-    )
+  hdnet(*flags, "--skip-existing")
+  assert capsys.readouterr().out == "0 harmonized, 1 skipped, 0 failed\n"
 
 
-def test_what_is_done_is_skipped_until_it_is_saved_anew(inbox, watch, capsys):
-  out = inbox / "out"
-  flags = "--output-dir", out
-  save_pair(inbox, "a.png")
-  watch(*flags, steps=[])
-  first = pixels(out / "a.png")
-  capsys.readouterr()
-  watch(*flags, steps=[])
-  said = capsys.readouterr()
-  assert said.out == "0 harmonized, 1 skipped, 0 failed\n"
-  assert "--force replaces it" in said.err
-  watch(*flags, steps=[look, look, lambda: save_pair(inbox, "a.png", seed=1)])
-  assert capsys.readouterr().out.endswith("1 harmonized, 0 skipped, 0 failed\n")
-  second = pixels(out / "a.png")
-  assert (first != second).any()
-  (out / "a.png").write_text("old")
-  watch(*flags, "--force", steps=[look, look])
-  np.testing.assert_array_equal(pixels(out / "a.png"), second)
+def test_a_stopped_folder_goes_on(folder, hdnet, capsys):
+  for seed, name in enumerate(("b.png", "c.png")):
+    save_pair(folder, name, seed)
+  out = folder / "images/out"  # inside the input: never an input itself
+  flags = [
+    *("--input-dir", folder / "images", "--mask-dir", folder / "masks"),
+    *("--output-dir", out, "--compare"),
+  ]
+  said = []
+  for force in ((), (), ("--force",)):
+    hdnet(*flags, *force)
+    said.append(capsys.readouterr())
+    if not force:
+      # As if it had stopped between the two files of b.png.
+      (out / "b_compare.png").unlink()
+      (out / "c.png").unlink()
+  assert [texts.out for texts in said] == [
+    f"{done} harmonized, {3 - done} skipped, 0 failed\n" for done in (3, 2, 3)
+  ]
+  assert "what exists was skipped; --force replaces it" in said[1].err
+  assert len(list(out.iterdir())) == 6
 
 
-def test_no_file_is_read_half(inbox, watch, capsys):
-  save_pair(inbox, "a.png")
-  image, mask = inbox / "images/a.png", inbox / "masks/a.png"
-  whole, whole_mask = image.read_bytes(), mask.read_bytes()
-  image.write_bytes(whole[:40])
-  mask.unlink()
-  watch(
-    steps=[
-      lambda: image.write_bytes(whole[:90]),
-      lambda: image.write_bytes(whole),
-      lambda: mask.write_bytes(whole_mask[:50]),
-      lambda: mask.write_bytes(whole_mask),
-    ]
-  )
-  said = capsys.readouterr()
-  assert said.out.endswith("1 harmonized, 0 skipped, 0 failed\n")
-  assert "error" not in said.err
-
-
-def test_it_goes_on_after_a_bad_file(inbox, watch, capsys):
-  for name in ("a.png", "bad.png", "no_mask.png"):
-    save_pair(inbox, name)
-  (inbox / "masks/no_mask.png").unlink()
-  (inbox / "images/bad.png").write_bytes(b"\x89PNG no more")
-  appear = [lambda: save_pair(inbox, "late.png"), look, look]
-  watch(steps=[look, look, *appear], status=2)
-  said = capsys.readouterr()
-  names = [pathlib.Path(line).name for line in said.out.splitlines()[:-1]]
-  assert names == ["a.png", "late.png"]
-  assert said.out.endswith("2 harmonized, 0 skipped, 2 failed\n")
-  _, waits, bad = said.err.splitlines()
-  assert "no_mask.png has no mask no_mask.*" in waits
-  assert bad.startswith(f"error: {inbox}/images/bad.png is damaged")
-  # Mended, it is done, and no failure any more.
-  mend = [lambda: save_pair(inbox, "bad.png"), look, look]
-  (inbox / "images/no_mask.png").unlink()
-  watch(steps=[look, look, *mend])
-  said = capsys.readouterr()
-  assert said.out.endswith("1 harmonized, 2 skipped, 0 failed\n")
-
-
-def test_sigterm_ends_it_as_ctrl_c_does(inbox, watch, capsys):
-  before = signal.getsignal(signal.SIGTERM)
-  save_pair(inbox, "a.png")
-  stop = [lambda: os.kill(os.getpid(), signal.SIGTERM)]
-  watch(steps=[look, look, *stop, lambda: pytest.fail("it was to end")])
-  assert capsys.readouterr().out.endswith("1 harmonized, 0 skipped, 0 failed\n")
-  assert signal.getsignal(signal.SIGTERM) is before
-
-
-def test_ctrl_c_in_the_work_ends_what_is_begun(
-  inbox, watch, capsys, monkeypatch
+def test_a_folders_results_are_of_the_format_of_the_contents(
+  folder, flags, hdnet, capsys
 ):
-  for seed in range(9):
-    save_pair(inbox, f"{seed}.png", seed)
-  report = harmonize_folder._report
-
-  def stop(*words) -> None:
-    report(*words)
-    raise KeyboardInterrupt
-
-  monkeypatch.setattr(harmonize_folder, "_report", stop)
-  watch(steps=[look, look])
-  said = capsys.readouterr().out.splitlines()
-  written = list((inbox / "images/harmonized").iterdir())
-  assert said[-1] == f"{len(written)} harmonized, 0 skipped, 0 failed"
-  assert 1 <= len(written) < 9
-  assert all(pixels(path).size for path in written)
+  save_pair(folder, "b.png")
+  with Image.open(folder / "images/b.png") as image:
+    clear = image.convert("RGBA")
+  clear.putpixel((0, 0), (1, 2, 3, 0))
+  clear.save(folder / "images/b.jpg", "PNG")  # RGBA that is named .jpg
+  (folder / "images/b.png").unlink()
+  hdnet(*flags)
+  assert capsys.readouterr().out == "2 harmonized, 0 skipped, 0 failed\n"
+  with Image.open(folder / "out/b.png") as result:
+    assert (result.format, result.mode) == ("PNG", "RGBA")
+  hdnet(*flags, "--format", "jpg", status=2)
+  said = capsys.readouterr()
+  assert said.out == "1 harmonized, 0 skipped, 1 failed\n"
+  assert "has an alpha channel, which" in said.err
+  clear.putalpha(255)
+  clear.save(folder / "images/b.jpg", "PNG")
+  hdnet(*flags, "--format", "jpg")
+  said = capsys.readouterr()
+  assert said.out == "1 harmonized, 1 skipped, 0 failed\n"
+  assert "opaque everywhere, and is left out" in said.err
 
 
 def test_every_share_alone_and_all_together(folder, flags, hdnet, capsys):
