@@ -23,6 +23,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
+import programs
 from PIL import Image
 
 from hdnet_jax import devices
@@ -140,7 +141,9 @@ def measure(
   mesh = devices.make_mesh(config.mesh)
   devices.check_divides("batch", config.eval_batch_size, mesh)
   model = HDNet(width=config.model.width)
-  params = jax.device_put(random_params(model), devices.replicated(mesh))
+  params = jax.device_put(
+    programs.random_params(config.model), devices.replicated(mesh)
+  )
   evaluator = Evaluator(config, network(model), mesh)
 
   @jax.jit
@@ -176,16 +179,6 @@ def measure(
     for function, seconds in zip(both, times, strict=True):
       seconds.append(seconds_of(function))
   return times
-
-
-def random_params(model: HDNet) -> dict:
-  """Drawn by NumPy: compiling the network's own draws takes longer."""
-  image, mask = jnp.zeros((1, 8, 8, 3)), jnp.zeros((1, 8, 8, 1))
-  shapes = jax.eval_shape(model.init, jax.random.key(0), image, mask)["params"]
-  rng = np.random.default_rng(0)
-  return jax.tree.map(
-    lambda leaf: (0.05 * rng.normal(size=leaf.shape)).astype(leaf.dtype), shapes
-  )
 
 
 def seconds_of(function: Callable[[], None]) -> float:

@@ -21,16 +21,14 @@ import os
 import pathlib
 import time
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import onnxruntime
+import programs
 from common import cpu_name
 
 from hdnet_jax import weights
 from hdnet_jax.config import ModelConfig
 from hdnet_jax.data.photos import EmbeddedPhotos
-from hdnet_jax.model.hdnet import HDNet
 from hdnet_jax.onnx.network import build
 
 STORAGES = ("float32", "float16", "int8")
@@ -68,7 +66,7 @@ def main():
     params, model, _ = weights.load(args.weights)
   else:
     model = ModelConfig(width=args.width)
-    params = random_params(model)
+    params = programs.random_params(model)
   machine = {
     "CPU": cpu_name(),
     "threads": args.threads or os.cpu_count(),
@@ -84,18 +82,6 @@ def main():
   if args.json:
     values = machine | {"results": [dataclasses.asdict(r) for r in results]}
     args.json.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-
-
-def random_params(model: ModelConfig) -> dict:
-  rng = np.random.default_rng(0)
-  image, mask = jnp.zeros((1, 8, 8, 3)), jnp.zeros((1, 8, 8, 1))
-  network = HDNet(**dataclasses.asdict(model))
-  shapes = jax.eval_shape(network.init, jax.random.key(0), image, mask)
-  # Small enough for activations without overflow.
-  return jax.tree.map(
-    lambda leaf: (0.05 * rng.normal(size=leaf.shape)).astype(np.float32),
-    shapes["params"],
-  )
 
 
 def measure(

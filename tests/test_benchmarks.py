@@ -240,6 +240,19 @@ def test_arithmetic(tmp_path):
   assert 2.5 < row["step"] / (12 * row["forward"]) <= 3
 
 
+def test_layers(tmp_path):
+  rows = measure(
+    *("layers", tmp_path, "--size", 32, *NETWORK, "--peak", 64, "--runs", 2)
+  )
+  by_layer = {row["layer"]: row for row in rows}
+  assert len(by_layer) == 11
+  # 8x8 pixels of 16 channels in, 16 out, 3x3.
+  assert by_layer["x4"]["gflop"] == 2 * 8 * 8 * 9 * 16 * 16 / 1e9
+  # 4x4 pixels of 32 channels in, 16 out, 4x4.
+  assert by_layer["y4"]["gflop"] == 2 * 4 * 4 * 16 * 32 * 16 / 1e9
+  assert all(row[part] > 0 for row in rows for part in ("jax", "onnx", "peak"))
+
+
 def test_operations_by_hand(load):
   count = load("arithmetic").operations
   x, y = (
