@@ -40,15 +40,15 @@ def main():
   machine = common.begin(parser, args)
   jax.config.update("jax_platforms", "cpu")
   peak = max(peaks(args).values())
-  theirs, rest = profile(args)
+  onnx_seconds, rest = profile(args)
   results = []
-  for layer, (flops, seconds) in ours(args).items():
+  for layer, (flops, seconds) in time_convolutions(args).items():
     results.append(
       {
         "layer": layer,
         "gflop": flops / 1e9,
         "jax": seconds,
-        "onnx": theirs[layer],
+        "onnx": onnx_seconds[layer],
         "peak": flops / peak,
       }
     )
@@ -94,8 +94,8 @@ def peaks(args) -> dict[str, float]:
   return {name: 2 * side**3 / min(times) for name, times in seconds.items()}
 
 
-def ours(args) -> dict[str, tuple[int, float]]:
-  """Of each layer, what it multiplies and adds, and its median seconds."""
+def time_convolutions(args) -> dict[str, tuple[int, float]]:
+  """Of each layer, what it multiplies and adds, and JAX's median seconds."""
   rng = np.random.default_rng(0)
   flops, functions = {}, {}
   for layer, name, scale, inputs, outputs, size in convolutions.LAYERS:
@@ -153,13 +153,14 @@ def profile(args) -> tuple[dict[str, float], dict[str, float]]:
   for (name, operation), times in nodes.items():
     # What is in a loop runs several times.
     seconds = common.quantile(times, 0.5) * len(times) / args.runs
-    scope = name.split("/")[0]
+    # x0 has no norm: it is fused into what follows, and takes its plain name.
+    layer = name.split("/")[0] if "/" in name else "x0"
     if operation not in CONVOLUTIONS:
       rest[operation] += seconds
-    elif "/" not in name:  # the first has no norm, and is fused by its name
-      found["x0"] = seconds
-    elif scope in layers:
-      found[scope] = seconds
+    elif layer in layers:
+      if layer in found:
+        raise ValueError(f"{name} and another node are both of {layer}")
+      found[layer] = seconds
     else:
       rest["small convolutions"] += seconds
   return found, dict(rest)
