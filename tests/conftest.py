@@ -35,6 +35,7 @@ LONGEST = (
   "training/test_batches.py",
   "training/test_hosts.py",
   "model/test_hdnet.py",
+  "app/cli/test_export_weights.py",
   "test_weights.py",
   "inference/test_harmonizer.py",
   "app/demo/test_page.py",

@@ -1,20 +1,13 @@
-"""`hdnet prepare iharmony4`: lists, chunks, the command and the builder."""
+"""`hdnet prepare iharmony4`: the command."""
 
 import csv
-import os
-import pathlib
 import shlex
 import shutil
-import subprocess
-import sys
-import zipfile
 
 import pytest
 
-from hdnet_jax.data.iharmony4 import SUBSETS, Iharmony4Folder, PreparedIharmony4
-from hdnet_jax.data.prepare import checks, iharmony4, lists
+from hdnet_jax.data.iharmony4 import Iharmony4Folder, PreparedIharmony4
 from hdnet_jax.data.prepare.builder import work_dir
-from hdnet_jax.data.prepare.checks import Options
 from hdnet_jax.errors import UserError
 from hdnet_jax.lock import locked
 
@@ -22,172 +15,6 @@ from . import conftest
 
 MAX_PIXELS = "10000"
 NATIVE = ("--image-size", "native")
-
-
-def read_lists(root, *subsets: str):
-  """The triplets, and kind and file of the faults."""
-  subsets = subsets or SUBSETS
-  triplets, faults = lists.read_lists(root, subsets)
-  return triplets, [(fault.kind, fault.file) for fault in faults]
-
-
-def test_lists_with_faults(published):
-  listed = published / "IHD_train.txt"
-  lines = listed.read_text().splitlines()
-  conftest.write_lines(listed, [*lines, lines[0], "<html>"])
-  assert read_lists(published)[1] == [
-    ("bad list line", f"IHD_train.txt:{len(lines) + 2}"),
-    ("listed twice", lines[0]),
-  ]
-
-
-def test_every_bad_line_counts(published):
-  listed = published / "IHD_test.txt"
-  listed.write_bytes(b"<html>\r\n\r\n" + listed.read_bytes() + b"\xff\xfe\r\n")
-  number = len(listed.read_bytes().splitlines())
-  assert read_lists(published)[1] == [
-    ("bad list line", "IHD_test.txt:1"),
-    ("bad list line", f"IHD_test.txt:{number}"),
-  ]
-  # Without these lines the data set is complete.
-  for _ in range(2):
-    conftest.prepare_set(published, *NATIVE, "--skip-bad")
-
-
-def test_lists_that_disagree(published):
-  own = published / "HFlickr/HFlickr_train.txt"
-  names = own.read_text().split()
-  conftest.write_lines(own, names[1:])
-  _, (fault,) = lists.read_lists(published, ("HFlickr",))
-  assert (fault.kind, fault.file) == (
-    "lists disagree",
-    "HFlickr/HFlickr_train.txt",
-  )
-  assert fault.detail == (
-    "only here: 0, only in IHD_train.txt: 1; the first: "
-    f"HFlickr/composite_images/{names[0]}"
-  )
-  assert read_lists(published, "HCOCO")[1] == []
-
-
-def test_own_lists_alone(published):
-  whole, _ = read_lists(published)
-  for split in ("train", "test"):
-    (published / f"IHD_{split}.txt").unlink()
-  assert read_lists(published) == (whole, [])
-  # Lists of other subsets are not looked at.
-  (published / "HCOCO/HCOCO_train.txt").write_text("<html>")
-  assert read_lists(published, "HFlickr")[1] == []
-
-
-def test_images_of_both_splits_are_kept_and_said(published, caplog):
-  test = published / "IHD_test.txt"
-  train = (published / "IHD_train.txt").read_text().split()
-  conftest.write_lines(test, [*test.read_text().split(), train[0]])
-  own = published / "HCOCO/HCOCO_test.txt"
-  conftest.write_lines(own, [*own.read_text().split(), train[0].split("/")[-1]])
-  triplets, faults = read_lists(published)
-  assert faults == []
-  assert triplets["HCOCO_test"][-1] == triplets["HCOCO_train"][0]
-  assert "images in train and in test, too: 1" in caplog.text
-
-
-def test_an_interrupted_preparation_goes_on(published, tmp_path):
-  options = Options(workers=1, chunk=2)
-  work = tmp_path / "work"
-  whole = iharmony4.prepare(published, work, "256", options)
-  files = sorted(work.iterdir())
-  assert len(files) == 20
-  written = {path: path.stat().st_mtime_ns for path in files}
-
-  # Some chunks are missing, as after an interruption; one photo has changed.
-  files[0].unlink()
-  files[1].unlink()
-  photo = published / "HCOCO/real_images/p0.jpg"
-  photo.write_bytes((published / "HCOCO/real_images/p1.jpg").read_bytes())
-  again = iharmony4.prepare(published, work, "256", options)
-  unchanged = [p for p in files[2:] if p.stat().st_mtime_ns == written[p]]
-  assert unchanged == files[2:]
-  first, second = (
-    {chunk.path for part in prepared.chunks.values() for chunk in part}
-    for prepared in (whole, again)
-  )
-  assert len(first - second) == 1  # the chunk of the changed photo
-  assert all(path.exists() for path in second)
-
-
-def test_any_number_of_workers_writes_the_same(published, tmp_path):
-  contents = []
-  for workers in (1, 2):
-    prepared = iharmony4.prepare(
-      published, tmp_path / str(workers), "256", Options((), workers, chunk=4)
-    )
-    contents.append(
-      [
-        (split, triplet, encoded)
-        for split, chunks in prepared.chunks.items()
-        for chunk in chunks
-        for triplet, encoded in iharmony4.read_chunk(chunk)
-      ]
-    )
-  assert contents[0] == contents[1]
-  assert len(contents[0]) == 40
-
-
-def test_a_chunk_is_whole_or_not_there(published, tmp_path):
-  triplets = read_lists(published, "HCOCO")[0]["HCOCO_test"]
-  chunk = iharmony4.Chunk(tuple(triplets), tmp_path / "w/c.zip")
-  broken = iharmony4.Chunk((*triplets, None), chunk.path)
-  with pytest.raises(AttributeError):
-    iharmony4.make_chunk(published, broken, "256", 10**6)
-  assert not list(chunk.path.parent.iterdir())
-  iharmony4.make_chunk(published, chunk, "256", 10**6)
-  with zipfile.ZipFile(chunk.path) as file:
-    assert file.testzip() is None
-  assert len(list(iharmony4.read_chunk(chunk))) == len(triplets)
-
-
-def test_an_objects_photo_is_encoded_once(published):
-  triplets = read_lists(published, "HCOCO")[0]["HCOCO_train"]
-  encoder = iharmony4.Encoder(published, "256", 10**6)
-  first, _ = encoder.encode(triplets[0])
-  (published / triplets[0].mask).unlink()
-  (published / triplets[0].real).unlink()
-  second, _ = encoder.encode(triplets[1])
-  assert first["real"] == second["real"]
-  assert first["composite"] != second["composite"]
-  third, _ = encoder.encode(triplets[2])
-  assert third["real"] != first["real"]
-
-
-def test_ctrl_c_keeps_what_is_done(published, tmp_path):
-  triplets = read_lists(published, "HCOCO")[0]["HCOCO_train"]
-  chunks = [
-    iharmony4.Chunk((triplet,), tmp_path / f"work/{number}.zip")
-    for number, triplet in enumerate(triplets)
-  ]
-  calls = [(iharmony4.make_chunk, published, c, "256", 10**6) for c in chunks]
-
-  def interrupt(place):
-    raise KeyboardInterrupt
-
-  with pytest.raises(KeyboardInterrupt):
-    checks.in_processes(1, calls, interrupt)
-  done = [chunk for chunk in chunks if chunk.path.exists()]
-  assert 0 < len(done) < len(chunks)
-  assert all(len(list(iharmony4.read_chunk(chunk))) == 1 for chunk in done)
-
-
-def test_a_worker_that_dies():
-  with pytest.raises(UserError, match="with fewer --workers continues"):
-    checks.in_processes(1, [(os._exit, 1)], lambda place: None)
-
-
-def test_what_a_killed_writer_left_is_removed(published):
-  left = published / "iharmony4/native/incomplete.ABC123_1.0.0"
-  left.mkdir(parents=True)
-  conftest.prepare_set(published, *NATIVE)
-  assert [path.name for path in left.parent.iterdir()] == ["1.0.0"]
 
 
 def test_prepared_equals_the_published_files(published, capsys):
@@ -266,40 +93,6 @@ def test_missing_data_says_what_to_do(published, tmp_path):
   conftest.prepare_set(tmp_path, status=1)  # a folder without lists
   conftest.prepare_set(published, "--workers", -1, status=1)
   conftest.prepare_set(published, "--image-size", "300", status=2)
-
-
-PROGRAM = """
-import sys
-import tensorflow_datasets as tfds
-import hdnet_jax.data.prepare.builder
-
-if __name__ == "__main__":
-  root = sys.argv[1]
-  builder = tfds.builder("iharmony4/native", data_dir=root)
-  builder.download_and_prepare(
-    download_config=tfds.download.DownloadConfig(manual_dir=root))
-  source = tfds.data_source(
-    "iharmony4/native", data_dir=root, split="HCOCO_train+HFlickr_test")
-  example = source[0]
-  print(len(source), example["composite"].shape, example["mask"].shape,
-        example["name"].decode(), "tensorflow" in sys.modules)
-"""
-
-
-def test_tfds_builds_and_reads_it_without_tensorflow(published, tmp_path):
-  program = tmp_path / "build.py"
-  program.write_text(PROGRAM)
-  result = subprocess.run(
-    [sys.executable, str(program), str(published)],
-    env={**os.environ, "PYTHONPATH": str(pathlib.Path(__file__).parents[2])},
-    capture_output=True,
-    text=True,
-  )
-  assert result.returncode == 0, result.stderr
-  last = result.stdout.splitlines()[-1]
-  assert last == "10 (28, 36, 3) (28, 36, 1) p0_1_0 False"
-  assert not list(published.glob(".iharmony4*"))
-  assert list(published.glob("iharmony4/native/1.0.0/*.array_record*"))
 
 
 def test_the_samples(shared, tmp_path):
