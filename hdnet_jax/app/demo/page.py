@@ -71,7 +71,11 @@ def build(
           elem_id="examples",
         )
     boxes["painted"].blob_storage = _Latest(2 * (queue + concurrency))
-    _connect(boxes, run, results, work, concurrency)
+    # The visitor's last request, for which the strength can be changed.
+    boxes["asked"] = gr.State(time_to_live=_KEEP)
+    event = _event_maker(boxes, work, concurrency)
+    _connect_previews(boxes, results, event)
+    _connect_results(boxes, run, results, event)
     chosen = ("photo", "mask", "cutout", "across", "down", "size", "tab")
     examples.click(
       functools.partial(clicks.load_example, samples),
@@ -201,14 +205,13 @@ def _picture(label: str, name: str) -> gr.Image:
   )
 
 
-def _connect(
-  boxes: dict[str, Any],
-  run: gr.Button,
-  results: list[gr.components.Component],
-  work: Work,
-  concurrency: int,
-) -> None:
-  """Connect what changes to what is shown, and the button to the results."""
+_Event = Callable[[Callable, str, Any], dict[str, Any]]
+# The boxes of which the mask, and the cut-out, are shown again.
+_MASK, _CUTOUT = "mask inverted", "cutout across down size"
+
+
+def _event_maker(boxes: dict[str, Any], work: Work, concurrency: int) -> _Event:
+  """Return what makes an event's arguments of a function, inputs, outputs."""
 
   def event(function: Callable, inputs: str, outputs: Any) -> dict[str, Any]:
     # All that opens files shares the one limit.
@@ -223,29 +226,44 @@ def _connect(
       "api_visibility": "private",
     }
 
-  mask, cutout = "mask inverted", "cutout across down size"
-  # The visitor's last request, for which the strength can be changed.
-  boxes["asked"] = gr.State(time_to_live=_KEEP)
+  return event
+
+
+def _connect_previews(
+  boxes: dict[str, Any],
+  results: list[gr.components.Component],
+  event: _Event,
+) -> None:
+  """Show photo, mask and cut-out as they are chosen; forget older results."""
   shown = [
     boxes[name]
     for name in ("photo_shown", "mask_shown", "painted", "cutout_shown")
   ]
   show = event(clicks.show, "photo", [shown[0], boxes["painted"]])
-  show_mask = event(clicks.show_mask, f"photo {mask}", boxes["mask_shown"])
+  show_mask = event(clicks.show_mask, f"photo {_MASK}", boxes["mask_shown"])
   show_cutout = event(
-    clicks.show_cutout, f"photo {cutout}", boxes["cutout_shown"]
+    clicks.show_cutout, f"photo {_CUTOUT}", boxes["cutout_shown"]
   )
   boxes["photo"].change(
     clicks.forget, None, [*shown, boxes["asked"], *results], **_LIGHT
   ).then(**show).success(**show_mask).then(**show_cutout)
-  gr.on([boxes[name].change for name in mask.split()], **show_mask)
+  gr.on([boxes[name].change for name in _MASK.split()], **show_mask)
   gr.on(
-    [boxes[name].change for name in cutout.split()],
+    [boxes[name].change for name in _CUTOUT.split()],
     **show_cutout,
     trigger_mode="always_last",
     show_progress="hidden",
   )
-  foreground = f"photo tab {mask} painted {cutout}"
+
+
+def _connect_results(
+  boxes: dict[str, Any],
+  run: gr.Button,
+  results: list[gr.components.Component],
+  event: _Event,
+) -> None:
+  """Connect the button, and the strength afterwards, to the results."""
+  foreground = f"photo tab {_MASK} painted {_CUTOUT}"
   everything = f"{foreground} strength feather background"
   harmonize: dict[str, Any] = {
     **event(clicks.harmonize, everything, results),
