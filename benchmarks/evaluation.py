@@ -144,7 +144,7 @@ def measure(
   params = jax.device_put(
     programs.random_params(config.model), devices.replicated(mesh)
   )
-  evaluator = Evaluator(config, network(model), mesh)
+  evaluator = Evaluator(config, network(config.model), mesh)
 
   @jax.jit
   def harmonize(params, image, mask):

@@ -23,7 +23,6 @@ from hdnet_jax.config import Config
 from hdnet_jax.evaluation.evaluator import make_eval_step, network
 from hdnet_jax.training.state import (
   abstract_state,
-  make_model,
   make_optimizer,
   make_start,
 )
@@ -79,7 +78,7 @@ def lower(case: Case, mesh: Mesh) -> jax.stages.Lowered:
   batch = make_batch(case, config, mesh)
   if case.program == "train":
     return make_train_step(config, optimizer, mesh).lower(state, batch)
-  method = network(make_model(config.model))
+  method = network(config.model)
   step = make_eval_step(config, method, mesh)
   return step.lower(state.eval_params, batch)
 

@@ -44,7 +44,7 @@ def check(model):
   batch |= {"donor_object": pixels(3), "donor_alpha": pixels(1)}
   outputs = jax.eval_shape(
     make_eval_step(
-      config, network(make_model(model)), mesh, ("standard", "paper")),
+      config, network(model), mesh, ("standard", "paper")),
     state.params, batch)
   assert outputs["pictures"]["harmonized"].shape == (2, 16, 24, 3)
 

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, UInt8
 from hdnet_jax.errors import UserError
 
 Map = UInt8[Array, "n n n 3"]
+Maps = UInt8[Array | np.ndarray, "m n n n 3"]
 
 
 def apply_map(table: Map, photo: Float[Array, "*s 3"]) -> Float[Array, "*s 3"]:

@@ -5,16 +5,13 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, UInt8
 
 from hdnet_jax.composites import development, transfer
-from hdnet_jax.composites.color_map import apply_map
+from hdnet_jax.composites.color_map import Maps, apply_map
 from hdnet_jax.composites.development import Mask, Photo, Settings
 from hdnet_jax.composites.jpeg import save_as_jpeg
 from hdnet_jax.config import CHANGES, TRUTHS, CompositesConfig
-
-Maps = UInt8[Array | np.ndarray, "m n n n 3"]
 
 
 class Layers(NamedTuple):

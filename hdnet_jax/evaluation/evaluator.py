@@ -1,5 +1,7 @@
 """Evaluate a way to harmonize on a split, image by image."""
 
+import dataclasses
+import functools
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,7 +13,8 @@ import numpy as np
 from jax.sharding import Mesh
 
 from hdnet_jax.composites import with_composites
-from hdnet_jax.config import CompositesConfig, Config
+from hdnet_jax.composites.color_map import Maps, load_maps
+from hdnet_jax.config import CompositesConfig, Config, ModelConfig
 from hdnet_jax.data.examples import Source
 from hdnet_jax.data.pipeline import ReadOptions, evaluation_batches
 from hdnet_jax.devices import (
@@ -34,8 +37,10 @@ Method = Callable[[Any, Batch], Harmonize]
 EvalStep = Callable[[Any, Batch], dict[str, Any]]
 
 
-def network(model: HDNet) -> Method:
+@functools.cache  # equal networks are one method, and programs of it
+def network(config: ModelConfig) -> Method:
   """Harmonize by HDNet."""
+  model = HDNet(**dataclasses.asdict(config))
 
   def method(params: Any, batch: Batch) -> Harmonize:
     del batch
@@ -68,12 +73,29 @@ def make_eval_step(
 
   The random key of a photo's composite comes from the config's seed and the
   example's index, not from the batch.
+
+  Evaluators of one process that do the same share one compilation.
   """
+  composites = config.data.evaluation_composites
+  make = _make_eval_step
+  if composites.color_maps:  # a file that may change
+    make = make.__wrapped__
+  return make(config.seed, composites, method, mesh, tuple(protocols))
+
+
+@functools.lru_cache(maxsize=8)
+def _make_eval_step(
+  seed: int,
+  composites: CompositesConfig,
+  method: Method,
+  mesh: Mesh,
+  protocols: tuple[str, ...],
+) -> EvalStep:
+  file = composites.color_maps
+  color_maps = load_maps(file) if file else None
 
   def eval_step(params: Any, batch: Batch) -> dict[str, Any]:
-    batch = _with_composites(
-      batch, config.seed, config.data.evaluation_composites
-    )
+    batch = _with_composites(batch, seed, composites, color_maps)
     composite, real, mask = batch["composite"], batch["real"], batch["mask"]
     harmonize = method(params, batch)
     images = {
@@ -102,11 +124,11 @@ def make_eval_step(
 
 
 def _with_composites(
-  batch: Batch, seed: int, config: CompositesConfig
+  batch: Batch, seed: int, config: CompositesConfig, color_maps: Maps | None
 ) -> Batch:
   key = jax.random.key(seed)
   keys = jax.vmap(lambda index: jax.random.fold_in(key, index))(batch["index"])
-  return with_composites(batch, keys, config)
+  return with_composites(batch, keys, config, color_maps)
 
 
 class Evaluator:

@@ -5,7 +5,6 @@ or recoloured in its place, and photos with which nothing is wrong.
 `docs/evaluation.md` explains the columns.
 """
 
-import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -24,7 +23,6 @@ from hdnet_jax.config import (
 from hdnet_jax.data.pipeline import open_source
 from hdnet_jax.evaluation import bootstrap, evaluator, tables
 from hdnet_jax.evaluation.metrics import SHIFTS
-from hdnet_jax.model.hdnet import HDNet
 from hdnet_jax.terminal import Table
 
 # By row, how composites of the test photos are made.
@@ -58,7 +56,7 @@ def scorecard(
   """
   mesh = devices.make_mesh(Config().mesh, jax.devices()[:1])
   params = jax.device_put(params, devices.replicated(mesh))
-  method = evaluator.network(HDNet(**dataclasses.asdict(model)))
+  method = evaluator.network(model)
   card = []
 
   def evaluate(

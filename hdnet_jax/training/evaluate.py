@@ -22,7 +22,6 @@ from hdnet_jax.inference.engine_jax import JaxEngine
 from hdnet_jax.inference.harmonizer import Harmonizer
 from hdnet_jax.terminal import ProgressBar
 from hdnet_jax.training.restore import restore_params
-from hdnet_jax.training.state import make_model
 
 
 def evaluate_checkpoint(
@@ -154,7 +153,7 @@ def _make_evaluator(
     return full_resolution.FullSizeEvaluator(
       lambda params: Harmonizer(JaxEngine(params, model), size).harmonize
     )
-  return Evaluator(config, network(make_model(model)), mesh, protocols)
+  return Evaluator(config, network(model), mesh, protocols)
 
 
 def _report(

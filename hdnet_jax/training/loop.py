@@ -42,7 +42,6 @@ from hdnet_jax.training.schedule import make_plan
 from hdnet_jax.training.state import (
   TrainState,
   abstract_state,
-  make_model,
   make_optimizer,
   make_start,
 )
@@ -128,7 +127,7 @@ def _train_in(
   steps_per_epoch = len(sources.train) / config.batch_size
   total = make_plan(config, steps_per_epoch).total
   optimizer = make_optimizer(config.optimizer, steps_per_epoch)
-  evaluator = Evaluator(config, network(make_model(config.model)), mesh)
+  evaluator = Evaluator(config, network(config.model), mesh)
   state = _restore_or_start(
     config, optimizer, mesh, initial_params, checkpoints
   )

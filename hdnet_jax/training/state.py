@@ -1,6 +1,7 @@
 """The state of a run: parameters, optimizer, random key."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -10,7 +11,12 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
-from hdnet_jax.config import Config, ModelConfig, OptimizerConfig
+from hdnet_jax.config import (
+  Config,
+  ModelConfig,
+  OptimizerConfig,
+  TrainingConfig,
+)
 from hdnet_jax.devices import replicated
 from hdnet_jax.model.hdnet import HDNet
 from hdnet_jax.training.schedule import make_schedule
@@ -44,6 +50,7 @@ def make_model(config: ModelConfig) -> HDNet:
   return HDNet(**dataclasses.asdict(config))
 
 
+@functools.cache  # equal ones are the same, and so are programs made with them
 def make_optimizer(
   config: OptimizerConfig, steps_per_epoch: float
 ) -> optax.GradientTransformation:
@@ -74,6 +81,18 @@ def make_start(
   config: Config, optimizer: optax.GradientTransformation, mesh: Mesh
 ) -> Callable[[], TrainState]:
   """Return `initial_state`, jitted, with its arrays on the mesh."""
+  settings = Config(
+    seed=config.seed,
+    model=config.model,
+    training=TrainingConfig(ema_decay=config.training.ema_decay),
+  )
+  return _make_start(settings, optimizer, mesh)
+
+
+@functools.lru_cache(maxsize=8)
+def _make_start(
+  config: Config, optimizer: optax.GradientTransformation, mesh: Mesh
+) -> Callable[[], TrainState]:
   return jax.jit(
     lambda: initial_state(config, optimizer),
     out_shardings=replicated(mesh),

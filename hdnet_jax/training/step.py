@@ -1,6 +1,7 @@
 """One optimization step, compiled once."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import cast
 
@@ -11,7 +12,7 @@ from jax.sharding import Mesh
 
 from hdnet_jax.composites import with_composites
 from hdnet_jax.composites.color_map import load_maps
-from hdnet_jax.config import Config, DataConfig
+from hdnet_jax.config import Config, DataConfig, TrainingConfig
 from hdnet_jax.devices import Batch, compiler_options, replicated
 from hdnet_jax.model.hdnet import apply, blend
 from hdnet_jax.model.pixels import normalize
@@ -30,7 +31,33 @@ def make_train_step(
   The state is donated. Batches are Examples of uint8, or layers, of which
   composites are made from the state's key and step. Measures are scalars:
   `loss`, the mean of Eq. 1 over the batch, and `gradient_norm`.
+
+  Runs of one process that take the same steps share one compilation.
   """
+  make = _make_train_step
+  if config.data.composites.color_maps:  # a file that may change
+    make = make.__wrapped__
+  return make(_settings_of_step(config), optimizer, mesh)
+
+
+def _settings_of_step(config: Config) -> Config:
+  """Return `config` with the defaults of all that no step depends on."""
+  return Config(
+    min_area=config.min_area,
+    model=config.model,
+    data=DataConfig(
+      image_size=config.data.image_size, composites=config.data.composites
+    ),
+    training=TrainingConfig(
+      ema_decay=config.training.ema_decay, loss=config.training.loss
+    ),
+  )
+
+
+@functools.lru_cache(maxsize=8)
+def _make_train_step(
+  config: Config, optimizer: optax.GradientTransformation, mesh: Mesh
+) -> TrainStep:
   loss_and_gradients = _make_loss_and_gradients(config)
 
   def train_step(state: TrainState, batch: Batch):

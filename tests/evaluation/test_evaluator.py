@@ -100,7 +100,7 @@ def mesh_of(devices: int):
 def evaluator_of(eval_batch_size: int, devices: int, protocols=("standard",)):
   return Evaluator(
     make_config(eval_batch_size),
-    network(HDNet(WIDTH)),
+    network(ModelConfig(WIDTH)),
     mesh_of(devices),
     protocols,
   )
@@ -179,7 +179,7 @@ def test_protocols_in_one_pass():
   assert seen == list(range(COUNT))
   assert [row["protocol"] for row in rows] == COUNT * ["standard", "paper"]
   alone = Evaluator(
-    make_config(3), network(HDNet(WIDTH)), mesh_of(1), ("paper",)
+    make_config(3), network(ModelConfig(WIDTH)), mesh_of(1), ("paper",)
   ).rows(params(), source)
   for row, expected in zip(rows[1::2], alone, strict=True):
     assert_close(row, expected)
@@ -235,7 +235,7 @@ def test_evaluations_make_composites_of_their_own():
     data = dataclasses.replace(config.data, **changes)
     evaluator = Evaluator(
       dataclasses.replace(config, data=data),
-      network(HDNet(WIDTH)),
+      network(ModelConfig(WIDTH)),
       mesh_of(1),
     )
     rows = evaluator.rows(params(), photos())
@@ -245,6 +245,23 @@ def test_evaluations_make_composites_of_their_own():
   assert made(composites=only("expert")) == before
   other = made(evaluation_composites=only("reinhard", moved=0.0))
   assert all(a != b for a, b in zip(before, other, strict=True))
+
+
+def test_colour_maps_that_changed_are_read_anew(tmp_path):
+  """Evaluators share programs, but a file may hold something else by now."""
+  file = tmp_path / "maps.npz"
+  composites = only("color_map", moved=0.0, edge=0, color_maps=str(file))
+  config = make_config(3)
+  data = dataclasses.replace(config.data, evaluation_composites=composites)
+  config = dataclasses.replace(config, data=data)
+  shown = []
+  for level in (40, 200):
+    np.savez(file, maps=np.full((1, 2, 2, 2, 3), level, np.uint8))
+    evaluator = Evaluator(config, network(config.model), mesh_of(1))
+    ((first,)) = evaluator.comparisons(params(), photos(), {4: ""})
+    shown.append(first.composite[first.mask[..., 0] > 0])
+  # A colour for all, mixed with the photo's by the amount of the change.
+  assert np.median(shown[0]) < np.median(shown[1])
 
 
 def test_given_composites_are_taken():
@@ -309,7 +326,9 @@ def test_summary_of_perfect_images():
 
 def test_the_step_is_compiled_once(caplog):
   with jax.log_compiles():
-    evaluator = Evaluator(make_config(), network(HDNet(WIDTH)), mesh_of(1))
+    evaluator = Evaluator(
+      make_config(seed=6), network(ModelConfig(WIDTH)), mesh_of(1)
+    )
     for first in (0, 2):  # three batches and two, the last one padded
       evaluator.rows(params(), photos(), first)
     evaluator.comparisons(params(), photos(), {1: ""})

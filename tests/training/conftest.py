@@ -96,7 +96,9 @@ class Stepper:
 
   def __init__(self, config: Config):
     self.mesh = devices.make_mesh(config.mesh)
-    optimizer = make_optimizer(config.optimizer, steps_per_epoch=2.0)
+    optimizer = make_optimizer(
+      config.optimizer, SPLITS["train"] / config.batch_size
+    )
     self.step = make_train_step(config, optimizer, self.mesh)
     self.start = make_start(config, optimizer, self.mesh)
     source = open_source(config.data, "train")

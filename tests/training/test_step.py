@@ -6,7 +6,12 @@ import jax
 import numpy as np
 import pytest
 
-from hdnet_jax.config import CompositesConfig, MeshConfig, TrainingConfig
+from hdnet_jax.config import (
+  CompositesConfig,
+  MeshConfig,
+  TrainingConfig,
+  only,
+)
 from hdnet_jax.training.state import make_model
 from hdnet_jax.training.step import composites_of_step
 
@@ -160,6 +165,21 @@ def test_a_step_uses_every_random_key_once(config, make_stepper):
   state, batch = stepper.start(), stepper.next_batch()
   with jax.debug_key_reuse(True):
     stepper.step(state, batch)
+
+
+def test_colour_maps_that_changed_are_read_anew(config, make_stepper, tmp_path):
+  """Steppers share programs, but a file may hold something else by now."""
+  file = tmp_path / "maps.npz"
+  composites = dataclasses.replace(only("color_map"), color_maps=str(file))
+  data = dataclasses.replace(config.data, composites=composites)
+  config = dataclasses.replace(config, data=data)
+  losses = []
+  for level in (40, 200):
+    np.savez(file, maps=np.full((1, 2, 2, 2, 3), level, np.uint8))
+    stepper = make_stepper(config)
+    _, measures = stepper.step(stepper.start(), stepper.next_batch())
+    losses.append(float(measures["loss"]))
+  assert losses[0] != losses[1]
 
 
 def test_the_loss_is_of_the_foreground(config, make_stepper):
