@@ -51,7 +51,10 @@ class Triplet:
 
 
 class Iharmony4Folder:
-  """One split (train or test) of the published data set, resized as read."""
+  """One split (train or test) of the published data set, resized as read.
+
+  `triplets` has the files of each example.
+  """
 
   def __init__(
     self,
@@ -72,25 +75,25 @@ class Iharmony4Folder:
         "--config=quickstart"
       )
     subsets = check_subsets(subsets)
-    self._triplets = [
+    self.triplets = [
       triplet
       for path in lists
       for triplet in _read_whole_list(path)
       if triplet.subset in subsets
     ]
     # Subset by subset, as the prepared data set has them.
-    self._triplets.sort(key=lambda triplet: SUBSETS.index(triplet.subset))
-    if not self._triplets:
+    self.triplets.sort(key=lambda triplet: SUBSETS.index(triplet.subset))
+    if not self.triplets:
       names = " and ".join(str(path) for path in lists)
       raise UserError(
         f"{names} lists no image of {', '.join(subsets)}; download it again"
       )
 
   def __len__(self) -> int:
-    return len(self._triplets)
+    return len(self.triplets)
 
   def __getitem__(self, index: int) -> Example:
-    triplet = self._triplets[index]
+    triplet = self.triplets[index]
     return {
       "composite": read_image(self._root / triplet.composite, self._size),
       "real": read_image(self._root / triplet.real, self._size),
@@ -99,10 +102,10 @@ class Iharmony4Folder:
     }
 
   def name(self, index: int) -> str:
-    return self._triplets[index].name
+    return self.triplets[index].name
 
   def subset(self, index: int) -> str:
-    return self._triplets[index].subset
+    return self.triplets[index].subset
 
 
 class PreparedIharmony4:

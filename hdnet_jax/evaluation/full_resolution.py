@@ -53,7 +53,7 @@ class FullSize(Iharmony4Folder):
     super().__init__(root, split, image_size=0, subsets=subsets)
 
   def __getitem__(self, index: int) -> Example:
-    triplet = self._triplets[index]
+    triplet = self.triplets[index]
     names = (triplet.composite, triplet.real, triplet.mask)
     paths = [self._root / name for name in names]
     images = [open_image(path) for path in paths]

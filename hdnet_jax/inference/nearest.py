@@ -9,14 +9,17 @@ transform of Felzenszwalb and Huttenlocher 2012 by divide and conquer).
 
 import numpy as np
 
-_BLOCK = 2**17  # pixels that are worked on at a time, to stay in the cache
+_BLOCK = 2**17  # pixels, which stay in the cache
 
 
-def nearest(known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def nearest(
+  known: np.ndarray, block: int = _BLOCK
+) -> tuple[np.ndarray, np.ndarray]:
   """Return rows and columns of the nearest known pixel of every pixel.
 
   Args:
     known: bool [H, W], somewhere true.
+    block: the pixels that are worked on at a time.
 
   Returns:
     Two integer arrays [H, W]; of equally near pixels, the one in the column
@@ -25,7 +28,7 @@ def nearest(known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
   height, width = known.shape
   rows = _nearest_rows(known)
   columns = np.empty((height, width), np.intp)
-  step = max(_BLOCK // width, 1)
+  step = max(block // width, 1)
   # What `_least` counts with, at most: it is faster in 32 bits.
   most = (width**2 + (3 * height + 2 * width) ** 2 + 1) * width
   kind = np.int32 if most < 2**31 else np.int64

@@ -16,7 +16,7 @@ from hdnet_jax.model.architecture import GROUP, TINY
 from hdnet_jax.onnx.graph import Tensor
 from hdnet_jax.onnx.layers import dense
 
-_TILE = 64, 256  # queries at least, and at most
+TILE = 64, 256  # queries at least, and at most
 _TILE_PRODUCTS = 2**22  # 16 MB, where that is enough for the fewest queries
 _NOTHING = -1e9  # far below every product
 
@@ -120,7 +120,7 @@ def _search(
   g = features.graph
   count = _length(queries)
   most = g.add("Div", [_TILE_PRODUCTS], _length(keys.positions))
-  most = g.add("Min", g.add("Max", most, [_TILE[0]]), [_TILE[1]])
+  most = g.add("Min", g.add("Max", most, [TILE[0]]), [TILE[1]])
   # Of equal length, so that the last has little padding. There is at least a
   # tile of a query, as loops may not take empty turns everywhere.
   tiles = g.add("Max", _divide_up(count, most), [1])

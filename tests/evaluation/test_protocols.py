@@ -162,7 +162,7 @@ def test_paper_on_real_triplets_equals_its_arithmetic_done_anew(shared):
   source = Iharmony4Folder(root, "test", SIZE)
   compute = jax.jit(lambda c, r, m: _measured(paper, c, r, m))
   for index in range(len(source)):
-    composite, real, mask = read_anew(root, source._triplets[index])
+    composite, real, mask = read_anew(root, source.triplets[index])
     pasted = composite * mask + real * (1 - mask)
     image = authors_input(pasted)
     blended = np.float32(harmonize(image, mask))
@@ -183,7 +183,7 @@ def test_standards_composites_equal_scikit_image(shared):
   source = Iharmony4Folder(root, "test", SIZE)
   compute = jax.jit(lambda c, r, m: _measured(standard, c, r, m))
   for index in range(len(source)):
-    composite, real, mask = read_anew(root, source._triplets[index])
+    composite, real, mask = read_anew(root, source.triplets[index])
     example = source[index]
     area, sums = compute(
       *(example[name][None] for name in ("composite", "real", "mask"))

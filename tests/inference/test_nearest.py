@@ -17,11 +17,10 @@ def test_distances_are_scipys(shape, share, rng):
   assert known[nearest.nearest(known)].all()
 
 
-def test_blocks_do_not_show(rng, monkeypatch):
+def test_blocks_do_not_show(rng):
   known = rng.uniform(size=(40, 50)) < 0.01
   whole = nearest.nearest(known)
-  monkeypatch.setattr(nearest, "_BLOCK", 120)
-  np.testing.assert_array_equal(nearest.nearest(known), whole)
+  np.testing.assert_array_equal(nearest.nearest(known, block=120), whole)
 
 
 def test_a_wide_image_needs_more_than_32_bits():

@@ -203,7 +203,7 @@ def test_rows_of_the_ablation(model, rng):
 
 def small_tiles(monkeypatch) -> None:
   """Let a search of a small image take many turns."""
-  monkeypatch.setattr(local_dynamics, "_TILE", (3, 7))
+  monkeypatch.setattr(local_dynamics, "TILE", (3, 7))
 
 
 @pytest.mark.parametrize(

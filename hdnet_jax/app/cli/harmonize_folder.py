@@ -73,11 +73,12 @@ def watch_folder(
       for words in news:
         tell(words)
       for pair, fate, words in work.run(ready):
-        _report(pair, fate, words)
+        report(pair, fate, words)
   work.finish(len(watcher.failures))
 
 
-def _report(pair: "Pair", fate: "Fate", words: list[str]) -> None:
+def report(pair: "Pair", fate: "Fate", words: list[str]) -> None:
+  """Print the result, and what is to be said of it."""
   if fate == "done":
     print(pair.output, flush=True)
   for note in words:

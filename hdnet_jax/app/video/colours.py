@@ -79,7 +79,7 @@ def pad_to_even(frame: av.VideoFrame) -> av.VideoFrame:
   """Repeat the last pixels of odd sides of a frame of 4:2:0 and 8 bits."""
   width, height = (side + side % 2 for side in (frame.width, frame.height))
   result = av.VideoFrame(width, height, frame.format.name)
-  for old, new in zip(_planes(frame), _planes(result), strict=True):
+  for old, new in zip(planes(frame), planes(result), strict=True):
     after = np.subtract(new.shape, old.shape)
     new[:] = np.pad(old, [(0, count) for count in after], mode="edge")
   for name in ("pts", "time_base", "colorspace", "color_range"):
@@ -117,7 +117,7 @@ def coding(frame: av.VideoFrame) -> Coding:
 def to_rgb(frame: av.VideoFrame) -> np.ndarray:
   """Convert a frame of a `PLANAR` format to float32 [H, W, 3] in 0 to 1."""
   code = coding(frame)
-  luma, *chroma = _planes(frame)
+  luma, *chroma = planes(frame)
   y = (luma.astype(np.float32) - code.black) / code.luma
   middle = 2 ** (code.depth - 1)
   cb, cr = ((_stretched(c, y.shape) - middle) / code.chroma for c in chroma)
@@ -142,7 +142,7 @@ def add(frame: av.VideoFrame, change: np.ndarray) -> None:
     for channel, weight in ((2, code.blue), (0, code.red))
   )
   changes = (y * np.float32(code.luma), cb, cr)
-  for plane, values in zip(_planes(frame), changes, strict=True):
+  for plane, values in zip(planes(frame), changes, strict=True):
     result = np.rint(plane + _shrunk(values, plane))
     plane[:] = result.clip(0, 2**code.depth - 1)
 
@@ -152,11 +152,11 @@ def to_gray(frame: av.VideoFrame) -> np.ndarray:
   if not PLANAR.fullmatch(frame.format.name):
     frame = planar(frame, "yuv444p")
   code = coding(frame)
-  luma = _planes(frame)[0].astype(np.float32)
+  luma = planes(frame)[0].astype(np.float32)
   return ((luma - code.black) / code.luma).clip(0, 1)
 
 
-def _planes(frame: av.VideoFrame) -> list[np.ndarray]:
+def planes(frame: av.VideoFrame) -> list[np.ndarray]:
   """Views of the samples, which can be written to."""
   wide = frame.format.name.endswith("10le")
   views = []

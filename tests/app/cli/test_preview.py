@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from hdnet_jax.inference import preview
-from hdnet_jax.inference.harmonizer import Harmonizer
+from hdnet_jax.inference.engine_onnxruntime import OnnxRuntimeEngine
 from hdnet_jax.inference.strength import PREVIEWED
 
 from .conftest import pixels, save_pair
@@ -53,9 +53,11 @@ def test_the_strip_shows_what_each_strength_makes(folder, wide, hdnet, capsys):
 
 
 def test_the_network_runs_once(folder, wide, hdnet, monkeypatch):
-  runs, run = [], Harmonizer._run
+  runs, run = [], OnnxRuntimeEngine.__call__
   monkeypatch.setattr(
-    Harmonizer, "_run", lambda *inputs: runs.append(1) or run(*inputs)
+    OnnxRuntimeEngine,
+    "__call__",
+    lambda *inputs: runs.append(1) or run(*inputs),
   )
   hdnet(*wide, "--preview", "--strength", 1.1)
   assert len(runs) == 1

@@ -154,13 +154,13 @@ def test_ctrl_c_in_the_work_ends_what_is_begun(
 ):
   for seed in range(9):
     save_pair(inbox, f"{seed}.png", seed)
-  report = harmonize_folder._report
+  report = harmonize_folder.report
 
   def stop(*words) -> None:
     report(*words)
     raise KeyboardInterrupt
 
-  monkeypatch.setattr(harmonize_folder, "_report", stop)
+  monkeypatch.setattr(harmonize_folder, "report", stop)
   watch(steps=[look, look])
   said = capsys.readouterr().out.splitlines()
   written = list((inbox / "images/harmonized").iterdir())

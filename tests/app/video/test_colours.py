@@ -21,7 +21,7 @@ def frame_of(name="yuv420p", size=(16, 8), levels=(120, 100, 150), **tags):
 
 
 def planes(frame) -> list[np.ndarray]:
-  return [plane.copy() for plane in colours._planes(frame)]
+  return [plane.copy() for plane in colours.planes(frame)]
 
 
 # Red of BT.709 is (63, 102, 240) in limited range; of the others by hand from
