@@ -21,6 +21,10 @@ import shutil
 import sys
 import tempfile
 import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+  from PIL.Image import Image
 
 ENGINES = ("onnxruntime", "jax")
 AT_A_TIME = {"several at a time": None, "one at a time": 1}
@@ -84,29 +88,37 @@ def make_folder(
 ) -> float:
   """Write photos to images/ and masks/; return their megapixels in all."""
   import numpy as np
-  from PIL import Image
-
-  from hdnet_jax.app.demo.examples import load_photo
 
   for kind in ("images", "masks"):
     (folder / kind).mkdir()
   total = 0.0
   for index, size in enumerate(np.linspace(*megapixels, count)):
-    rng = np.random.default_rng(index)
     long, short = (round((1e6 * size * r) ** 0.5) for r in (4 / 3, 3 / 4))
     width, height = (long, short) if index % 2 == 0 else (short, long)
-    small = load_photo(PHOTOS[index % len(PHOTOS)])
-    large = small.resize((width, height), Image.Resampling.LANCZOS)
-    noise = rng.normal(0, NOISE, (height, width, 1)).astype(np.float32)
-    pixels = np.rint((np.asarray(large) + noise).clip(0, 255)).astype(np.uint8)
+    photo, mask = make_photo(width, height, index)
     name = f"{index:03d}"
-    Image.fromarray(pixels).save(folder / f"images/{name}.jpg", quality=QUALITY)
-    across, down, radius = rng.uniform((0.3, 0.3, 0.1), (0.7, 0.7, 0.3))
-    y, x = np.ogrid[:height, :width]
-    distance = (x / width - across) ** 2 + (y / height - down) ** 2
-    Image.fromarray(distance < radius**2).save(folder / f"masks/{name}.png")
+    photo.save(folder / f"images/{name}.jpg", quality=QUALITY)
+    mask.save(folder / f"masks/{name}.png")
     total += width * height / 1e6
   return total
+
+
+def make_photo(width: int, height: int, seed: int) -> tuple["Image", "Image"]:
+  """Return a photo and its mask."""
+  import numpy as np
+  from PIL import Image
+
+  from hdnet_jax.app.demo.examples import load_photo
+
+  rng = np.random.default_rng(seed)
+  small = load_photo(PHOTOS[seed % len(PHOTOS)])
+  large = small.resize((width, height), Image.Resampling.LANCZOS)
+  noise = rng.normal(0, NOISE, (height, width, 1)).astype(np.float32)
+  pixels = np.rint((np.asarray(large) + noise).clip(0, 255)).astype(np.uint8)
+  across, down, radius = rng.uniform((0.3, 0.3, 0.1), (0.7, 0.7, 0.3))
+  y, x = np.ogrid[:height, :width]
+  distance = (x / width - across) ** 2 + (y / height - down) ** 2
+  return Image.fromarray(pixels), Image.fromarray(distance < radius**2)
 
 
 def measure(args: argparse.Namespace, folder: pathlib.Path) -> list[dict]:

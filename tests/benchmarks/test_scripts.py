@@ -101,6 +101,18 @@ def test_startup(tmp_path):
 
 
 @pytest.mark.slow
+def test_command(tmp_path, network):
+  arguments = ("--size", "40x30", "--runs", 1, "--weights", network)
+  results = measure("command", tmp_path, *arguments)
+  assert [(row["from"], row["to"]) for row in results] == [
+    ("jpg", "jpg"),
+    ("jpg", "png"),
+    ("png", "png"),
+  ]
+  assert all(row["median"] > 0 and row["peak"] > 0 for row in results)
+
+
+@pytest.mark.slow
 def test_folders(tmp_path, network):
   arguments = ("--photos", 3, "--megapixels", 0.002, 0.01, "--runs", 1)
   results = measure("folders", tmp_path, *arguments, "--weights", network)

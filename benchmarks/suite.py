@@ -1,0 +1,126 @@
+"""Runs the scripts that docs/performance.md has of a CPU, one after another.
+
+    python benchmarks/suite.py results/
+    python benchmarks/suite.py results/ --official HDNet
+    python benchmarks/suite.py results/ --only latency step
+
+Each script's text goes to OUTPUT/NAME.txt and its numbers to OUTPUT/NAME.json;
+OUTPUT/suite.md has all tables, each below its command. What is there already
+is not measured again: the same command goes on where it was stopped. Nothing
+else should run meanwhile; with --official it takes about 40 minutes of 2 cores.
+"""
+
+import argparse
+import os
+import pathlib
+import shlex
+import subprocess
+import sys
+import time
+from typing import NamedTuple
+
+import common
+
+FOLDER = pathlib.Path(__file__).parent
+
+
+class Script(NamedTuple):
+  arguments: str  # the script's name first
+  official: bool = False  # whether it measures the authors' code, too
+  json: bool = True
+
+
+SCRIPTS = {
+  "command": Script("command"),
+  "startup": Script("startup", official=True),
+  "layers": Script("layers"),
+  "layers_full": Script("layers --width 32"),
+  "latency": Script("cpu_latency --width 8 --runs 12", official=True),
+  "latency_full": Script(
+    "cpu_latency --width 32 --size 256 --runs 12", official=True
+  ),
+  "step": Script("train_step --steps 15", official=True),
+  "folders": Script("folders --engine onnxruntime jax --runs 1"),
+  "memory": Script("memory", official=True),
+  "growth": Script("growth --rounds 1 --runs 5"),
+  "evaluation": Script("evaluation --size 256", json=False),
+  "arithmetic": Script("arithmetic"),
+  "onnx_variants": Script("onnx_variants --weights hdnet-lite"),
+  "browser": Script("browser --runs 9", json=False),
+}
+
+
+def main():
+  parser = common.make_parser(__doc__)
+  parser.add_argument("output", type=pathlib.Path, help="folder of the results")
+  parser.add_argument(
+    "--only", nargs="+", choices=SCRIPTS, default=list(SCRIPTS), metavar="NAME"
+  )
+  parser.add_argument(
+    "--official",
+    type=pathlib.Path,
+    metavar="PATH",
+    help="your clone of the authors' repository, measured too (needs torch)",
+  )
+  args = parser.parse_args()
+  if args.official:
+    import official
+
+    official.check(args.official)
+  args.output.mkdir(parents=True, exist_ok=True)
+  failed = [name for name in args.only if not run(name, args)]
+  write_tables(args.output)
+  print(args.output / "suite.md")
+  if failed:
+    sys.exit(f"failed: {', '.join(failed)}; see their .failed; run it again")
+
+
+def run(name: str, args: argparse.Namespace) -> bool:
+  """Measure, unless it is measured; return whether it is."""
+  script, text = SCRIPTS[name], args.output / f"{name}.txt"
+  if text.exists():
+    print(f"{name}: in {text}")
+    return True
+  file, *arguments = script.arguments.split()
+  command = [sys.executable, str(FOLDER / f"{file}.py"), *arguments]
+  if script.official and args.official:
+    command += ["--official", str(args.official), "--form", "official"]
+  if script.json:
+    command += ["--json", str(args.output / f"{name}.json")]
+  print(f"{name}: {shown(name, bool(args.official))}", flush=True)
+  start, partial = time.monotonic(), text.with_suffix(".partial")
+  env = {**os.environ, "JAX_NUM_CPU_DEVICES": "1"}
+  with partial.open("w") as out:
+    out.write(f"$ {shown(name, bool(args.official))}\n")
+    out.flush()
+    done = subprocess.run(command, stdout=out, stderr=out, env=env)
+  print(f"  {time.monotonic() - start:.0f} s", flush=True)
+  if done.returncode:
+    partial.rename(text.with_suffix(".failed"))
+    return False
+  partial.rename(text)
+  return True
+
+
+def shown(name: str, official: bool) -> str:
+  """Return the command as a reader would type it."""
+  script = SCRIPTS[name]
+  file, *arguments = script.arguments.split()
+  words = ["python", f"benchmarks/{file}.py", *arguments]
+  if script.official and official:
+    words += ["--official", "HDNet", "--form", "official"]
+  return shlex.join(words)
+
+
+def write_tables(output: pathlib.Path) -> None:
+  """Write suite.md: what the scripts printed, in their order."""
+  parts = [
+    f"## {name}\n\n```\n{path.read_text().rstrip()}\n```\n"
+    for name in SCRIPTS
+    if (path := output / f"{name}.txt").exists()
+  ]
+  (output / "suite.md").write_text("\n".join(parts))
+
+
+if __name__ == "__main__":
+  main()
