@@ -1,4 +1,4 @@
-"""Files: never half of one, their names, and words for a full disk."""
+"""Atomic writes, file names, and errors for a full or read-only disk."""
 
 import contextlib
 import errno
@@ -15,7 +15,7 @@ from hdnet_jax.errors import UserError
 T = TypeVar("T")
 
 _LONGEST = 255  # bytes of a name
-# What the file system says where there is no room, and where none may write.
+# Errors of a full or a read-only file system, and what the user can do.
 _REMEDIES = {
   errno.ENOSPC: "make room there",
   errno.EDQUOT: "make room there",
@@ -38,7 +38,7 @@ def write_then_rename(
   path.parent.mkdir(parents=True, exist_ok=True)
   with contextlib.suppress(FileNotFoundError):
     path.lstat()
-  # Machines that share a folder may have processes of one number.
+  # Processes of two machines that share a folder may have the same PID.
   host = zlib.crc32(os.fsencode(socket.gethostname()))
   digest = zlib.crc32(os.fsencode(path.name), host)
   temporary = path.with_name(f".{digest:08x}.{os.getpid()}{path.suffix}")
@@ -66,7 +66,7 @@ def write_text(path: pathlib.Path, text: str) -> None:
 
 
 def open_text(path: pathlib.Path, mode: str = "r") -> IO[str]:
-  """Open a UTF-8 file that may hold any file name, also one that is no text.
+  """Open a UTF-8 file that may hold any file name, even one not in UTF-8.
 
   Line ends are not converted.
   """
@@ -74,10 +74,10 @@ def open_text(path: pathlib.Path, mode: str = "r") -> IO[str]:
 
 
 class CsvFile:
-  """A text file for `csv`, whose rows end in a line feed.
+  """A text file for `csv` writers, whose rows end in a line feed.
 
-  `csv` quotes what its own row ends hold. A carriage return in a name is quoted
-  by those of the default, but not by a line feed alone.
+  `csv` quotes characters of its own line terminator. Its default, CR LF, makes
+  it quote a carriage return in a name, which a line feed alone would not.
   """
 
   def __init__(self, file: IO[str]):
@@ -131,7 +131,7 @@ def patiently(
 def check_room(folder: pathlib.Path, size: int) -> None:
   """Raise OSError if `size` bytes cannot be written into `folder`.
 
-  Take them, and do not ask how much is free: there are quotas and limits, too.
+  Allocate them instead of asking how much is free: quotas and limits count too.
   """
   if not hasattr(os, "posix_fallocate"):  # macOS, Windows
     return
@@ -156,8 +156,8 @@ def flush(path: pathlib.Path) -> None:
 
 
 def _concerns(name: str | None, folder: pathlib.Path) -> bool:
-  """Tell if a file is in the folder or above it; a write tells no name."""
-  if name is None:
+  """Return whether the file of an error is in `folder` or above it."""
+  if name is None:  # `write` errors have no file name
     return True
   path, folder = pathlib.Path(os.fsdecode(name)).absolute(), folder.absolute()
   return path.is_relative_to(folder) or folder.is_relative_to(path)

@@ -39,7 +39,7 @@ class ModelConfig:
   global_dynamics: Literal[
     "mask", "learned_mask", "spatial_attention", "none"
   ] = "mask"
-  # What is computed in; parameters are float32.
+  # The dtype of activations; parameters are always float32.
   dtype: Literal["float32", "bfloat16"] = "float32"
   # Stages computed again in the backward pass: slower, less memory.
   remat: bool = False
@@ -57,8 +57,8 @@ class ModelConfig:
 class CompositesConfig:
   """How composites are made of photos; see `hdnet_jax.composites`.
 
-  Values are shares of the examples. Those of truths and those of changes need
-  not add up to 1.
+  Most values are shares of the examples. The shares of truths are relative to
+  each other, and so are those of changes: they need not add up to 1.
   """
 
   # The object's place and its edge.
@@ -90,7 +90,7 @@ class CompositesConfig:
     """Raise UserError for shares or amounts out of range.
 
     Args:
-      path: what the message calls these settings, which are in two places.
+      path: dotted name for messages, such as "config.data.composites".
     """
     names = [field.name for field in dataclasses.fields(self)]
     names.remove("color_maps")
@@ -116,7 +116,7 @@ CHANGES = (
 
 
 def only(change: str, **others: Any) -> CompositesConfig:
-  """Return composites of photos as they are, all by one of CHANGES."""
+  """Return settings that apply one of CHANGES to every photo as it is."""
   settings: dict[str, Any] = dict.fromkeys((*TRUTHS, *CHANGES), 0.0)
   settings.update({"as_it_is": 1.0, change: 1.0, "edge": 1})
   settings.update(others)
@@ -149,17 +149,17 @@ PHOTO_SOURCES = ("embedded", "photos")  # of which composites are made
 class DataConfig:
   """Where examples come from. Splits never share a photo."""
 
-  # "iharmony4" is the prepared data set, "folder" the one as it is published.
+  # iHarmony4: "iharmony4" as `hdnet prepare` writes it, "folder" as published.
   source: SourceName = "embedded"
   root: str = ""  # the data's folder; embedded photos need none
   subsets: tuple[str, ...] = ()  # of iHarmony4, such as HAdobe5k; () is all
   image_size: int = 256  # examples are resized to this square
   validation_split: str = "validation"  # chooses the best checkpoint
   test_split: str = "test"  # what the final table is about
-  composites: CompositesConfig = CompositesConfig()  # that photos are made into
-  # Those of validation and test.
+  composites: CompositesConfig = CompositesConfig()  # of training
+  # The composites of validation and test.
   evaluation_composites: CompositesConfig = UNSEEN
-  flip: bool = False  # half of the training examples, left to right
+  flip: bool = False  # mirror half of the training examples
   # The least share of a training example's area that a random crop keeps; the
   # crop is resized to image_size. 1 is no crop.
   crop: float = 1.0
@@ -202,12 +202,12 @@ class OptimizerConfig:
 
 @dataclasses.dataclass(frozen=True)
 class TrainingConfig:
-  """What is done besides following the gradient."""
+  """Settings of training besides the optimizer's."""
 
-  # Of the running mean of the weights, which evaluation then uses; 0 is off.
+  # Decay of the running mean of weights, which evaluation then uses; 0 is off.
   ema_decay: float = 0.0
-  # The first epochs see images of half of data.image_size, at a quarter of the
-  # time: colours are learned there as well, and fine detail afterwards.
+  # First epochs, on images of half of data.image_size. They take a quarter of
+  # the time and teach colours as well; later epochs teach fine detail.
   half_size_epochs: float = 0.0
   # A weights file, or a released network such as hdnet-lite, to start from; the
   # network must be config.model. "" is a random start.
@@ -240,7 +240,7 @@ class MeshConfig:
 class HostsConfig:
   """The processes of a distributed run.
 
-  A TPU pod and Slurm tell the first three; elsewhere all three are given.
+  JAX finds the first three on a TPU pod or under Slurm. Elsewhere set them.
   """
 
   coordinator: str = ""  # host:port of the process of rank 0
@@ -283,7 +283,7 @@ class Config:
       *("eval_every", "save_every", "keep"),
     )
     _check_not_negative("config", self, "profile_steps")
-    # The network halves its input three times; half-size epochs, once before.
+    # The network halves images three times; half-size epochs, once more.
     step = 16 if self.training.half_size_epochs else 8
     if self.data.image_size < step or self.data.image_size % step:
       raise UserError(
@@ -327,7 +327,7 @@ CHANGEABLE_ON_RESUME = (
 
 
 def differences(old: Config, new: Config) -> list[str]:
-  """Return lines `name: old -> new` for what forbids continuing `old` so."""
+  """List `name: old -> new` for changes that a continued run may not make."""
   before, after = old.to_flat(), new.to_flat()
   return [
     f"{name}: {before[name]} -> {after[name]}"
@@ -340,7 +340,7 @@ def make_config_dict(config: Config):
   """Return the ConfigDict that config files give to ml_collections."""
   import ml_collections  # a training library: config itself needs none
 
-  # Through from_dict: an int written for a float takes overrides of both types.
+  # from_dict turns 1 into 1.0 for a float, which can then be overridden by 0.5.
   return ml_collections.ConfigDict(Config.from_dict(config.to_dict()).to_dict())
 
 

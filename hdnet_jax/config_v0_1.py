@@ -5,7 +5,7 @@ from typing import Any
 
 from hdnet_jax.errors import UserError
 
-# Of config.data, which `composites` replaced.
+# Settings of config.data that config.data.composites has replaced.
 RETIRED = (
   *("recolor_strength", "recolorings", "held_out_recolorings"),
   "photo_variation",
@@ -30,7 +30,7 @@ def drop_retired(
 
   Args:
     values: nested settings.
-    photo_sources: of `data.source`, whose runs make composites of photos.
+    photo_sources: values of `data.source` that make composites of photos.
   """
   data = _data(values)
   if not set(RETIRED) & set(data):

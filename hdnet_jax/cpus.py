@@ -4,9 +4,9 @@ import os
 
 
 def count_cpus() -> int:
-  """Count those that this process may use.
+  """Count the processors that this process may use.
 
-  A Slurm job or a container may have few of a machine's many.
+  A Slurm job or a container may have fewer than the machine.
   """
   if hasattr(os, "sched_getaffinity"):
     return len(os.sched_getaffinity(0))

@@ -20,8 +20,8 @@ from hdnet_jax.errors import UserError
 HostBatch = Mapping[str, np.ndarray]
 Batch = dict[str, jax.Array]
 
-# XLA's CPU convolutions of the YNN library use one thread; those of Eigen,
-# which it has without them, use all.
+# On CPUs, XLA's convolutions from the YNN library use one thread. Without them
+# XLA uses Eigen's, which use all threads.
 _CPU_OPTION = "xla_cpu_experimental_ynn_fusion_type"
 
 

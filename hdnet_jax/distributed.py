@@ -106,13 +106,13 @@ def broadcast(values: Any) -> Any:
 
 
 def run_on_main(function: Callable[[], Any]) -> Any:
-  """Call `function` in process 0, return its result in all; each must call.
+  """Call `function` in process 0, return its result in all; all must call this.
 
-  What process 0 alone reads from a disk is the same for all, also where another
-  one cannot read it, or reads an older state.
+  So all processes agree on what is read from a disk, even where one of them
+  cannot read it, or reads an older state.
 
   Args:
-    function: returns what JSON can hold.
+    function: returns a JSON-serializable value.
 
   Raises:
     UserError: in all processes, where `function` does.
@@ -173,16 +173,16 @@ class StopSignals:
 
 
 def is_lost_process(error: BaseException | None) -> bool:
-  """Return whether an error comes of the loss of another process.
+  """Return whether an error comes from the loss of another process.
 
-  A connection breaks in whatever was running: a sum, a barrier, a save. A full
-  memory is this process's own error.
+  A lost connection fails whatever was running: a sum, a barrier, a save.
+  Running out of memory is this process's own error.
   """
   if jax.process_count() == 1:
     return False
   if isinstance(error, jax.errors.JaxRuntimeError):
     return "RESOURCE_EXHAUSTED" not in str(error)
-  # JAX's error where the result of a broken sum is first asked for.
+  # JAX raises this where the result of a failed sum is first read.
   return isinstance(error, ValueError) and "Gloo" in str(error)
 
 
@@ -218,8 +218,8 @@ def _initialize(hosts: HostsConfig) -> None:
       "start as many as --config.hosts.count says, with one coordinator and "
       "ranks from 0, or use a TPU pod or Slurm"
     ) from error
-  # JAX's runtime aborts the process where it sees a loss first. Python's stacks
-  # would hide the message.
+  # If JAX's runtime notices a loss first, it aborts the process. faulthandler's
+  # stacks would then hide the message.
   faulthandler.disable()
 
 
@@ -248,8 +248,8 @@ def _find_peers(hosts: HostsConfig) -> peers.Peers:
       "reach each other on all ports"
     ) from error
   return peers.Peers(
-    # A second, for this process's own error to be printed, too.
     connections,
+    # Wait a second, so that this process's own error is printed, too.
     lambda rank: _end(f"lost process {rank}", 1),
   )
 
@@ -270,7 +270,7 @@ def _own_names(hosts: HostsConfig) -> list[str]:
 
 
 def _end(why: str, pause: float = 0) -> NoReturn:
-  """Tell once why, and end this process; the usual exit waits for the others.
+  """Print why, only once, and exit; the usual exit waits for other processes.
 
   Args:
     pause: seconds before the end.

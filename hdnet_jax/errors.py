@@ -1,7 +1,7 @@
-"""The one exception that a user's mistake raises, and a hint for its words.
+"""The exception that a user's mistake raises, and hints for its message.
 
-Entry points print its message as one line and exit with status 1; anything
-else is a defect of ours and keeps its traceback.
+Commands print its message as one line and exit with status 1 or 2. Any other
+exception is a bug of this package and keeps its traceback.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ class UserError(ValueError):
   """Says what is wrong and what to do about it."""
 
 
-# What brings a library, where that is not the small installation.
+# The extra of this package that installs a library.
 _EXTRAS = {
   "av": "video",
   "gradio": "demo",

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-TOKEN_BYTES = 16  # a stranger who connects is not counted
+TOKEN_BYTES = 16  # of a secret that only the run's processes know
 _HELLO = TOKEN_BYTES + 4  # token, rank
 
 
@@ -89,7 +89,7 @@ class Peers:
     self._connections = connections
     self._on_loss = on_loss
     self._changed = threading.Condition()
-    self._met = dict.fromkeys(connections, 0)  # how often it has come
+    self._met = dict.fromkeys(connections, 0)  # how many `met` it has sent
     self._meetings = 0
     self._over = False  # by a loss, or the end
     for rank, connection in connections.items():
@@ -103,7 +103,7 @@ class Peers:
       ).start()
 
   def meet(self) -> None:
-    """Wait until every process has called this as often."""
+    """Wait until every process has called this as many times as this one."""
     self._meetings += 1
     main = 0 not in self._connections
     if not main:
@@ -152,7 +152,7 @@ class Peers:
 
   def _send(self, line: str) -> None:
     for connection in self._connections.values():
-      with contextlib.suppress(OSError):  # its own watch says what is wrong
+      with contextlib.suppress(OSError):  # its `_watch` thread reports it
         connection.sendall(f"{line}\n".encode())
 
 

@@ -9,16 +9,16 @@ import io
 import sys
 from collections.abc import Iterable
 
-LOG_WIDTH = 160  # columns where no terminal tells how many it has
-_ESCAPED_BYTES = range(0xDC80, 0xDD00)  # what stands for bytes that are no text
+LOG_WIDTH = 160  # least columns where the output is no terminal
+_ESCAPED_BYTES = range(0xDC80, 0xDD00)  # for undecodable bytes
 
 
 def prepare_stdout() -> None:
-  """Lets standard output take every name.
+  """Let standard output print every file name.
 
-  Bytes of a name that are no text are written as they are, for programs that
-  read them; characters that the encoding lacks become escapes. Standard error
-  has escapes for both by itself.
+  Undecodable bytes of a name are written as they are, for programs that read
+  them. Characters that the encoding lacks are escaped. Standard error escapes
+  both by default.
   """
   codecs.register_error("names", _encoded)
   if isinstance(sys.stdout, io.TextIOWrapper):
@@ -37,7 +37,7 @@ def _encoded(error: UnicodeError) -> tuple[bytes, int]:
 
 
 def line(text: str) -> str:
-  """The text in a line: line breaks, and what moves a cursor, are escaped."""
+  """Return the text in one line: escape what is not printable."""
   return "".join(
     character
     if character.isprintable()
@@ -49,7 +49,7 @@ def line(text: str) -> str:
 
 
 def tell(text: object) -> None:
-  """Prints a line on standard error."""
+  """Print a line on standard error."""
   print(line(str(text)), file=sys.stderr)
 
 
@@ -68,7 +68,7 @@ class Table:
   """A table of text, for the terminal and for a markdown file.
 
   A row whose first cell is empty belongs to the group of the row above. A cell
-  may have two lines. Columns but those numbered in `left` are aligned right.
+  may have two lines. Columns not numbered in `left` are aligned right.
   """
 
   header: tuple[str, ...]
@@ -129,8 +129,8 @@ class ProgressBar:
 
   Args:
     description: what is being done.
-    total: of images, frames or steps.
-    done: of them before the start.
+    total: how many images, frames or steps there are.
+    done: how many of them are done at the start.
     hidden: whether to show no bar.
   """
 

@@ -35,7 +35,7 @@ from hdnet_jax.weights_checks import (
 )
 
 SUFFIX = ".safetensors"
-# In a run's folder. A run that trains on removes it, so that it is never old.
+# The file in a run's folder. A run that continues removes an old one.
 OF_RUN = f"hdnet{SUFFIX}"
 IMAGE_SIZE = 256  # assumed where the provenance names none
 

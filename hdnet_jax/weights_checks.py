@@ -21,7 +21,7 @@ NETWORK = tuple(
   for field in dataclasses.fields(ModelConfig)
   if field.name not in _HOW_IT_RUNS
 )
-_MAX_WIDTH = 4096  # a damaged file's width could be too large to trace
+_MAX_WIDTH = 4096  # a larger width is taken for damage
 _MAX_NAMES = 3  # tensors that an error message names; more are counted
 
 

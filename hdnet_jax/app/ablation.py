@@ -149,7 +149,7 @@ def _train(job: Job) -> None:
       f"row {job.row}: {error}; or leave the row out with --rows"
     ) from None
   finally:
-    jax.clear_caches()  # no other row has the same functions
+    jax.clear_caches()  # no other row reuses these functions
 
 
 def is_finished(folder: pathlib.Path) -> bool:

@@ -13,11 +13,11 @@ Maps = UInt8[Array | np.ndarray, "m n n n 3"]
 
 
 def apply_map(table: Map, photo: Float[Array, "*s 3"]) -> Float[Array, "*s 3"]:
-  """Look every pixel up, between entries by trilinear interpolation.
+  """Map every pixel by the table, with trilinear interpolation.
 
   Args:
-    table: sRGB 0 to 255 of sRGB, index [red, green, blue].
-    photo: in [0, 1], and so is the result.
+    table: sRGB output, 0 to 255, by sRGB input [red, green, blue].
+    photo: in [0, 1], as is the result.
   """
   size = table.shape[0]
   entries = table.reshape(-1, 3)
@@ -29,7 +29,7 @@ def apply_map(table: Map, photo: Float[Array, "*s 3"]) -> Float[Array, "*s 3"]:
   total = jnp.zeros_like(photo)
   for corner in np.ndindex(2, 2, 2):
     weights = jnp.where(np.array(corner, bool), share, 1 - share)
-    # Without the checks of bounds, which `low` has passed.
+    # Bounds need no check: `low` is clipped.
     values = entries.at[first + int(np.dot(corner, strides))].get(
       mode="promise_in_bounds"
     )

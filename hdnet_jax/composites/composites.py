@@ -37,8 +37,8 @@ def with_composites(
   """Add `composite`, `real` and `mask` to a batch that lacks them.
 
   Args:
-    batch: Examples, or their layers; `donor_object` and `donor_alpha` are the
-      objects that lend their colours, those of the next examples by default.
+    batch: Examples, or their layers. `donor_object` and `donor_alpha`, if
+      there, are the `donors` of `make_composites`.
     keys, config, color_maps: see `make_composites`.
   """
   if "composite" in batch:
@@ -64,11 +64,11 @@ def make_composites(
     keys: a random key an example.
     layers: a batch of uint8.
     color_maps: the tables that `config.color_map` draws from.
-    donors: photos and alphas of the objects that lend their colours; by default
-      those of the next example. A batch of one takes the colours of its own
-      background.
+    donors: photos and alphas of the objects that lend their colours. By default
+      each example takes the colours of the one before it in the batch; a batch
+      of one, those of its own background.
   """
-  # Three keys are used; a split in three would draw other composites.
+  # Three of the four are used; a split in three would change the composites.
   keys = jax.vmap(lambda key: jax.random.split(key, 4))(keys)
   layers = Layers(*(layer.astype(jnp.float32) / 255 for layer in layers))
   settings = jax.vmap(lambda key: _draw_truth(key, config))(keys[:, 0])
@@ -106,10 +106,10 @@ def make_composites(
 
 
 def _one_by_one(function: Callable, *examples: Any) -> Any:
-  """Map over examples, on CPUs one after the other.
+  """Map `function` over examples, in a loop on CPUs and by vmap elsewhere.
 
-  Under vmap a switch computes every branch for every example, one by one only
-  the chosen branch: that is faster on a CPU, and slower on an accelerator.
+  Under vmap a switch computes every branch for every example. A loop computes
+  the chosen branch only, which is faster on CPUs and slower on accelerators.
   """
   return jax.lax.platform_dependent(
     *examples,
@@ -119,11 +119,11 @@ def _one_by_one(function: Callable, *examples: Any) -> Any:
 
 
 class _Choice(NamedTuple):
-  """One of several makers, and a key for each."""
+  """One of several makers, which are functions of a key, and a key for each."""
 
-  place: Array  # []
-  # As numbers, since vmap copies what goes into a switch, which JAX takes for
-  # another use of a key.
+  place: Array  # [], index of the chosen maker
+  # Raw key data, since vmap copies the operands of a switch, which JAX would
+  # take for another use of a key.
   keys: Array  # [makers, n]
 
 
@@ -193,7 +193,7 @@ def _changed(
 ) -> Photo:
   """Change the colours of the object's layer.
 
-  Developments are of the photo as it is, other changes of the truth.
+  Developments start from the photo as it is, other changes from the truth.
   """
 
   def blended(method: Callable[[Array], Photo]) -> Callable[[Array], Photo]:
@@ -244,7 +244,7 @@ def _one_of(
   makers: Mapping[str, Callable[[Array], Any]],
   config: CompositesConfig,
 ) -> Any:
-  """Call the chosen maker with its key; `names` are those it was chosen of."""
+  """Call the chosen maker with its key; `names` are as given to `_choose`."""
 
   def branch(maker: Callable[[Array], Any], key: Array) -> Callable[[], Any]:
     return lambda: maker(jax.random.wrap_key_data(key))

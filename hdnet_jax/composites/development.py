@@ -29,10 +29,10 @@ class Settings(NamedTuple):
   exposure: Value  # [] stops of linear light
   white_balance: Value  # [3] stops of each channel's linear light
   contrast: Value  # [] log2 of the factor about the pivot
-  pivot: Value  # [] pixel value that contrast leaves, less 0.45
+  pivot: Value  # [] pixel value that contrast does not change, minus 0.45
   saturation: Value  # [] log2 of the factor about gray
-  lift: Value  # [3] curves: how much x (1 - x) of each channel is added
-  bend: Value  # [3] and how much of an S, x (1 - x) (2 x - 1)
+  lift: Value  # [3] curves: x (1 - x) times this is added to each channel
+  bend: Value  # [3] and an S-curve, x (1 - x) (2 x - 1), times this
 
 
 AS_IT_IS = Settings(
@@ -41,10 +41,11 @@ AS_IT_IS = Settings(
 # Where highlights begin to bend, so that more light cuts off no detail.
 SHOULDER = 0.8
 
-# Experts' changes of 26 originals of MIT-Adobe FiveK (Bychkovsky et al. 2011),
-# and from their rendering back: settings were fitted to each pair, which leaves
-# 4.6 levels (median, root mean square) of the 25.5 between the two. Mean and
-# deviation over the pairs; of three channels the mean's, and each its own.
+# Settings fitted to 26 originals of MIT-Adobe FiveK (Bychkovsky et al. 2011)
+# and experts' renderings of them: _EXPERT leads from original to rendering,
+# _DULL back. The fits leave 4.6 levels (median, root mean square) of the 25.5
+# between the two. Values are mean and deviation over the pairs; with three
+# channels, the deviation of the channels' mean, then each channel's own.
 _EXPERT = {
   "exposure": (0.30, 0.25),
   "white_balance": (0.13, 0.12, 0.15),
@@ -96,13 +97,13 @@ def develop(settings: Settings, photo: Float[Array, "*s 3"]) -> Array:
   # 2**stops on linear light is this factor on pixels.
   x = photo * jnp.exp2(stops / DISPLAY_GAMMA)
   over = jnp.maximum(x - SHOULDER, 0) / (1 - SHOULDER)
-  # Photos that get no more light keep their highlights.
+  # Channels that get no more light keep their highlights.
   bent = SHOULDER + (1 - SHOULDER) * over / (1 + over)
   x = jnp.where((x > SHOULDER) & (stops > 0), bent, x)
   pivot = 0.45 + settings.pivot
   x = pivot + (x - pivot) * jnp.exp2(settings.contrast)
   x = jnp.clip(x, 0, 1)
-  # Below 1 in all, so that curves rise.
+  # The bounds 0.6 and 0.35 add up to less than 1, so that curves rise.
   lift = 0.6 * jnp.tanh(settings.lift / 0.6)
   bend = 0.35 * jnp.tanh(settings.bend / 0.35)
   x = x + x * (1 - x) * (lift + bend * (2 * x - 1))

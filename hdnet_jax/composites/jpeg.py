@@ -38,7 +38,7 @@ _MIDDLE = np.array([128, 0, 0], np.float32)  # what is stored as 0
 
 
 def _make_dct() -> np.ndarray:
-  """Return what maps 8 values to their frequencies, [8, 8]."""
+  """Return the orthonormal DCT matrix of 8 values, float32 [8, 8]."""
   angles = np.pi * np.arange(8)[:, None] * (2 * np.arange(8) + 1) / 16
   dct = np.sqrt(0.25) * np.cos(angles)
   dct[0] /= np.sqrt(2)
@@ -53,7 +53,7 @@ def save_as_jpeg(
 ) -> Float[Array, "h w 3"]:
   """Round the frequencies of 8x8 blocks as a JPEG of this quality does.
 
-  Colour is at full resolution.
+  Chrominance is not subsampled.
 
   Args:
     photo: in [0, 1]; h and w are multiples of 8.

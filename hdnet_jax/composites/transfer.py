@@ -1,13 +1,13 @@
 """Colour transfers: the object takes a donor's means, spread or distribution.
 
-iHarmony4's composites of COCO and Flickr photos were made so (Cong et al.
+iHarmony4's composites of COCO and Flickr photos were made this way (Cong et al.
 2020). Deviations change by a factor of at most 2.5 either way; results are in
-[0, 1]. If either object is smaller than 16 pixels the photo is returned.
+[0, 1]. If either object is smaller than 16 pixels, the photo is not changed.
 
-`distribution` estimates quantiles from equally many random pixels of the
-objects, so that shapes are fixed, and maps colours by a short table, since a
-sort of all pixels is slow. Tables are smooth, and rise by 0.25 to 2.5 times
-their input: steeper ones show bands.
+`distribution` estimates quantiles from a fixed number of random pixels of each
+object, so that shapes are static. It maps colours by a short table, since a
+sort of all pixels is slow. Tables are smooth, and their slopes are within 0.25
+to 2.5: steeper ones show bands.
 """
 
 from typing import NamedTuple
@@ -25,7 +25,7 @@ SAMPLES = 2048  # pixels of an object
 ENTRIES = 256  # of a table
 ROTATIONS = 8
 MIN_SLOPE = 0.25
-_SMOOTH = 4  # entries either way
+_SMOOTH = 4  # entries on either side that a slope is averaged with
 
 Colors = Float[Array, "n 3"]
 
@@ -55,7 +55,7 @@ _LAB_TO_LMS = np.linalg.inv(_LMS_TO_LAB)
 
 
 def reinhard_lab(key: Array, own: Object, donor: Object) -> Photo:
-  """Give the donor's mean and deviation in l-alpha-beta (Reinhard 2001)."""
+  """Match the donor's mean and deviation in l-alpha-beta (Reinhard 2001)."""
   del key
   lab = _to_lab(own.photo)
   mean, deviation = _mean_and_deviation(lab, own.mask)
@@ -68,10 +68,10 @@ def reinhard_lab(key: Array, own: Object, donor: Object) -> Photo:
 
 
 def covariance(key: Array, own: Object, donor: Object) -> Photo:
-  """Give the donor's mean and covariance of RGB (Xiao and Ma 2006).
+  """Match the donor's mean and covariance of RGB (Xiao and Ma 2006).
 
-  Of the matrices that give the covariance this moves colours least (Pitie and
-  Kokaram 2007).
+  Of the matrices that do so, it takes the one that moves colours least (Pitie
+  and Kokaram 2007).
   """
   del key
   mean, spread = _mean_and_covariance(*own)
@@ -98,14 +98,14 @@ def _mean_and_count(x: Photo, mask: Mask) -> tuple[Array, Array]:
 
 
 def _mean_and_deviation(x: Photo, mask: Mask) -> tuple[Array, Array]:
-  """Return both of each channel inside the mask; finite for no pixels."""
+  """Return each channel's mean and deviation in the mask; finite if empty."""
   mean, count = _mean_and_count(x, mask)
   variance = jnp.sum(jnp.square(x - mean) * mask, axis=(0, 1)) / count
   return mean, jnp.sqrt(variance + 1e-6)
 
 
 def _mean_and_covariance(x: Photo, mask: Mask) -> tuple[Array, Array]:
-  """Return both inside the mask; a flat object's covariance is above 0."""
+  """Return mean and positive definite covariance of what is inside the mask."""
   mean, count = _mean_and_count(x, mask)
   centered = (x - mean) * mask
   rows = [
@@ -136,7 +136,7 @@ def _from_lab(lab: Photo) -> Photo:
 
 
 def distribution(key: Array, own: Object, donor: Object) -> Photo:
-  """Give the donor's distribution of colours (Pitie et al. 2007).
+  """Match the donor's distribution of colours (Pitie et al. 2007).
 
   It matches histograms along the axes of one random rotation after another.
   """
@@ -161,7 +161,7 @@ def distribution(key: Array, own: Object, donor: Object) -> Photo:
 def _sample(key: Array, photo: Photo, mask: Mask) -> Colors:
   """Draw colours of pixels inside the mask; of any pixels if it is empty."""
   places = jnp.cumsum(mask.ravel())
-  # Spread over the object: the n-th is in its n-th part.
+  # Stratified: the n-th sample is from the n-th part of the object.
   parts = jnp.arange(SAMPLES) + jax.random.uniform(key, (SAMPLES,))
   ranks = parts / SAMPLES * places[-1]
   indices = jnp.searchsorted(places, ranks, side="right")
@@ -205,7 +205,7 @@ def _matched(
   donor: Float[Array, "n"],
   values: Float[Array, "e"],
 ) -> Float[Array, "e"]:
-  """Return the donor's values of the same quantiles, of sorted samples."""
+  """Map `values` from `samples`' quantiles to those of `donor`, both sorted."""
   # The middle of equal values is their quantile.
   ranks = sum(
     jnp.searchsorted(samples, values, side=side) for side in ("left", "right")
@@ -222,7 +222,7 @@ def _apply(tables: tuple[Array, Array, Array], x: Array) -> Array:
   whole = jnp.minimum(place.astype(jnp.int32), ENTRIES - 2)
 
   def at(index: Array) -> Array:
-    # Without the checks of bounds, which `whole` has passed.
+    # Bounds need no check: `whole` is clipped.
     return entries.at[index, jnp.arange(3)].get(mode="promise_in_bounds")
 
   before, after = at(whole), at(whole + 1)

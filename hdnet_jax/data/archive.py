@@ -1,7 +1,7 @@
 """A photo folder in one compact zip file.
 
-Photos are squares of the training's size in WebP, masks 1-bit PNG. Names, and
-so splits, are those of the folder.
+Photos are stored as square WebP images, masks as square 1-bit PNG. File stems
+are those of the folder, so that photos stay in their splits.
 """
 
 import csv

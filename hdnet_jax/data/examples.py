@@ -50,7 +50,7 @@ MAX_PIXELS = 89_000_000
 
 
 class BadImage(UserError):
-  """A file that cannot be read as an image; `kind` is one of `opening`'s."""
+  """A bad image file; `kind` is MISSING, UNREADABLE, TRUNCATED or TOO_LARGE."""
 
   def __init__(self, path: pathlib.Path, kind: str, detail: str):
     self.path, self.kind, self.detail = path, kind, detail
@@ -67,7 +67,7 @@ def read_image(path: pathlib.Path, size: int) -> np.ndarray:
 
 
 def read_mask(path: pathlib.Path, size: int) -> np.ndarray:
-  """Read a mask as uint8 0/1, [size, size, 1]; over half is white."""
+  """Read a mask as uint8 [size, size, 1]: 1 where it is over half white."""
   return mask_pixels(resize_mask(gray(open_image(path)), size))
 
 
@@ -87,7 +87,7 @@ def gray(mask: Image.Image) -> Image.Image:
 
 
 def mask_pixels(mask: Image.Image) -> np.ndarray:
-  """Convert a gray mask to uint8 0/1, [H, W, 1]; over half is white."""
+  """Convert a gray mask to uint8 [H, W, 1]: 1 where it is over half white."""
   return (np.asarray(mask) > 127).astype(np.uint8)[..., None]
 
 
@@ -98,16 +98,17 @@ def open_image(
 ) -> Image.Image:
   """Decode an image, and turn it upright.
 
-  Of a file inside a zip file, `source` is what it holds, and `path` its name.
+  The result's `info` has the path as "name" and, if the image was turned, its
+  EXIF orientation, 2 to 8, as "orientation".
 
-  Of its `info`, "name" is the path, and "orientation" EXIF's, 2 to 8, where it
-  was turned.
+  Args:
+    source: the bytes of a file inside a zip file; `path` then only names it.
 
   Raises:
-    BadImage: for what is missing, no image, cut off, or of more than
+    BadImage: if the file is missing, cut off or no image, or has more than
       `max_pixels` pixels, which is found before they are decoded.
   """
-  # Pillow's own limit holds, too.
+  # Pillow refuses images of more than twice its own limit.
   limit = min(max_pixels, 2 * (Image.MAX_IMAGE_PIXELS or max_pixels))
   try:
     with opening.open_image(

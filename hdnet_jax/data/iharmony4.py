@@ -4,8 +4,8 @@ Published, it is a tree of JPEG and PNG files:
 
   root/IHD_train.txt, root/IHD_test.txt       lists over all four subsets
   root/HCOCO/HCOCO_train.txt, ...             the same for each of them
-  root/HCOCO/composite_images/c10_2_1.jpg     the foreground does not fit
-  root/HCOCO/masks/c10_2.png                  photo and object
+  root/HCOCO/composite_images/c10_2_1.jpg     photo c10, object 2, version 1
+  root/HCOCO/masks/c10_2.png                  the mask of object 2
   root/HCOCO/real_images/c10.jpg              the photo
 
 A list's line is a composite's path, with or without the `composite_images`
@@ -160,7 +160,7 @@ class PreparedIharmony4:
 
 
 def check_subsets(subsets: Sequence[str]) -> tuple[str, ...]:
-  """Return the subsets in the data set's order; all of them for none."""
+  """Return the subsets in the data set's order; all if none is given."""
   unknown = set(subsets) - set(SUBSETS)
   if unknown:
     raise UserError(
@@ -222,7 +222,7 @@ def parse_line(line: str, subset: str = "") -> Triplet:
 
   Args:
     line: ends in PHOTO_OBJECT_VERSION.jpg; PHOTO may hold underscores.
-    subset: of a subset's own list, whose lines may leave it out.
+    subset: for a line without one, as in a subset's own list.
 
   Raises:
     UserError: if the line names no composite.
@@ -296,7 +296,7 @@ def find_prepared(
 def split_names(
   folder: pathlib.Path, prepared: set[str], split: str, subsets: Sequence[str]
 ) -> list[str]:
-  """Return `SUBSET_SPLIT` of every subset; for none, of all that exist."""
+  """Return `SUBSET_SPLIT` of the subsets; of all prepared if none is given."""
   wanted = [f"{subset}_{split}" for subset in check_subsets(subsets)]
   names = [name for name in wanted if name in prepared]
   missing = [name for name in wanted if subsets and name not in prepared]

@@ -26,11 +26,11 @@ _TIME_STAMP = re.compile(r"-\d{8}-\d{6}$")
 
 
 class PhotoFolder:
-  """One split of a photo folder, or of a zip file of `data.archive`.
+  """One split of a photo folder, or of its zip file (see `data.archive`).
 
-  It has `images/`, `masks/` and `manifest.csv`, whose columns `image` and
-  `mask` are paths inside the folder; `source` names a subset. An example is a
-  row.
+  The folder has `images/`, `masks/` and `manifest.csv`. Each row is an example:
+  its columns `image` and `mask` are paths inside the folder, and `source`, if
+  there, names the subset.
   """
 
   def __init__(self, root: str | pathlib.Path, split: str, image_size: int):
@@ -190,7 +190,7 @@ def squares(width: int, height: int):
 
 
 def _offsets(room: int, side: int) -> list[int]:
-  """Return starts of squares that overlap by half a side and fill the room."""
+  """Return offsets, 0 to `room`, of squares that overlap by half or more."""
   count = -(-2 * room // side) + 1
   return [round(i * room / max(count - 1, 1)) for i in range(count)]
 

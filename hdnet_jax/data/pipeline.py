@@ -1,8 +1,8 @@
-"""From a source to augmented host batches of uint8, by Grain.
+"""Read a source into augmented batches of uint8 on the host, with Grain.
 
 Batches are Examples with a leading batch axis. The training stream is endless
-and random access: batch number i depends on the seed and on i alone. Process p
-reads rows p * b to (p + 1) * b of every batch.
+and random access: batch number i depends on the seed and on i alone. With
+b rows per process, process p reads rows p * b to (p + 1) * b of every batch.
 """
 
 import dataclasses
@@ -104,9 +104,9 @@ def evaluation_batches(
 ) -> Iterator[Example]:
   """Iterate over the examples at `indices`, in batches of one shape.
 
-  The last batch is padded with its last example. Photos become layers with a
-  `donor_object` and a `donor_alpha`: another example, whose object lends its
-  colours. Both depend on the example alone, not on its batch.
+  The last batch is padded with its last example. Photos become layers, with a
+  second example as `donor_object` and `donor_alpha`, whose object lends its
+  colours. Layers and donor depend on the example alone, not on its batch.
 
   Args:
     composites: as in `training_batches`; examples with a composite are kept as
@@ -143,7 +143,7 @@ def augment(
   Args:
     flip: whether half of the examples are mirrored left to right.
     crop: the least share of the area that a crop keeps; 1 is no crop. A crop
-      holds a quarter of the object, and is resized to the example's size.
+      holds a quarter of the object or more, and is resized to full size.
   """
   images = {name: example[name] for name in example.keys() & _RESAMPLING}
   if flip and rng.random() < 0.5:
@@ -188,7 +188,7 @@ def _read(
   options: ReadOptions,
   start: int = 0,
 ) -> Iterator[Example]:
-  """Read this process's rows of batch `start` and those after it, ahead."""
+  """Read ahead this process's rows of the batches from number `start` on."""
   rows = batch_size // options.processes
   batches = examples.batch(rows, drop_remainder=True)
   batches = batches[
@@ -200,7 +200,7 @@ def _read(
     )
   )
   if options.workers:
-    # Worker w reads batches w, w + n, ...; they come back in order.
+    # Of n workers, worker w reads batches w, w + n, ...; the order is kept.
     dataset = dataset.mp_prefetch(
       grain.MultiprocessingOptions(
         num_workers=options.workers, per_worker_buffer_size=2

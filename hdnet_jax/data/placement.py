@@ -18,9 +18,10 @@ from PIL import Image, ImageFilter
 from hdnet_jax.config import CompositesConfig
 from hdnet_jax.data.examples import Example
 
-# Pixels cut off a moved object, with its old surroundings.
+# Least and most pixels cut off a moved object's edge, where the old
+# surroundings show.
 _ERODED = (1, 4)
-_HOLE = 5  # pixels more than the object that are filled
+_HOLE = 5  # pixels around the object's old place that are filled, too
 _SCALE = (0.8, 1.25)
 _TRIES = 10  # places drawn before the object is left where it is
 _INSIDE = 0.7  # of a moved object's pixels that stay in the picture
@@ -45,7 +46,7 @@ def make_layers(
   else:
     background, layer, alpha = moved
   alpha = np.asarray(alpha.reduce(2))[..., None]
-  # Hard edges would show that an object in its place has changed.
+  # A hard edge would give away an object in its old place.
   if moved is not None and rng.random() < config.hard:
     alpha = np.where(alpha > 127, np.uint8(255), np.uint8(0))
   rest = example.keys() - {"real", "mask"}
@@ -74,8 +75,8 @@ def _moved(
   """Move the object to a random place.
 
   Returns:
-    Background and object, reduced, and the large alpha. None if no place was
-    found, or if the object is a part of the scene.
+    Background and object at half size, and alpha at full size. None if no
+    place was found, or if the object is likely to be ground or sky.
   """
   size = photo.width
   cut = _grown(mask, -int(rng.integers(_ERODED[0], _ERODED[1] + 1)))

@@ -46,7 +46,7 @@ def summarize(
 ) -> dict[str, Any]:
   """Return what ablation.json holds.
 
-  A row's means are over seeds of means over images. Infinite PSNRs, of images
+  A row's means are over images, then over seeds. Infinite PSNRs, of images
   equal to the truth, are left out and counted. Differences are row minus
   baseline, image by image, over the seeds that both have.
 
@@ -151,7 +151,7 @@ def _over_images(columns: Iterable[np.ndarray]) -> np.ndarray:
 def _differences(
   runs: Sequence[Run], baseline: Sequence[Run]
 ) -> dict[str, Any] | None:
-  """Subtract the baseline; None for itself, or where they share no seed."""
+  """Subtract the baseline; None for the baseline, or without a shared seed."""
   others = {run.seed: run for run in baseline}
   pairs = [(run, others[run.seed]) for run in runs if run.seed in others]
   if not pairs or runs[0].row == baseline[0].row:

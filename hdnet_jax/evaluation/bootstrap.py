@@ -28,7 +28,7 @@ def rounded(bounds: Iterable[float]) -> list[float]:
 def intervals(columns: np.ndarray, chunk: int = CHUNK) -> np.ndarray:
   """Return the 95 % intervals of columns' means, float [N, M] to [M, 2].
 
-  Means leave out NaN; a column of nothing else has NaN as its interval. The
+  Means leave out NaN; the interval of a column of NaN alone is NaN. The
   resamples are drawn from a fixed seed.
 
   Args:
@@ -42,7 +42,7 @@ def intervals(columns: np.ndarray, chunk: int = CHUNK) -> np.ndarray:
   step = max(chunk // count, 1)
   for first in range(0, RESAMPLES, step):
     size = min(step, RESAMPLES - first)
-    # How often a resample holds an image: a mean is then a product.
+    # Count each image in each resample: all means are then one product.
     drawn = rng.integers(0, count, (size, count))
     drawn += count * np.arange(size)[:, None]
     times = np.bincount(drawn.ravel(), minlength=size * count)

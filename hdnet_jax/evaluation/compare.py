@@ -1,6 +1,6 @@
-"""Compare evaluations by pairs of images: the first run against each other.
+"""Compare evaluations image by image: the first run against each of the others.
 
-Differences of pairs do not vary with how hard an image is, so their intervals
+Paired differences do not vary with how hard an image is, so their intervals
 are narrower than those of two means.
 """
 
@@ -242,5 +242,5 @@ def _most_different(
 
 
 def title_of(key: Key) -> str:
-  """Return the name of an image as people read it."""
+  """Return an image's subset and name, joined by a slash."""
   return "/".join(part for part in key if part)

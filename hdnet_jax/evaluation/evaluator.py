@@ -32,12 +32,12 @@ from hdnet_jax.model.hdnet import HDNet, apply, blend
 PICTURES = 6  # rows of a grid
 
 Batch = dict[str, jax.Array]
-# Maps parameters and a batch to what harmonizes it.
+# Maps parameters and a batch to a function that harmonizes it.
 Method = Callable[[Any, Batch], Harmonize]
 EvalStep = Callable[[Any, Batch], dict[str, Any]]
 
 
-@functools.cache  # equal networks are one method, and programs of it
+@functools.cache  # equal configs share one method, and compiled programs
 def network(config: ModelConfig) -> Method:
   """Harmonize by HDNet."""
   model = HDNet(**dataclasses.asdict(config))
@@ -54,7 +54,7 @@ def network(config: ModelConfig) -> Method:
 def predictions(params: Any, batch: Batch) -> Harmonize:
   """Take the harmonized images of another program from the batch."""
   del params
-  # A quarter of a level up: both rounding and truncation give it back.
+  # A quarter of a level is added: rounding and truncation both give the pixel.
   image = (batch["prediction"].astype(jnp.float32) + 0.25) / 127.5 - 1
   return lambda composite, mask: image
 
@@ -136,7 +136,7 @@ class Evaluator:
 
   Args:
     config: the batch's size, the seed, and how composites are made.
-    method: what harmonizes: `network(model)` or `predictions`.
+    method: `network(model)` or `predictions`.
     protocols: names of PROTOCOLS, all in one pass over the data.
   """
 

@@ -1,7 +1,7 @@
 """The protocol `fullres`: images at their own size, as a user gets them.
 
 The metrics are those of the protocol `standard`, at that size. They are
-computed on the host, image by image, for compiled code would be compiled anew
+computed on the host, image by image, because jitted code would be compiled anew
 for every size.
 """
 
@@ -82,8 +82,8 @@ class FullSizeEvaluator:
   """Evaluates parameters at the images' own sizes, as `Evaluator` does.
 
   Args:
-    make: maps parameters to what harmonizes.
-    shown: side of the square pictures.
+    make: maps parameters to the function that harmonizes.
+    shown: side of the square pictures, in pixels.
   """
 
   protocols = (NAME,)
@@ -156,7 +156,7 @@ def _metrics_of(
 def pixel_sums(
   image: np.ndarray, truth: np.ndarray, mask: np.ndarray, band: int = _BAND
 ) -> metrics.Sums:
-  """Return what `metrics.pixel_sums` does, of a batch of one image.
+  """Compute `metrics.pixel_sums` on the host, for a batch of one image.
 
   Args:
     image, truth: uint8 [H, W, 3], 7 pixels a side or more.

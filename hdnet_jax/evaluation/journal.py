@@ -67,7 +67,7 @@ class Journal:
 
 
 def find(path: pathlib.Path) -> pathlib.Path:
-  """Return the per_image.csv that `path` is, holds, or has in evaluation/.
+  """Return `path` if it is a file, else the per_image.csv in it or evaluation/.
 
   Raises:
     UserError: where there is none.
@@ -117,7 +117,7 @@ def read(path: pathlib.Path) -> list[Row]:
   """Return the rows of a per_image.csv.
 
   Raises:
-    UserError: where it is not there, or no such file.
+    UserError: if the file is missing, or is no per_image.csv.
   """
   try:
     with open_text(path) as file:

@@ -1,8 +1,8 @@
 """Image metrics, a value for each image, equal to scikit-image's.
 
-`pixel_sums` runs on the device, with integers where sums are exact; `from_sums`
-computes the metrics of them on the host, in float64. So the metrics of given
-pixels do not depend on batch, device or order.
+`pixel_sums` runs on the device, with exact integer sums where possible;
+`from_sums` computes the metrics from them on the host, in float64. So the
+metrics of given pixels do not depend on batch, device or order.
 
 Images are uint8 [B, H, W, 3], masks uint8 [B, H, W, 1] of 0/1; height and width
 are 7 or more. `evaluation.protocols` says which images are compared.
@@ -50,7 +50,7 @@ def text_of(name: str, value: float | None) -> str:
 class Sums(NamedTuple):
   """Sums over width and channels of each row of an image.
 
-  Sums of squares are in parts of the width, each of which is an int32.
+  Sums of squares are over parts of the width, so that each fits an int32.
   """
 
   squared: Int[AnyArray, "b h parts"]  # squared differences

@@ -18,7 +18,7 @@ from jaxtyping import Array, Float, UInt8
 
 from hdnet_jax.model.pixels import normalize, to_pixels
 
-# Harmonized images, in [-1, 1], of composites in [-1, 1] and masks of 0/1.
+# Maps composites in [-1, 1] and masks of 0/1 to harmonized images in [-1, 1].
 Harmonize = Callable[[Array, Array], Array]
 
 

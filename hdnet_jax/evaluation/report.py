@@ -34,10 +34,10 @@ from hdnet_jax.terminal import print_tables
 
 
 def check_protocols(names: Sequence[str]) -> tuple[str, ...]:
-  """Return the protocols of these names, without repetitions.
+  """Check the names of protocols; return them without repetitions.
 
   Raises:
-    UserError: for another name.
+    UserError: for an unknown name, or for `fullres` beside another one.
   """
   known = [*PROTOCOLS, FULLRES]
   for name in names:
@@ -64,7 +64,7 @@ def write_report(
 ) -> list[tables.Row]:
   """Evaluate into `directory`, or continue the evaluation there.
 
-  Every process of a run calls this; the first one writes, and has all rows.
+  Every process must call this. Only process 0 writes, and returns the rows.
 
   Args:
     facts: what the report says besides numbers, as JSON can hold it.

@@ -93,8 +93,8 @@ def summary(rows: Sequence[tables.Row]) -> dict[str, Any]:
                             left out, None where all are
   gain, interval            of PSNR: the mean difference and its 95 % interval
   better                    share of the images whose MSE falls
-  brightness, chroma        [slope, correlation] of the object's mean shift,
-                            made against wanted
+  brightness, chroma        [slope, correlation] of the object's mean shift:
+                            the one made against the one to the truth
   """
 
   def both(name: str) -> list[np.ndarray]:

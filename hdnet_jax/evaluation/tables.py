@@ -12,8 +12,8 @@ from hdnet_jax.evaluation import bootstrap, published
 from hdnet_jax.evaluation.metrics import METRICS, NAMES, SHIFTS, text_of
 from hdnet_jax.terminal import Table
 
-# The numbers of an image under a protocol, by the columns of per_image.csv.
 T = TypeVar("T")
+# The numbers of an image under a protocol, by the columns of per_image.csv.
 Row = dict[str, Any]
 KINDS = ("composite", "harmonized")
 TEXT = ("name", "subset", "protocol")
@@ -29,7 +29,7 @@ _HIGH_RESOLUTION = 1024  # of Table 5, and up
 
 
 def ratio_bin(row: Row) -> str:
-  """Return the row's foreground-ratio bin; a bound belongs to the lower."""
+  """Return the row's foreground-ratio bin; bins include their upper bound."""
   return next(name for name, bound in RATIO_BINS if row["ratio"] <= bound)
 
 
@@ -101,7 +101,7 @@ def tables_of(report: Mapping[str, Any]) -> list[Table]:
   tables = []
   for protocol, summary in report["protocols"].items():
     subsets, ratios = summary["by_subset"], summary["by_foreground_ratio"]
-    size = report.get("image_size") or 0  # none of a report without one
+    size = report.get("image_size") or 0  # 0 if images keep their own sizes
     whole = {"all": summary}
     methods = _published_methods(report, protocol, subsets)
     in_high_resolution = {

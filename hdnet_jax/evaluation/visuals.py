@@ -223,8 +223,8 @@ def picture(image: np.ndarray, factor: int) -> Image.Image:
 def draw_ablation(report: dict[str, Any], path: pathlib.Path) -> None:
   """Write a PNG of `ablation.summarize`'s report.
 
-  The left panel is PSNR by row. The right one, where rows differ in the number
-  of neighbors only, is PSNR and fMSE against it.
+  The left panel shows PSNR by row. If there are rows that differ in the number
+  of neighbors only, the right one shows their PSNR and fMSE by that number.
   """
   from matplotlib.figure import Figure
 

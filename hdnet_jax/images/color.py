@@ -9,7 +9,8 @@ from PIL import Image, ImageCms
 if TYPE_CHECKING:
   from hdnet_jax.images.reading import Picture
 
-# Levels of 255; nobody sees less, and profiles of one space differ by it.
+# In levels of 255. Profiles of one color space can differ by so much, which
+# nobody sees.
 _SAME = 2
 
 
@@ -42,7 +43,8 @@ def rgb_to_cmyk(rgb: np.ndarray, before: np.ndarray) -> np.ndarray:
   """Return uint8 CMYK [N, 4] that shows RGB [N, 3].
 
   Args:
-    before: CMYK [N, 4], whose black is kept where RGB is not too light for it.
+    before: CMYK [N, 4] before the change; its black is kept unless RGB is too
+      light for it.
   """
   light = rgb.astype(np.float32)
   # Black ink leaves at most 255 - K in any channel.
@@ -57,9 +59,9 @@ def convert_profile(
 ) -> tuple[np.ndarray, list[str]]:
   """Convert a part of a picture to the ICC profile of another, in 8 bits.
 
-  A picture without a profile, or with one that is not of RGB, is taken for
-  sRGB. Of gray and CMYK pictures with a profile, their own samples are
-  converted.
+  A gray or CMYK picture with a profile of its own color space is converted from
+  the file's own samples. A picture without a profile, or with any other that is
+  not of RGB, is taken for sRGB.
 
   Returns:
     RGB pixels of the picture's type, and notes.
@@ -70,7 +72,7 @@ def convert_profile(
     target_icc = None
   if icc == target_icc:
     return pixels, []
-  # The profile is of the pixels or of the file's own samples; or it is ignored.
+  # A profile of neither the pixels nor the file's own samples is ignored.
   mode, samples, space = "RGB", pixels, _color_space(icc)
   own = picture.own
   if own is not None and space.lower() == picture.color_space.lower():
@@ -123,7 +125,7 @@ def _profile(icc: bytes | None) -> ImageCms.ImageCmsProfile:
 
 
 def _is_identity(transform: ImageCms.ImageCmsTransform) -> bool:
-  """Return whether a transform of RGB is between two profiles of one space."""
+  """Return whether a transform keeps RGB colors, within `_SAME` levels."""
   steps = np.linspace(0, 255, 9).round().astype(np.uint8)
   grid = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(1, -1, 3)
   after = np.asarray(ImageCms.applyTransform(Image.fromarray(grid), transform))

@@ -1,8 +1,8 @@
 """Read EXIF's orientation, and correct EXIF data for the upright image.
 
-The data are kept byte for byte, but for what would be wrong: the orientation,
-once the pixels are turned; sizes, the resolution and the subject's place, which
-turn with them; and the thumbnail, which shows the image before.
+The data are kept byte for byte, except for what would no longer be true: the
+orientation, once the pixels are turned; sizes, the resolution and the subject's
+place, which turn with the pixels; and the thumbnail, which shows the old image.
 """
 
 import struct
@@ -19,7 +19,7 @@ _SHORT, _LONG = 3, 4
 _WIDTHS, _HEIGHTS = (0x0100, 0xA002), (0x0101, 0xA003)
 _RESOLUTIONS = ((0x011A, 0x011B), (0xA20E, 0xA20F))  # across and down
 _SUBJECTS = (0x9214, 0xA214)  # x, y and perhaps a size, in pixels
-# A thumbnail's data: where they are and how long, as JPEG or in strips.
+# Tags of the offset and length of a thumbnail's data, as JPEG or in strips.
 _THUMBNAILS = ((0x0201, 0x0202), (0x0111, 0x0117))
 
 
@@ -39,7 +39,7 @@ def from_info(info: Mapping) -> bytes | None:
 
 
 def orientation_of(exif: bytes) -> int:
-  """Return the orientation in EXIF data, 1 to 8; 1 where none is said.
+  """Return the orientation in EXIF data, 1 to 8; 1 if missing or invalid.
 
   Raises:
     ValueError, struct.error: for what is not EXIF.
@@ -64,7 +64,7 @@ def orientation_of_image(image: Image.Image) -> int:
 
 
 def without_thumbnail(exif: bytes) -> bytes:
-  """Return EXIF data without the thumbnail, and else as it is.
+  """Return EXIF data without the thumbnail, otherwise unchanged.
 
   Raises:
     ValueError, struct.error: for damaged data.
@@ -80,7 +80,7 @@ def corrected(exif: bytes, size: tuple[int, int], orientation: int) -> bytes:
   Args:
     exif: with or without its prefix.
     size: width and height, upright.
-    orientation: by which the image was turned.
+    orientation: EXIF's, before the image was turned.
 
   Raises:
     ValueError, struct.error: for damaged data.
@@ -104,14 +104,14 @@ def corrected(exif: bytes, size: tuple[int, int], orientation: int) -> bytes:
 class Entry(NamedTuple):
   kind: int
   length: int  # how many numbers
-  place: int  # of its value, or of the offset to that
+  place: int  # where its value is, or the offset to its value
 
 
 Directory = dict[int, Entry]  # by tag
 
 
 class Block:
-  """EXIF data, with or without their prefix; a copy, which may be changed.
+  """A copy of EXIF data, given with or without their prefix; it may be changed.
 
   main: the first directory.
   """
@@ -146,7 +146,7 @@ class Block:
     return self._read("H" if entry.kind == _SHORT else "I", entry.place)
 
   def write(self, entry: Entry, value: int) -> None:
-    """Write a number over an entry's, of the same or a wider type."""
+    """Replace an entry's number; widen it from SHORT to LONG if needed."""
     if entry.kind not in (_SHORT, _LONG) or entry.length != 1:
       return
     if entry.kind == _SHORT and value < 2**16:
@@ -165,7 +165,7 @@ class Block:
   def turn_subjects(
     self, directory: Directory, size: tuple[int, int], orientation: int
   ) -> None:
-    """Turn the subject's place in an upright image of `size`."""
+    """Turn the subject's place as the image was turned; `size` is upright."""
     for tag in _SUBJECTS:
       entry = directory.get(tag)
       if entry is None or entry.kind != _SHORT or not 2 <= entry.length <= 4:
@@ -183,7 +183,7 @@ class Block:
       self._write("H" * entry.length, place, x, y, *extent)
 
   def drop_thumbnail(self) -> None:
-    """Remove the second directory, and blank what it holds."""
+    """Remove the second directory, the thumbnail's, and blank its data."""
     after = self._end
     if after + 4 > len(self.data):
       return  # some cameras leave the offset out
@@ -204,7 +204,7 @@ class Block:
       return  # damaged, and nothing points to it any more
 
   def _directory(self, start: int) -> tuple[Directory, int]:
-    """Return entries by tag, and where the offset to the next one stands."""
+    """Return entries by tag, and where the offset of the next directory is."""
     count, entries = self._read("H", start), {}
     end = start + 2 + 12 * count
     for place in range(start + 2, end, 12):

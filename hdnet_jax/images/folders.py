@@ -12,9 +12,10 @@ _SHOWN = 3  # names in a note
 class Listing:
   """The contents of a folder, sorted by path.
 
-  files: regular files, and links to such.
-  hidden: those of them whose names begin with a dot, apart from `files`.
-  problems: what could not be looked at, each with what is wrong with it.
+  files: regular files, links to them, and broken links.
+  hidden: such files whose names begin with a dot; they are not in `files`.
+  problems: folders that cannot be read and paths that are no files, each with
+    what is wrong with it.
   """
 
   files: list[pathlib.Path] = dataclasses.field(default_factory=list)
@@ -31,12 +32,13 @@ def files_in(
 ) -> Listing:
   """List every file of a folder.
 
-  Linked folders are entered, but for those that hold themselves. Hidden folders
-  are not, nor what macOS keeps beside every file (._NAME).
+  Links to folders are followed, except to a folder that contains the link.
+  Hidden folders are not entered. The files that macOS keeps beside others
+  (._NAME) are left out.
 
   Args:
-    folder: paths are given as this one is.
-    without: folders that are left out, under whatever name they are met.
+    folder: the paths that are listed begin with this one.
+    without: folders that are not entered, not even through a link.
     deep: whether the folders in it are entered.
   """
   listing = Listing()
@@ -65,7 +67,7 @@ def _walk(
       if deep and not hidden and os.path.realpath(path) not in inner:
         _walk(path, inner, deep, listing)
     elif os.path.isfile(path) or not os.path.exists(path):
-      # What does not exist is a link to nothing; who reads it will say so.
+      # A path that does not exist is a broken link; reading it reports that.
       if not hidden:
         listing.files.append(path)
       elif not entry.name.startswith("._"):
@@ -84,7 +86,7 @@ def describe_files(
   Args:
     paths: one or more.
     what: a noun in the singular, as "mask".
-    words: what is said of them.
+    words: what they are, as "without a composite".
   """
   plural = "s are" if len(paths) > 1 else " is"
   names = ", ".join(map(os.fspath, paths[:_SHOWN]))

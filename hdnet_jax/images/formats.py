@@ -86,11 +86,11 @@ def format_of_contents(start: bytes) -> str | None:
 
 
 def format_in(path: os.PathLike[str]) -> str | None:
-  """Return a file's format, or None, also where it cannot be opened."""
+  """Return the format of a file's contents; None if unknown or unreadable."""
   try:
     with open(path, "rb") as file:
       return format_of_contents(file.read(START))
-  except OSError:  # who reads it tells why
+  except OSError:  # reading the file reports why
     return None
 
 
@@ -100,7 +100,7 @@ def readable() -> tuple[str, ...]:
   from PIL import features
 
   formats = ["JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF"]
-  # Not of all modules: that would load tkinter.
+  # Checking all of Pillow's modules would load tkinter.
   if "avif" in features.modules and features.check_module("avif"):
     formats.append("AVIF")
   if importlib.util.find_spec("pillow_heif") is not None:
@@ -112,7 +112,7 @@ def readable() -> tuple[str, ...]:
 
 
 def remedy(format: str | None) -> str | None:
-  """Return what makes a format readable; None where it is, or nothing does."""
+  """Return what to install to read a format; None if there is nothing to."""
   if format in readable():
     return None
   return {

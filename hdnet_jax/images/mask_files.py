@@ -1,9 +1,9 @@
 """Find the masks of composites by their names.
 
-Of the photo `a.jpg` a mask is `a.png`; or `a_mask.png`, with `-`, `.` or a
-space, and with another of `WORDS`; or `mask_a.png`; or any of these with the
-photo's whole name, as in `a.jpg.png`. `mask.png` is that of a whole folder.
-Capitals do not count, nor how accents are composed.
+A mask of the photo `a.jpg` is named `a.png`, `a_mask.png` or `mask_a.png`. In
+place of `_` there may be `-`, `.` or a space; of `mask`, another of `WORDS`; of
+`a`, the photo's whole name, as in `a.jpg.png`. `mask.png` is that of a whole
+folder. Neither case nor the composition of accents matters.
 """
 
 import collections
@@ -19,23 +19,23 @@ WORDS = ("mask", "matte", "alpha", "segmentation", "seg")
 _WORD = "|".join(WORDS)
 _MARKED = re.compile(rf"(.+)[-_. ](?:{_WORD})|(?:{_WORD})[-_. ](.+)", re.DOTALL)
 _NUMBERED = re.compile(r"(.+)_\d+", re.DOTALL)
-_LOSSLESS = ("PNG", "TIFF", "BMP", "GIF")  # of a.jpg and a.png, the mask
+_LOSSLESS = ("PNG", "TIFF", "BMP", "GIF")  # the mask, if a.png is beside a.jpg
 
 Key = tuple[str, str]  # of a folder, and of a name in it
 
 
 def name_key(name: str) -> str:
-  """Return the same for names that differ in capitals or composition only."""
+  """Return a key that is the same whatever a name's case and composition."""
   composed = unicodedata.normalize("NFC", name)
   return unicodedata.normalize("NFC", composed.casefold())
 
 
 def photo_key(mask: str, suffix: str | None = None) -> str | None:
-  """Return a mask's stem without the word that tells what it is.
+  """Return a mask's stem without the word that marks it as a mask.
 
   Args:
     mask: the name without its extension.
-    suffix: the end that masks have, in place of the words.
+    suffix: the end that marks masks, in place of `WORDS`.
 
   Returns:
     A key; "" for a word alone; None where there is no such word.
@@ -62,8 +62,8 @@ class Masks:
   Args:
     root: their folder.
     files: their paths.
-    suffix: as of `photo_key`.
-    single: one mask for whatever there is, in place of `files`.
+    suffix: as in `photo_key`.
+    single: one mask for all composites, in place of `files`.
   """
 
   def __init__(
@@ -94,7 +94,7 @@ class Masks:
     if self._single:
       return self._single
     for found in self._found(place):
-      # Names that are spelled alike count before others of the same key.
+      # Prefer a name that has the composite's case and accents, too.
       alike = [path for path in found if path.stem.startswith(place.stem)]
       found = alike or found
       if len(found) > 1:

@@ -30,9 +30,9 @@ def read_mask(
     size: the image's width and height, upright.
     resize: whether a mask of another size is resized, bilinearly, to it.
     invert: whether black is foreground.
-    orientation: by which the image was turned upright.
-    max_pixels: as of `decode`.
-    ones: as of `masks.values`.
+    orientation: EXIF's, before the image was turned upright.
+    max_pixels: as in `decode`.
+    ones: as in `masks.values`.
 
   Raises:
     UserError: for a file that is no whole image or no mask, and for a mask that
@@ -124,9 +124,9 @@ def fit(
   Args:
     name: of the mask, for errors and notes.
     size: the mask's, upright.
-    image_size: as the image is to be harmonized.
+    image_size: the size in which the image is harmonized.
     orientation: what the mask's own file says.
-    image_orientation: by which the image was turned.
+    image_orientation: EXIF's, before the image was turned.
     resize: whether a mask of the image's shape and another size is resized.
 
   Raises:

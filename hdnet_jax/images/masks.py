@@ -3,10 +3,10 @@
 White is foreground. Gray is in between, and blends. Files, arrays, PIL images,
 videos, the web page and training data all come through `values`.
 
-Of integers white is 1 where none is above 1; else 255, or what 16 bits hold
-where any is above 255. Of floats it is 1. Where alpha varies, alpha is the
-mask, as of a cut-out; unless what shows is black and white itself: then it is
-both, multiplied, so that what is transparent is background.
+In floats, white is 1. In integers, it is 1 if no value is above 1; else 255 if
+none is above 255; else the most that 16 bits hold. If alpha varies, it is the
+mask, as in a cut-out. But if the visible pixels are black and white themselves,
+the mask is their product with alpha, so that transparent pixels are background.
 """
 
 import numpy as np
@@ -67,15 +67,15 @@ def values(
   alpha: np.ndarray | None = None,
   ones: bool = True,
 ) -> tuple[np.ndarray, list[str]]:
-  """Return the mask that samples are, and notes on how they were taken.
+  """Return the mask that samples stand for, and notes on how they are read.
 
   Args:
     name: of the mask, for errors and notes.
     samples: bool, integers, or floats of 0 to 1; [H, W], or [H, W, C] with one
       channel or three equal ones.
     alpha: [H, W] of such values, or None.
-    ones: whether 1 may be white in integers; not where other masks that belong
-      to this one tell that it is 255.
+    ones: whether 1 may be white in integers; False if it is known not to be, as
+      where other masks of the same video have larger values.
 
   Returns:
     bool [H, W] of bool, and of integers whose white is 1; else float32 [H, W]
@@ -106,12 +106,12 @@ def report(
 
   Args:
     mask: [H, W], 0 to 1.
-    remedy: what a person does whose mask has a black object; "" if none can.
+    remedy: what to do if the object is black in the mask; "" if nothing can be.
     alpha: [H, W], of the image: where it is 0, there is neither foreground nor
       background.
 
   Returns:
-    None for a common mask.
+    None if there is nothing to report.
   """
   inside = mask > 0.5
   most, share = float(mask.max()), float(inside.mean())
@@ -146,7 +146,7 @@ def report(
 
 
 def _is_drawing(samples: np.ndarray, alpha: np.ndarray) -> bool:
-  """Return whether what shows is black and white, and not of one color."""
+  """Return whether visible pixels are gray, mostly black or white, and vary."""
   visible = samples[alpha > 0]
   white = _white(visible, ones=True) or 1
   if visible.ndim == 2:
@@ -227,7 +227,7 @@ def _scaled(
 
 
 def _white(samples: np.ndarray, ones: bool) -> int | None:
-  """Return what is white in samples; None where no mask is so large."""
+  """Return the value of white in samples; None if one is too large."""
   if samples.dtype.kind not in "iu":
     return 1
   most, limit = int(samples.max()), int(np.iinfo(samples.dtype).max)

@@ -21,7 +21,7 @@ _MAKER_NOTE, _INTEROPERABILITY = 0x927C, 0xA005
 # Description, make, model, software, date, artist, host, copyright.
 _PORTABLE_TAGS = (270, 271, 272, 305, 306, 315, 316, 33432)
 _IPTC_TAG, _IPTC_RESOURCE = 33723, 0x0404
-# Tags of pixels and of what is carried: all others would be lost unsaid.
+# Tags of pixels and of what is carried over. The loss of others is reported.
 _KNOWN_TAGS = {
   *(254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 274, 277, 278),
   *(279, 280, 281, 282, 283, 284, 288, 289, 290, 291, 292, 293, 296, 297),
@@ -29,7 +29,7 @@ _KNOWN_TAGS = {
   *(337, 338, 339, 340, 341, 347, 529, 530, 531, 532, 700, 34675, 65000),
   *(513, 514, _IPTC_TAG, 34377, EXIF, GPS, *_PORTABLE_TAGS),
 }
-# PNG's chunks that say what colors are, and those that are written as read.
+# PNG's chunks that define its colors, and all chunks that are written as read.
 _COLORS = (b"gAMA", b"cHRM", b"cICP", b"sRGB")
 _CHUNKS = (*_COLORS, b"tEXt", b"zTXt", b"iTXt")
 _ICC_SPACE = {"gray": b"GRAY", "RGB": b"RGB ", "CMYK": b"CMYK"}
@@ -47,12 +47,12 @@ _LONGEST_IN_JPEG = {
 class Metadata:
   """What comes with an image's pixels.
 
-  exif, xmp: say that the image is upright and of its size.
+  exif, xmp: corrected for the upright image and its size.
   icc: an ICC profile.
   dpi: dots per inch, across and down.
   iptc: of JPEG and TIFF.
   comment: of JPEG.
-  chunks: of PNG: texts, and what colors are.
+  chunks: of PNG: texts, and those that define its colors.
   """
 
   exif: bytes | None = None
@@ -148,7 +148,7 @@ def _read_iptc(image: Image.Image) -> bytes | None:
 
 
 def _not_carried(file: "OpenImage") -> list[str]:
-  """Return sentences on what the file has and none that is written will."""
+  """Return sentences on what the file has that is never written."""
   image, notes = file.image, []
   segments = getattr(image, "applist", ())
   signed = any(name == "APP11" and b"jumb" in s for name, s in segments)
@@ -193,8 +193,8 @@ def _from_tiff(data: bytes) -> bytes | None:
 def tiff_tags(data: bytes | None) -> tuple[dict, dict]:
   """Return the tags of EXIF data that TIFF files hold, and nested directories.
 
-  Not what points into the file that it was in: the maker's own notes, and
-  interoperability.
+  The maker's notes and the interoperability directory are left out: they point
+  into the file that they were in.
 
   Raises:
     ValueError, struct.error: for damaged data.
@@ -219,7 +219,7 @@ def _name(tag: int) -> str:
 def held_by(
   metadata: Metadata, format: str, color_space: str
 ) -> tuple[Metadata, list[str]]:
-  """Return what of metadata a format holds, and notes on the rest.
+  """Return the metadata that a format can hold, and notes on the rest.
 
   Args:
     color_space: "gray", "RGB" or "CMYK": of the samples that are written.
@@ -278,10 +278,11 @@ def _not_in_tiff(data: bytes) -> list[str]:
 
 
 def _lost_chunks(chunks: tuple[png.Chunk, ...], format: str) -> list[str]:
-  """Return notes on what of PNG's chunks another format does not say."""
+  """Return notes on PNG's chunks that another format has no place for."""
   notes = []
   names = {name for name, _ in chunks if name in _COLORS}
-  # What nothing is said of is sRGB, and the others are beside it for its sake.
+  # Colors are sRGB where no chunk defines them. So nothing is lost with an sRGB
+  # chunk, nor with the gAMA and cHRM beside it, which only approximate it.
   if names and (b"sRGB" not in names or b"cICP" in names):
     words = ", ".join(sorted(name.decode() for name in names))
     notes.append(

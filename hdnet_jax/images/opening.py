@@ -18,7 +18,7 @@ from hdnet_jax.images import formats, png
 
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
 
-# A whole file in memory: more than 175 megapixels take in 16-bit RGBA.
+# The most that is read into memory; 175 megapixels of 16-bit RGBA take less.
 MAX_BYTES = 2**31
 
 # Kinds of bad files, as tables name them.
@@ -32,8 +32,8 @@ _ENDS = {b"\xff\xd8": b"\xff\xd9", b"\x89PNG": b"IEND"}
 # Libraries that read images: Pillow, and one that gives it a format.
 _READERS = {"PIL", "pillow_heif"}
 
-# Pillow also logs what is wrong with a file. Python would print that where
-# nobody listens; what matters of it is in our error.
+# Pillow also logs what is wrong with a file, and Python prints that where no
+# handler is set. What matters of it is in our error.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
@@ -58,9 +58,9 @@ class OpenImage:
 
   name: for messages.
   data: the file's bytes, without the texts and the profile of PNG.
-  image: its `info` has those texts and that profile.
+  image: its `info` has that profile, and XMP and EXIF data of those texts.
   chunks: of PNG, all but the pixels.
-  faults: of PNG, sentences on damaged chunks that begin with a verb.
+  faults: sentences, which begin with a verb, on damaged chunks of PNG.
   """
 
   name: str
@@ -104,7 +104,7 @@ def identify(data: bytes, any_format: bool = False) -> ImageFile.ImageFile:
   Raises:
     UnidentifiedImageError: for what is no image of these formats.
   """
-  names = formats.readable()  # registers readers that Pillow has not itself
+  names = formats.readable()  # also registers the HEIF reader
   if any_format:
     Image.init()
     names = dict.fromkeys((*names, *Image.ID))
@@ -122,7 +122,7 @@ def identify(data: bytes, any_format: bool = False) -> ImageFile.ImageFile:
 
 
 def _read(source: Source, any_format: bool) -> tuple[str, bytes]:
-  """Return what to call a source, and its bytes."""
+  """Return a source's name for messages, and its bytes."""
   if isinstance(source, (bytes, bytearray, memoryview)):
     source = io.BytesIO(source)
   is_path = isinstance(source, (str, os.PathLike))
@@ -227,8 +227,8 @@ def _as_user_error(name: str, data: bytes) -> Generator[None]:
 def _is_of_pillow(error: BaseException) -> bool:
   """Return whether an error was raised inside of Pillow, or by its callees.
 
-  Of damaged files Pillow raises errors of any type, AttributeError and
-  AssertionError among them. The same from our own code are defects of ours.
+  For damaged files Pillow raises errors of any type, AttributeError and
+  AssertionError among them. Errors of these types from our own code are bugs.
   """
   return any(
     frame.f_globals.get("__name__", "").partition(".")[0] in _READERS

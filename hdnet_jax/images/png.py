@@ -1,7 +1,7 @@
 """Read PNG's texts and profile apart from its pixels.
 
-Pillow refuses whole files for a text or profile of more than 1 MiB, as ComfyUI
-writes them, and takes texts by some names for its own values.
+Pillow refuses whole files for a text or profile of more than 1 MiB, such as
+ComfyUI writes. It also mistakes texts of some names for values of its own.
 """
 
 import struct
@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 START = b"\x89PNG\r\n\x1a\n"
 XMP = b"XML:com.adobe.xmp"
-# Of older files, as hexadecimal digits.
+# Keywords of metadata in older files, as hexadecimal digits.
 _EXIF = (b"Raw profile type exif", b"Raw profile type APP1")
 _OLD_XMP = b"Raw profile type xmp"
 _TAKEN = (b"iCCP", b"tEXt", b"zTXt", b"iTXt")
@@ -76,7 +76,10 @@ def info_of(chunks: Iterable[Chunk]) -> tuple[dict, list[str]]:
 
 
 def text_of(name: bytes, body: bytes) -> tuple[bytes, bytes | None] | None:
-  """Return a text's keyword and itself, None if damaged; None for no text."""
+  """Return a chunk's keyword and text; None for a chunk that is no text.
+
+  A damaged text is None.
+  """
   keyword, _, rest = body.partition(b"\0")
   if name == b"tEXt":
     return keyword, rest
@@ -97,7 +100,7 @@ def is_metadata(body: bytes) -> bool:
 
 
 def _from_hexadecimal(text: bytes) -> bytes:
-  """Return what a text of a name, a length and digits stands for."""
+  """Decode hexadecimal digits that follow lines of a name and a length."""
   try:
     return bytes.fromhex("".join(text.decode("latin-1").split("\n")[3:]))
   except ValueError:

@@ -1,6 +1,6 @@
 """Write PNG files, compressed on several cores.
 
-Pillow writes no colors of 16 bits, and takes a core a second for 12 megapixels.
+Pillow writes no 16-bit colors, and takes a second on a core for 12 megapixels.
 """
 
 import struct
@@ -24,7 +24,7 @@ _ADLER = 65521  # the modulus of zlib's checksum
 
 
 def write(image: "Encodable", file: BinaryIO) -> None:
-  """Write an image of 8 or 16 bits; the same one makes the same bytes."""
+  """Write an image of 8 or 16 bits; equal images make equal bytes."""
 
   def chunk(name: bytes, data: bytes) -> None:
     check = zlib.crc32(data, zlib.crc32(name))
@@ -56,8 +56,8 @@ def write(image: "Encodable", file: BinaryIO) -> None:
 def _compressed(samples: np.ndarray) -> Iterator[bytes]:
   """Yield the parts of a zlib stream of samples, uint8 or uint16 [H, W, ...].
 
-  Blocks of rows are filtered and compressed apart, in threads; each ends at a
-  byte, so that together they are one stream.
+  Blocks of rows are filtered and compressed separately, in threads. Each ends
+  on a whole byte, so that they can be joined to one stream.
   """
   big_endian = samples.astype(samples.dtype.newbyteorder(">"), copy=False)
   rows = np.ascontiguousarray(big_endian).view(np.uint8)
@@ -72,8 +72,8 @@ def _compressed(samples: np.ndarray) -> Iterator[bytes]:
     if start:
       above[0] = rows[start - 1]
     data = _filter(block, above, distance).tobytes()
-    # Runs alone: on photos a fourth of the time of a search for matches, and
-    # sizes within 5 %.
+    # Only runs are compressed: on photos that takes a fourth of the time of a
+    # search for matches, and sizes are within 5 %.
     compressor = zlib.compressobj(wbits=-zlib.MAX_WBITS, strategy=zlib.Z_RLE)
     is_last = start + step >= len(rows)
     end = zlib.Z_FINISH if is_last else zlib.Z_FULL_FLUSH
@@ -92,9 +92,9 @@ def _compressed(samples: np.ndarray) -> Iterator[bytes]:
 def _filter(rows: np.ndarray, above: np.ndarray, distance: int) -> np.ndarray:
   """Return rows as differences, each behind the number of its filter.
 
-  Of Sub, Up and Average a row takes the one with the least sum of absolute
-  differences, as the PNG specification advises. Paeth, which takes as long as
-  these together, gains nothing beside them.
+  Each row takes that filter of Sub, Up and Average which has the least sum of
+  absolute differences, as the PNG specification advises. Paeth takes as long as
+  these together, and gains nothing beside them.
 
   Args:
     rows, above: uint8 [h, bytes], and the row over each.
@@ -102,7 +102,7 @@ def _filter(rows: np.ndarray, above: np.ndarray, distance: int) -> np.ndarray:
   """
   left = np.zeros_like(rows)
   left[:, distance:] = rows[:, :-distance]
-  # Without a carry: half of the sum is what they share and half of the rest.
+  # Half of the sum, without overflow: shared bits, and half of the others.
   average = (left & above) + ((left ^ above) >> 1)
   differences = np.stack([rows - left, rows - above, rows - average])
   sizes = np.minimum(differences, 0 - differences)

@@ -1,7 +1,7 @@
 """Read image files of the formats of `formats`, upright, with their metadata.
 
-What is harmonized are the RGB values that a file stores, in its own color
-space: an ICC profile is kept, not applied.
+The pixels are the RGB values that a file stores, in its own color space: an ICC
+profile is kept, not applied.
 """
 
 import dataclasses
@@ -34,7 +34,7 @@ class Picture:
   own: the file's own samples where they are not the pixels: [H, W] for a gray
     image, [H, W, 4] for CMYK; else None.
   orientation: EXIF's, by which the stored pixels were turned upright.
-  metadata: it says that the image is upright.
+  metadata: corrected for the upright image.
   notes: sentences on what was not read as it is in the file.
   """
 
@@ -48,7 +48,7 @@ class Picture:
 
   @property
   def color_space(self) -> str:
-    """Of the file's own samples: "gray", "RGB" or "CMYK"."""
+    """The color space of the file's own samples: "gray", "RGB" or "CMYK"."""
     if self.own is None:
       return "RGB"
     return "gray" if self.own.ndim == 2 else "CMYK"
@@ -60,7 +60,7 @@ class Picture:
 
   @property
   def is_transparent(self) -> bool:
-    """Whether any pixel is."""
+    """Whether any pixel is not opaque."""
     alpha = self.alpha
     return alpha is not None and alpha.min() < np.iinfo(alpha.dtype).max
 
@@ -70,7 +70,7 @@ class Decoded:
   """A Picture's samples before they become pixels, as masks need them.
 
   samples: [H, W] gray, [H, W, 3] RGB or [H, W, 4] CMYK; uint8 or uint16,
-    and float32 or int32 for gray images of those.
+    and in gray also float32 or int32.
   """
 
   samples: np.ndarray
@@ -82,7 +82,7 @@ class Decoded:
 
 
 def read_picture(source: Source, max_pixels: int = MAX_PIXELS) -> Picture:
-  """Read an image file, whose contents count and not its extension.
+  """Read an image file; its contents, not its extension, tell the format.
 
   Args:
     source: a path, a file's bytes, or an open binary file.
@@ -93,8 +93,8 @@ def read_picture(source: Source, max_pixels: int = MAX_PIXELS) -> Picture:
     The picture; of several images in a file, the first.
 
   Raises:
-    UserError: for what is no whole image, too large, or in floats or another
-      kind of colours; in a line that names the file and says what to do.
+    UserError: for what is no whole image, is too large, or has float or other
+      unsupported colours. One line names the file and says what to do.
   """
   decoded = decode(source, max_pixels)
   samples = decoded.samples
@@ -190,7 +190,7 @@ def _bits(file: OpenImage, rawmode: str) -> int:
 
 
 def _plain_mode(name: str, image: Image.Image) -> str:
-  """Return the mode, of those that are harmonized, for an 8-bit image."""
+  """Return the mode to read an 8-bit image in: L, LA, RGB, RGBA or CMYK."""
   clear = image.has_transparency_data
   if image.mode in ("1", "L", "LA", "La"):
     return "LA" if clear else "L"
@@ -204,8 +204,8 @@ def _plain_mode(name: str, image: Image.Image) -> str:
   )
 
 
-# Pillow gives 8 bits of colors that have 16: the high bytes, or with the other
-# byte order the low ones. So those are decoded twice.
+# Pillow decodes 8 of the 16 bits of colors: the high bytes, or the low ones if
+# told the other byte order. So such files are decoded twice.
 _OTHER_BYTE = {
   f"{mode};16{order}": f"{mode};16{other}"
   for mode in ("RGB", "RGBA")
@@ -265,7 +265,7 @@ def _split_alpha(
   if channels in (2, 4):
     color = samples[..., 0] if channels == 2 else samples[..., :3]
     return color, samples[..., -1]
-  clear = image.info.get("transparency")  # the one color that stands for it
+  clear = image.info.get("transparency")  # the color that means transparent
   if clear is None or samples.dtype != np.uint16:
     return samples, None
   same = samples == np.asarray(clear, samples.dtype)

@@ -151,7 +151,7 @@ def write(
 
 
 def _layout(image: "Encodable", lengths: list[int]) -> dict[int, Value]:
-  """Return the tags of how pixels lie, without where strips of these begin."""
+  """Return the tags of how pixels are stored; offsets of strips are 0."""
   height, width = image.samples.shape[:2]
   samples = len(image.mode)
   tags = {

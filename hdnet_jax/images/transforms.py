@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-# What shows an image upright, by EXIF's orientation of what is stored.
+# What turns a stored image upright, by its EXIF orientation.
 _TRANSPOSES = {
   2: Image.Transpose.FLIP_LEFT_RIGHT,
   3: Image.Transpose.ROTATE_180,
@@ -43,10 +43,10 @@ def inverse(orientation: int) -> int:
 
 
 def resize_image(image: Image.Image, size: int) -> Image.Image:
-  """Return an RGB square of `size` pixels, antialiased."""
+  """Resize an image to an RGB square of side `size`, antialiased."""
   return image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR)
 
 
 def resize_mask(mask: Image.Image, size: int) -> Image.Image:
-  """Return a square of `size` pixels with the mask's own levels."""
+  """Resize a mask to a square of side `size`, without new levels."""
   return mask.resize((size, size), Image.Resampling.NEAREST)

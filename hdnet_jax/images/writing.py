@@ -1,7 +1,7 @@
 """Write harmonized pictures in the file's own kind of samples.
 
-Pixels that the mask leaves alone are written as they were read, also where a
-file is gray or CMYK and what was harmonized was RGB.
+Pixels that the mask leaves alone are written as they were read, even if the
+file is gray or CMYK and was harmonized in RGB.
 """
 
 import contextlib
@@ -70,7 +70,7 @@ def write_picture(
 def _write_whole(
   image: "Encodable", path: pathlib.Path, format: str, quality: int
 ) -> None:
-  """Encode an image into a file; of one that fails nothing remains."""
+  """Encode an image into a file; leave nothing behind if that fails."""
 
   def write(name: pathlib.Path) -> None:
     with name.open("wb") as file:
@@ -81,7 +81,7 @@ def _write_whole(
     new_folders += [folder for folder in path.parents if not folder.exists()]
     write_then_rename(path, write)
   except OSError as error:
-    # What was never made, or holds other files, is not removed.
+    # Removing a folder fails if it was never made, or holds other files.
     with contextlib.suppress(OSError):
       for folder in new_folders:
         folder.rmdir()
@@ -133,7 +133,7 @@ def check_quality(quality: int) -> None:
 
 
 def check_free(path: pathlib.Path, force: bool) -> None:
-  """Raise UserError for a folder, a file that exists, and no possible name."""
+  """Raise UserError for a folder, a bad path, or a file without `force`."""
   if "\0" in str(path):
     raise UserError(f"{path} has a null character; choose another path")
   try:
@@ -195,7 +195,7 @@ def _own_samples(
 ) -> tuple[str, np.ndarray]:
   """Return the color space that is written, and samples of it.
 
-  Those of pixels that are masked out, or did not change, are the file's own.
+  Pixels that are masked out, or did not change, are written as they were read.
   """
   space = picture.color_space
   if space == "RGB" or (space == "CMYK" and format not in ("JPEG", "TIFF")):

@@ -9,7 +9,7 @@ import re
 _ATTRIBUTE = rb"\s(?:%b)\s*=\s*(?:\"[^\"]*\"|'[^']*')"
 _ELEMENT = rb"<(%b)\b[^>]*?(?:/>|>.*?</\1\s*>)"
 _CONTAINER = rb"(?:G?Container):Directory"
-# Of what is not written: the names that would say it is there.
+# What is not written, and the names in XMP that would say it is there.
 _GONE = {
   "gain map": rb"(?:hdrgm|HDRGainMap):[\w-]+",
   "motion photo": rb"GCamera:(?:MotionPhoto|MicroVideo)\w*",
@@ -20,11 +20,11 @@ _GONE = {
 _PREFIXES = (rb"hdrgm", rb"HDRGainMap", rb"G?Container", rb"Item", rb"xmpNote")
 _WIDTHS = rb"tiff:ImageWidth|exif:PixelXDimension"
 _HEIGHTS = rb"tiff:ImageLength|exif:PixelYDimension"
-_LARGEST = 2**20  # bytes; to edit much more of what is hostile takes hours
+_LARGEST = 2**20  # bytes; hostile XMP of much more takes hours to edit
 
 
 def corrected(xmp: bytes, size: tuple[int, int]) -> tuple[bytes | None, list]:
-  """Return XMP that says upright, and names of what is removed from it.
+  """Return XMP corrected for the upright image, and names of what is removed.
 
   Args:
     size: width and height, upright.
@@ -50,14 +50,14 @@ def corrected(xmp: bytes, size: tuple[int, int]) -> tuple[bytes | None, list]:
 
 
 def _set(xmp: bytes, names: bytes, value: int) -> bytes:
-  """Set a number, in both ways of XMP to spell it."""
+  """Set a number, be it in an attribute or an element."""
   number = rb"\g<1>%d" % value
   xmp = re.sub(rb"(\b(?:%b)\s*=\s*[\"'])[0-9]+" % names, number, xmp)
   return re.sub(rb"(<(?:%b)>\s*)[0-9]+" % names, number, xmp)
 
 
 def _without_unused(xmp: bytes) -> bytes:
-  """Remove namespaces that nothing is in any more."""
+  """Remove the declarations of namespaces that are no longer used."""
   for prefix in _PREFIXES:
     if not re.search(rb"[<\s/]%b:" % prefix, xmp):
       xmp = re.sub(_ATTRIBUTE % (rb"xmlns:" + prefix), b"", xmp)

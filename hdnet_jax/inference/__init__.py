@@ -1,1 +1,1 @@
-"""Images of any size harmonized: what a trained network is for."""
+"""Harmonize images of any size with a trained network."""

@@ -75,7 +75,7 @@ def feather_mask(
     inside = mask[first : rows.stop + reach] > 0
     if inside.all() or not inside.any():
       continue
-    # Further left and right of the object nothing is to be found.
+    # Columns further left and right have a mask of 0, and no nearer edge.
     columns = np.flatnonzero(inside.any(axis=0))
     here = slice(max(columns[0] - 1, 0), columns[-1] + 2)
     ramp = distance(~inside[:, here])[rows.start - first :]

@@ -1,4 +1,4 @@
-"""What runs the network: JAX or ONNX Runtime, behind one interface."""
+"""Run the network by JAX or ONNX Runtime, behind one interface."""
 
 import importlib.metadata
 import importlib.util
@@ -59,10 +59,10 @@ def make_engine(
   """Make the engine of a name for a network.
 
   Args:
-    params, model: as of `weights.load`.
-    engine: as of `choose`.
+    params, model: from `weights.load`.
+    engine: as in `choose`.
   """
-  # Each imports its library.
+  # Imported only when chosen, for each module imports its library.
   if choose(engine) == "jax":
     from hdnet_jax.inference.engine_jax import JaxEngine
 
@@ -78,12 +78,12 @@ def load_engine(
   """Make an engine with the weights of a name.
 
   Args:
-    name: as of `weights.load`, or an .onnx file of `hdnet export`.
-    engine: as of `choose`; ONNX Runtime alone takes an .onnx file.
+    name: as in `weights.load`, or an .onnx file of `hdnet export`.
+    engine: as in `choose`; ONNX Runtime alone takes an .onnx file.
 
   Returns:
-    The engine; the image size of the training; and height and width of an .onnx
-    file that takes no others, else None.
+    The engine; the image size of the training; and the only height and width
+    that the engine takes, or None if it takes any.
 
   Raises:
     UserError: where there are no such weights, or they cannot be used.
@@ -108,7 +108,7 @@ def _is_installed(library: str) -> bool:
 
 
 def _has_accelerator() -> bool:
-  """Whether JAX runs on more than the CPU; it is imported only if it could."""
+  """Return whether JAX has an accelerator; import JAX only if it could."""
   if os.environ.get("JAX_PLATFORMS") == "cpu":
     return False
   plugins = importlib.metadata.entry_points(group="jax_plugins")

@@ -15,10 +15,10 @@ from hdnet_jax.model.hdnet import HDNet, apply, blend
 
 
 class JaxEngine:
-  """An `Engine` that compiles the network for each size, alone and by `BATCH`.
+  """An `Engine` that compiles the network by size, for 1 image and for `BATCH`.
 
   Args:
-    params: the network's parameters, as of `weights.load`.
+    params: the network's parameters, from `weights.load`.
     model: the settings of the network.
   """
 
@@ -40,7 +40,7 @@ class JaxEngine:
   def __call__(self, images: np.ndarray, masks: np.ndarray) -> np.ndarray:
     """Return the images, as `Engine` says."""
     count = len(images)
-    if 1 < count < BATCH:  # a program less
+    if 1 < count < BATCH:  # pad to BATCH, to compile no other program
       rest = [(0, BATCH - count), (0, 0), (0, 0), (0, 0)]
       images, masks = (np.pad(x, rest, mode="edge") for x in (images, masks))
     # Two threads would compile the same program twice.

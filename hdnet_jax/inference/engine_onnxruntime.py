@@ -37,7 +37,7 @@ class OnnxRuntimeEngine:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _SAY_ERRORS
     options.intra_op_num_threads = count_cpus()
-    # Its plan of memory would be held beside what runs, twice as much in all.
+    # Memory patterns would be held beside the memory in use: twice as much.
     options.enable_mem_pattern = False
     try:
       self._session = onnxruntime.InferenceSession(

@@ -1,4 +1,4 @@
-"""Folders of composites: which file is whose mask, and what is written."""
+"""Pair the composites of a folder with their masks, and name the results."""
 
 import dataclasses
 import os
@@ -54,22 +54,22 @@ def plan(
   """Pair the composites of a folder with masks and results.
 
   Args:
-    composites: their folder, searched in depth.
-    masks: the folder of their masks, named as `mask_files` says, in folders of
-      the same names; a file, which is the mask of all; or None for masks beside
-      the composites.
+    composites: their folder, searched recursively.
+    masks: the folder of their masks, which are named as `mask_files` says, in
+      subfolders of the same names; a file that is the mask of all; or None for
+      masks beside the composites.
     output: the folder of the results, which have the composites' names. Files
       in it are no inputs.
     mask_suffix: the end of the masks' names, with or without an extension.
-    beside: gives another file that is written with a result.
+    beside: returns the path of another file that is written with a result.
     suffix: the results' extension, or end, such as "_preview.png"; by default
-      the extension of the composite's format, as its contents are, and .png
-      where that is not written.
+      the extension of the format of the composite's contents, or .png if that
+      format is not written.
     from_alpha: whether the composites' own alpha is their mask.
-    shard: what is planned of the folder, and told. Composites that could be
-      written to one file are in one share.
-    watched: whether more is to come: a folder may be without a composite, and
-      masks, too.
+    shard: the share of the folder that is planned and reported on. Composites
+      that could be written to the same file are in the same share.
+    watched: whether more files are to come. Then the folder may have no
+      composite yet, and masks may be without theirs.
 
   Raises:
     UserError: where a folder is missing, has no image, or is the output.
@@ -127,13 +127,13 @@ def _check(
 
 
 def _is_in(shard: Shard, path: pathlib.Path, root: pathlib.Path) -> bool:
-  """Return whether a file is in a share, in which are its results, too."""
+  """Return whether a file is in a share; its results are in the same one."""
   place = path.relative_to(root).with_suffix("")
   return shard.has(_without_end(place).as_posix())
 
 
 def _without_end(place: pathlib.PurePath) -> pathlib.PurePath:
-  """Return the path, without a suffix, that a result's was made of."""
+  """Remove the ends of results' names from a path without a suffix."""
   for end in _RESULT_ENDS:
     if place.name.endswith(end) and place.name != end:
       return _without_end(place.with_name(place.name.removesuffix(end)))
@@ -221,7 +221,7 @@ def _keep_apart(
   inputs: Iterable[pathlib.Path],
   beside: Callable[[pathlib.Path], pathlib.Path] | None,
 ) -> None:
-  """Fail what would be written over inputs or other results."""
+  """Turn pairs that would overwrite inputs or other results into failures."""
   read = set(_real_paths(inputs))
   taken: dict[pathlib.Path, pathlib.Path] = {}
   kept = []

@@ -26,9 +26,9 @@ from hdnet_jax.inference.nearest import nearest
 # a perfect change better (1 pixel: +0.5 dB) and a network's real one worse
 # (-0.1 dB), for they carry its noise along.
 RADIUS = 4
-# Colours must vary by more than this deviation, of 0 to 1, for a map to be
-# trusted: in a window more than by noise and the texture that the small image
-# lost; in the object, which has many more pixels, by a few levels.
+# Colours, 0 to 1, must vary by more than this squared deviation for a map to be
+# trusted. In a window, that is more than noise and the texture that the small
+# image lost; in the object, which has many more pixels, it is a few levels.
 LOCAL_EPSILON = 0.04**2
 OBJECT_EPSILON = 0.01**2
 
@@ -159,7 +159,7 @@ def _window_sum(values: np.ndarray, radius: int) -> np.ndarray:
 
 
 def extend(values: np.ndarray, known: np.ndarray) -> np.ndarray:
-  """Fill values [h, w, ...] with the nearest of the known, bool [h, w]."""
+  """Set values [h, w, ...] to the nearest known; `known` is bool [h, w]."""
   if known.all():
     return values
   return values[nearest(known)]
@@ -175,8 +175,8 @@ def apply(
   """Change `image` by `maps`, stretched over it bilinearly, as `mix` says.
 
   Args:
-    maps: of `fit`.
-    image, mask, strength, block_pixels: as of `mix`.
+    maps: from `fit`.
+    image, mask, strength, block_pixels: as in `mix`.
   """
   planes = [
     Image.fromarray(plane) for plane in maps.reshape(12, *maps.shape[2:])
@@ -197,15 +197,15 @@ def mix(
 ) -> np.ndarray:
   """Mix an image with a changed one by the mask; return a copy.
 
-  A pixel becomes w * changed + (1 - w) * image, where w is mask * strength and
-  `changed` is clipped, as is what comes of a w above 1; integers are rounded.
-  Where w is 0 the pixel is kept bitwise.
+  A pixel becomes w * changed + (1 - w) * image, where w is mask * strength.
+  `changed` and the result are clipped to the image's range. Integers are
+  rounded. Where w is 0 the pixel is kept bitwise.
 
   Args:
     image: [H, W, 3] of a type of `white_level`.
     mask: bool or uint8 0/1 [H, W], or float 0 to 1.
-    changed: gives the channels of a part of the changed image, float [h, w]
-      each in the image's units, that may be written to; called from several
+    changed: returns the channels of a part of the changed image, each float
+      [h, w] in the image's units, which `mix` overwrites; called from several
       threads.
     strength: 0 to 1.5.
     block_pixels: how many pixels are worked on at a time.
@@ -260,7 +260,7 @@ def _apply_part(
   def stretched(index: int) -> np.ndarray:
     return np.array(planes[index].resize(size, Image.Resampling.BILINEAR, box))
 
-  # The change is float32; it is added to all digits of a float64 colour.
+  # The change is float32, but is added to a float64 colour in float64.
   kind = np.result_type(np.float32, image.dtype)
   colours = [image[*part, k].astype(np.float32) for k in range(3)]
   for channel in range(3):

@@ -44,7 +44,7 @@ class MaskWarning(UserWarning):
 
 
 class SizeWarning(UserWarning):
-  """A file's only size is not the one that its network was trained at."""
+  """An .onnx file takes one size alone, and was trained at another."""
 
 
 class Harmonizer:
@@ -54,11 +54,12 @@ class Harmonizer:
     result = harmonizer(composite, mask)
 
   Make one and use it for many images, from several threads if need be. It can
-  be pickled, and its network is made anew there.
+  be pickled; its network is made anew where it is unpickled.
 
   Args:
-    network: of `make_engine`.
-    image_size: side of the square that it was trained on, a multiple of 8.
+    network: from `make_engine`.
+    image_size: side of the square images that the network was trained on, a
+      multiple of 8.
     mode: "guided": the network sees a small image, and its change of colours is
       carried to the large one by `guided_filter`. JAX compiles it once, at the
       first call, and once more for `batch`. "direct": the network sees the
@@ -98,8 +99,8 @@ class Harmonizer:
     Args:
       name: a released network, such as "hdnet-lite"; a .safetensors file; a
         run's folder, see `weights.load`; or an .onnx file of `hdnet export`.
-      mode: as of the class.
-      image_size: as of the class; by default that of the training, where the
+      mode: as in the class.
+      image_size: as in the class; by default that of the training, where the
         weights tell it, else 256.
       engine: what runs the network, "onnxruntime" or "jax", as `choose` says;
         "auto" is JAX where it has an accelerator, else ONNX Runtime where it is
@@ -119,12 +120,12 @@ class Harmonizer:
     return cls(network, image_size or trained, mode)
 
   def remembering(self, most_bytes: int) -> "Harmonizer":
-    """Return one that does not run its network again for what it just saw.
+    """Return a harmonizer that keeps the latest outputs of its network.
 
     With it, another strength or feather for the same image takes no run.
 
     Args:
-      most_bytes: of the network's outputs that are kept; the oldest go first.
+      most_bytes: limit of the outputs; the least recently used are dropped.
     """
     network = RecentOutputs(self._network, most_bytes)
     return Harmonizer(network, self.image_size, self.mode)
@@ -147,8 +148,9 @@ class Harmonizer:
     with 8 bits for colours: give an array to keep 16. Alpha is kept.
 
     Where the mask is 0 the result is a copy, bit by bit; between 0 and 1 it is
-    mixed of both. What is transparent is no background: its colours do not
-    count. Where no object or no background is visible, all of it is a copy.
+    a mix of copy and change. What is transparent is no background: its colours
+    do not count. Where no object is visible, or alpha leaves no background, all
+    of it is a copy.
 
     Args:
       composite: a PIL image; an array [H, W, 3], RGB, or [H, W, 4], RGBA, that
@@ -159,10 +161,10 @@ class Harmonizer:
         what is over 0.5. A PIL image, of which the gray counts; an array [H, W]
         or [H, W, C], that is bool, integers (of which 1 is white if none is
         above 1; else 255, or 65535 if any is above 255), or float in 0 to 1; or
-        a path, file or bytes. Of a cut-out it is the alpha.
-      strength, feather, background: as of `ChangeOptions`.
-      mask_from_alpha: whether the composite's own alpha is the mask, and none
-        is given; what it hides is then the background.
+        a path, file or bytes. A cut-out's mask is its alpha.
+      strength, feather, background: as in `ChangeOptions`.
+      mask_from_alpha: whether the composite's own alpha is the mask. Then no
+        `mask` is given, and what alpha hides is the background.
 
     Warns:
       MaskWarning: for a mask that covers more than 95 % of the image, or
@@ -278,7 +280,7 @@ class Harmonizer:
       if message := masks.report(mask, "give 1 - mask", alpha):
         notes = (*notes, message)
       for note in notes:
-        # At the line that calls the public method.
+        # Point the warning at the line that calls the public method.
         warnings.warn(note, MaskWarning, stacklevel=3)
       scenes.append(Scene(composite.pixels, mask, alpha))
       restores.append(composite.restore)
@@ -303,7 +305,7 @@ def _side_of(
   trained: int,
   mode: Mode,
 ) -> int:
-  """Return the side of a file of one size alone; warn where it matters."""
+  """Return an .onnx file's only side; warn if its training had another."""
   side, width = only_size
   only = f"{name} takes images of {side}x{width} only"
   conflicts = {

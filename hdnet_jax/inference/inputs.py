@@ -41,7 +41,7 @@ class Scene(NamedTuple):
 
 
 def check_scene(scene: Scene) -> Scene:
-  """Return a scene of what a caller gives; its mask as `mask_of_array`.
+  """Check a caller's scene; convert its mask as `mask_of_array` does.
 
   Raises:
     UserError: for other shapes, types and values.
@@ -71,8 +71,8 @@ def mask_of_array(mask: np.ndarray) -> np.ndarray:
   """Return a mask as bool [H, W], or soft, as float32 [H, W] in 0 to 1.
 
   Args:
-    mask: [H, W] or [H, W, C], of which `masks.values` says what is white; of
-      two or four channels the last is alpha.
+    mask: [H, W] or [H, W, C]; `masks.values` says what is white in it. The last
+      of two or four channels is alpha.
 
   Raises:
     UserError: for another shape, type or value.
@@ -103,7 +103,7 @@ def to_uint8(image: np.ndarray) -> np.ndarray:
 class Composite(NamedTuple):
   """A composite's pixels [H, W, 3] and alpha [H, W], and the way back.
 
-  restore: makes of harmonized pixels what the caller gets.
+  restore: converts harmonized pixels to what the caller gets.
   orientation: EXIF's, of a file or PIL image.
   upright: whether the pixels were turned as that says; a PIL image's are not.
   """
@@ -131,10 +131,10 @@ def open_composite(composite: Picture) -> Composite:
 def open_mask(
   mask: Picture | None, composite: Composite
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-  """Open a mask of any kind and lay it on the composite, as that is stored.
+  """Open a mask of any kind and lay it on the composite's pixels.
 
   Returns:
-    The mask as of `mask_of_array`, and notes on how it was turned.
+    The mask as from `mask_of_array`, and notes on how it was turned.
 
   Raises:
     UserError: where it is no mask, cannot be read, or does not fit.
@@ -219,7 +219,7 @@ def _open_image(image: Image.Image) -> Composite:
 
 
 def _info(image: Image.Image) -> dict:
-  """Return an image's `info` without the thumbnail, which shows the old one."""
+  """Return an image's `info` without the thumbnail of the old image."""
   info = dict(image.info)
   if isinstance(info.get("exif"), bytes):
     try:
@@ -277,7 +277,7 @@ def _mask_values(mask: Any) -> tuple[str, np.ndarray, int]:
 
 
 def _as_array(name: str, value: Any) -> np.ndarray | None:
-  """Return what is an array as NumPy's, in native byte order; else None."""
+  """Convert any library's array to NumPy, in native byte order; else None."""
   try:
     if hasattr(value, "__array__"):
       array = np.asarray(value)

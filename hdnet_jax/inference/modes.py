@@ -1,4 +1,4 @@
-"""The modes: what the network sees of a scene, and how its change gets there.
+"""Modes: what the network sees of a scene, and how its change is applied.
 
 "guided": the network sees a small image, and its change of colours is carried
 to the large one. "direct": the network sees the image at its own size.
@@ -30,8 +30,8 @@ class NetworkInput(NamedTuple):
 def find_object(scene: Scene) -> np.ndarray | None:
   """Return where the object is visible, bool [H, W].
 
-  The object is what the mask has over 0.5. It is None where nothing of it is
-  visible, or nothing else to fit it to.
+  The object is where the mask is over 0.5. Return None where nothing of it is
+  visible, or where alpha leaves no background to fit it to.
   """
   inside = scene.mask > 0.5
   if scene.alpha is None:
@@ -47,7 +47,7 @@ def network_input(
   """Return what the network sees of a scene.
 
   Args:
-    inside: of `find_object`.
+    inside: from `find_object`.
     size: side of the image of mode "guided"; that of mode "direct" is padded to
       multiples of 8.
   """
@@ -93,7 +93,7 @@ def apply_output(
     )
   change = (output - seen.image) / 2  # of colours from 0 to 1
   if mask.dtype != bool:
-    # Soft edges reach to where the network changes nothing.
+    # Soft edges reach beyond the object, where the network changes nothing.
     change = guided_filter.extend(change, seen.inside)
   white = np.float32(guided_filter.white_level(composite.dtype))
 
@@ -109,8 +109,9 @@ def reduce(
 ) -> tuple[np.ndarray, np.ndarray]:
   """Return image and mask at [size, size], as they are in training.
 
-  The nearest pixels can miss a small object. Then its mask is the small pixels
-  that hold part of it, each in the mean colour of that part.
+  The mask is sampled at the nearest pixels, which can miss a small object. Then
+  the mask is the small pixels that hold part of it, each in that part's mean
+  colour.
 
   Args:
     composite: uint8 [H, W, 3].
@@ -126,7 +127,7 @@ def reduce(
 def _reduce_visible(
   scene: Scene, inside: np.ndarray, size: int
 ) -> tuple[np.ndarray, np.ndarray]:
-  """As `reduce`; colours are weighted by alpha.
+  """Reduce as `reduce` does, with colours weighted by alpha.
 
   Small pixels where nothing is visible take the nearest background.
   """
@@ -158,7 +159,7 @@ def _fill(
 def _reduce_mask(
   small: np.ndarray, composite: np.ndarray, mask: np.ndarray, size: int
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Return the small mask, and the small image with what the mask missed."""
+  """Return the small image, with what the mask missed, and the small mask."""
   mask = mask.astype(np.uint8, copy=False)
   small_mask = np.asarray(resize_mask(Image.fromarray(mask), size))
   if small_mask.any():

@@ -1,10 +1,11 @@
 """The nearest known pixel of every pixel, exact, in NumPy.
 
-Of a column, the nearest is found by running maxima. Of a row, pixel x chooses
-the column c of the least (x - c)^2 + d(c)^2, where d is the distance within the
-column. The choice never decreases with x, so that of every second x bounds
-those between: rows are refined from coarse to fine, all at once (the distance
-transform of Felzenszwalb and Huttenlocher 2012 by divide and conquer).
+Within a column, running maxima and minima find the nearest. Within a row, pixel
+x chooses the column c of the least (x - c)^2 + d(c)^2, where d is the distance
+within the column. The choice never decreases with x, so the choices of every
+second x bound those between. All rows are refined at once, from coarse to fine
+(the distance transform of Felzenszwalb and Huttenlocher 2012 by divide and
+conquer).
 """
 
 import numpy as np
@@ -29,7 +30,7 @@ def nearest(
   rows = _nearest_rows(known)
   columns = np.empty((height, width), np.intp)
   step = max(block // width, 1)
-  # What `_least` counts with, at most: it is faster in 32 bits.
+  # The largest number in `_least`, which is faster in 32 bits.
   most = (width**2 + (3 * height + 2 * width) ** 2 + 1) * width
   kind = np.int32 if most < 2**31 else np.int64
   for top in range(0, height, step):
@@ -72,12 +73,12 @@ def _nearest_columns(squared: np.ndarray) -> np.ndarray:
   """
   height, width = squared.shape
   squared = squared.ravel()
-  # One more at each end: what bounds the first and the last.
+  # One more column at each end, to bound the choices of the first and last.
   best = np.zeros((height, width + 2), np.int64)
   best[:, -1] = width - 1
   stride = 1 << max(width - 1, 1).bit_length()
   while stride:
-    # Those between the ones of the last round, which were 2 * stride apart.
+    # Every x between those done already, which are 2 * stride apart.
     x = np.arange(stride, width + 1, 2 * stride)
     first = best[:, x - stride]
     last = best[:, np.minimum(x + stride, width + 1)]
@@ -93,7 +94,7 @@ def _least(
   first: np.ndarray,
   last: np.ndarray,
 ) -> np.ndarray:
-  """Return the best columns of `x` from `first` to `last`, all [h, n]."""
+  """Return the best column, [h, n], of each x [n], in `first` to `last`."""
   if not x.size:
     return first
   lengths = (last - first + 1).ravel()

@@ -11,7 +11,7 @@ from hdnet_jax.errors import UserError
 from hdnet_jax.images.color import convert_profile
 from hdnet_jax.images.reading import Picture
 
-_MAX_SIDE = 2.0**53  # pixels; floats count no more exactly
+_MAX_SIDE = 2.0**53  # pixels; floats count exactly up to it
 _MARGIN = 2  # pixels around the shown ones that interpolation looks at
 
 
@@ -22,9 +22,9 @@ class Pasted(NamedTuple):
     photo: the photo with the alpha of the composite.
     pixels: the composite, of the photo's size and type, [H, W, 3].
     mask: the object, float32 [H, W] in 0 to 1.
-    notes: sentences on what may not be meant.
+    notes: sentences on what may be a mistake.
     here: the rows and columns of the photo where the cut-out is.
-    colors: the cut-out's own times its alpha, float32 [h, w, 3] in 0 to 1.
+    colors: the cut-out's colors times its alpha, float32 [h, w, 3] in 0 to 1.
   """
 
   photo: Picture
@@ -126,7 +126,7 @@ class _Window(NamedTuple):
   """The part of the cut-out's rows or columns that is resized.
 
   samples: with the margin of interpolation.
-  first, last: of what is shown, from the start of `samples` on.
+  first, last: bounds of what is shown, counted from the start of `samples`.
   length: pixels after resizing.
   """
 
@@ -137,7 +137,7 @@ class _Window(NamedTuple):
 
   @classmethod
   def of(cls, first: int, last: int, length: int, side: int) -> "_Window":
-    """Make that of pixels first to last of `side` resized to `length`."""
+    """Make it for pixels first to last of the `length` that `side` becomes."""
     start, stop = first * side / length, last * side / length
     margin = math.ceil(side / length) + _MARGIN
     begin = max(math.floor(start) - margin, 0)
@@ -152,7 +152,6 @@ def _resize(
   """Return colours times alpha, [h, w, 3] in 0 to 1, the alpha, and notes."""
   across, down = windows
   part = down.samples, across.samples
-  # Before resizing: hidden colours must not count.
   if cutout.alpha is None:
     raise ValueError("a cut-out needs alpha")
   alpha = to_float(cutout.alpha[part])
@@ -165,6 +164,7 @@ def _resize(
     image = Image.fromarray(layer)
     return np.asarray(image.resize(size, Image.Resampling.BILINEAR, box))
 
+  # Multiplied by alpha before resizing, so that hidden colours do not count.
   colors = [resize(to_float(pixels[..., c]) * alpha) for c in range(3)]
   return np.stack(colors, axis=-1), resize(alpha), notes
 

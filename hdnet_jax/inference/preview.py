@@ -30,7 +30,7 @@ def draw_strip(
     after: the same, changed at strength 1.
     strengths: from left to right.
     alpha: of that type, [H, W]; what is transparent is drawn white.
-    side: a longer side is made as small.
+    side: the longer side in pixels, at most; larger images are reduced.
 
   Returns:
     uint8 [h, w, 3].

@@ -1,7 +1,7 @@
-"""An engine that need not run again for what it has seen a moment ago.
+"""Keep an engine's latest outputs, so that it need not run again for them.
 
-Strength and feather are of what is done with a network's output, so that
-another strength for the same image takes no run.
+Strength and feather are applied after the network. So another strength for the
+same image takes no run.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ class RecentOutputs:
 
   Args:
     engine: runs for inputs that are not known.
-    most_bytes: of all outputs that are kept; the oldest go first.
+    most_bytes: limit of all outputs; the least recently used are dropped.
   """
 
   def __init__(self, engine: Engine, most_bytes: int):
@@ -42,7 +42,7 @@ class RecentOutputs:
 
   @property
   def kept_bytes(self) -> int:
-    """How large the outputs are that are kept."""
+    """The size in bytes of all outputs that are kept."""
     return sum(output.nbytes for output in self._outputs.values())
 
   def __reduce__(self):
@@ -50,7 +50,7 @@ class RecentOutputs:
 
 
 def _digest(*arrays: np.ndarray) -> bytes:
-  """Return what tells inputs apart."""
+  """Return a hash of the arrays' shapes, types and contents."""
   digest = hashlib.sha256()
   for array in arrays:
     digest.update(repr((array.shape, array.dtype.str)).encode())

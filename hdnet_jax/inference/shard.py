@@ -1,8 +1,8 @@
 """Shares of a folder, so that several machines work on it at once.
 
-A file's name alone says whose it is. So shares have no file in common and leave
-none out, whatever order a machine lists them in, and a file that is added moves
-no other one.
+A file's name alone decides its share. So shares have no file in common and
+leave none out, in whatever order a machine lists files. Adding a file moves no
+other to another share.
 """
 
 import dataclasses
@@ -49,7 +49,7 @@ class Shard:
   def has(self, name: str) -> bool:
     """Return whether a name is of this share.
 
-    It is so on every system, of whatever order and composition of accents.
+    The answer is the same on every system, however accents are composed.
     """
     composed = unicodedata.normalize("NFC", name)
     data = composed.encode(errors="surrogateescape")

@@ -1,4 +1,4 @@
-"""How strong a change may be, for all that take a strength; no imports.
+"""The strengths of a change, in a module that imports nothing.
 
 A strength of 1 is the network's own change. Less is a share of it, and more
 goes on in the same direction.

@@ -1,8 +1,8 @@
-"""A folder that is watched: which composites in it are whole, and new.
+"""Watch a folder: tell which composites in it are complete, and new.
 
 The folder is listed again and again. A composite is ready when neither it nor
 its mask has changed since the last time: a file that is still being written, or
-copied, grows. So none is read half.
+copied, grows. So no file is read half-written.
 """
 
 import os
@@ -16,10 +16,10 @@ _State = tuple[tuple[str, int, int], ...]
 
 
 class Watcher:
-  """Tells, at each look at a folder, what is to be done.
+  """Report, at each look at a folder, what is new and ready.
 
-  A pair is given once, and again when its composite or mask is another: saved
-  anew, or a better fitting mask.
+  A pair is given once, and again after its composite or mask is saved anew, or
+  another file becomes its mask.
 
   Args:
     plan: pairs what is in the folder now.
@@ -34,9 +34,9 @@ class Watcher:
     self.failures: list[str] = []
 
   def look(self) -> tuple[list[Pair], list[str]]:
-    """Return pairs that are ready, and lines on what will not get ready.
+    """Return pairs that are ready, and failures and notes not returned before.
 
-    `failures` is then what cannot be paired, and could not be at the last look.
+    Set `failures` to what can be paired neither now nor at the last look.
     """
     found = self._plan()
     now = {pair.composite: _state(pair) for pair in found.pairs}
@@ -59,7 +59,7 @@ class Watcher:
 
 
 def _state(pair: Pair) -> _State | None:
-  """Return what changes when a file does; None while one is empty, or gone."""
+  """Return the state of a pair's files; None while one is empty, or gone."""
   states = []
   for path in filter(None, (pair.composite, pair.mask)):
     try:

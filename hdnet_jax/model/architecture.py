@@ -1,6 +1,6 @@
 """The network in numbers: its stages, constants and parameters, without JAX.
 
-Height and width of features are the image's over 1, 2, 4 or 8.
+Features have the image's height and width, divided by 1, 2, 4 or 8.
 """
 
 import enum
@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 
 class Size(enum.Enum):
-  """What a stage's convolution does to height and width; its kernel's side."""
+  """Whether a stage's convolution keeps, halves or doubles height and width."""
 
   KEPT = enum.auto()
   HALVED = enum.auto()
@@ -47,11 +47,11 @@ DECODER = (
 )
 UNNORMALIZED = "x7"  # the features that LD compares
 WITH_MGD = ("y2", "y1", "y0")
-REDUCTION = 8  # height and width over those of x7
+REDUCTION = 8  # the image's height and width over those of x7
 
 EPSILON = 1e-5  # of instance norm and RAIN
 TINY = 1e-6  # LD: floor of a squared norm; a zero vector is similar to nothing
-GROUP = 64  # LD: keys whose best is compared first
+GROUP = 64  # LD: keys in a group; the maxima of groups are compared first
 REGIONS = 2  # MGD: foreground, background
 HIDDEN = 2  # MGD: inputs of each region's kernel predictor
 RAIN = (
@@ -62,7 +62,7 @@ RAIN = (
 
 @runtime_checkable  # beartype checks it
 class Settings(Protocol):
-  """Those of `HDNet` and of `ModelConfig`."""
+  """Settings that decide parameter shapes, of `HDNet` and `ModelConfig`."""
 
   @property
   def width(self) -> int: ...

@@ -12,7 +12,7 @@ from hdnet_jax.model.conv_ops import conv3x3, down_conv4x4, up_conv4x4
 
 
 class Convolution(nn.Module):
-  """`apply_kernel(x, kernel)` with a learned kernel, at first N(0, 0.02)."""
+  """`apply_kernel(x, kernel)` with a learned kernel, of initial stddev 0.02."""
 
   features: int
   size: int

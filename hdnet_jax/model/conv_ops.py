@@ -1,16 +1,16 @@
 """The network's convolutions as functions of image and kernel.
 
 Images are [B, H, W, C], kernels [height, width, in, out]. A transposed
-convolution has the correlation kernel that it applies to its dilated input, so
-`down_conv4x4` and `up_conv4x4` are transposes of each other.
+convolution takes the kernel with which it correlates its dilated input: the
+transpose of `down_conv4x4` by `kernel` is `up_conv4x4` by `transposed(kernel)`.
 
-XLA's code for these is several times slower on CPUs than the `cpu_` forms of
-the same sums (`benchmarks/convolutions.py` times both):
+On CPUs, the `cpu_` forms compute the same sums several times faster than XLA's
+own code (`benchmarks/convolutions.py` times both):
 
 - A transposed convolution is a stride-1 one and a depth-to-space move.
 - A 3x3 convolution to few channels computes several pixels at a time.
-- A kernel's gradient is a matrix product with shifted copies, of two images at
-  a time so that the copies stay small.
+- A kernel's gradient is a matrix product with shifted copies, of at most two
+  images at a time so that the copies stay small.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ Image = Float[Array, "b h w c"]
 Kernel = Float[Array, "u v i o"]
 Gradients = Callable[[Array, Array, Array], tuple[Array, Array]]
 
-RUN = 8  # pixels of a row computed at once, and channels at most
+RUN = 8  # pixels computed at once, if output channels are at most as many
 
 
 def by_platform(cpu: Callable, default: Callable, *arguments: Any) -> Any:
@@ -38,7 +38,7 @@ def by_platform(cpu: Callable, default: Callable, *arguments: Any) -> Any:
 
 
 def differentiated_by(gradients: Gradients) -> Callable[[Callable], Callable]:
-  """Give a function of x and kernel the `gradients(x, kernel, dy)`."""
+  """Make a decorator that sets a function's `gradients(x, kernel, dy)`."""
 
   def decorate(function: Callable) -> Callable:
     function = jax.custom_vjp(function)
@@ -102,9 +102,9 @@ def _linear_gradients(function: Callable) -> Gradients:
 def _plain_up_gradients(
   x: Image, kernel: Kernel, dy: Array
 ) -> tuple[Array, Array]:
-  # <dy, up(x, kernel)> is <down(dy, its transpose), x>. cuDNN has a kernel for
-  # the gradient of a strided convolution, but none for that of a dilated one,
-  # which took half of a step of HDNet-lite.
+  # <dy, up(x, kernel)> is <down(dy, transposed(kernel)), x>; differentiate it.
+  # cuDNN has a kernel for the gradient of a strided convolution, but none for a
+  # dilated one, whose gradient took half of a step of HDNet-lite.
   kernel = transposed(kernel)
   gradient = _kernel_gradient(plain_down_conv4x4, dy, kernel, x)
   return plain_down_conv4x4(dy, kernel), transposed(gradient)
@@ -231,7 +231,7 @@ def _taps(size: int, seen: Callable[[int, int], Array]) -> Array:
 
 def _padded(x: Float[Array, "c b h w"]) -> Array:
   x = jnp.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
-  # Without the barrier every copy moves the channels again.
+  # Without the barrier, XLA would move the channels again for every copy.
   return jax.lax.optimization_barrier(x)
 
 
@@ -250,7 +250,8 @@ def _chosen_by_platform(
   return function
 
 
-# 3x3, stride 1, padding 1; with the kernel flipped also a transposed one.
+# 3x3, stride 1, padding 1. A transposed convolution is this one with the kernel
+# flipped.
 conv3x3 = _chosen_by_platform(
   cpu_conv3x3,
   plain_conv3x3,

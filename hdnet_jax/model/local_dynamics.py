@@ -30,7 +30,7 @@ Neighbors = tuple[Int[Array, "b n k"], Bool[Array, "b n k"]]
 
 
 def l2_normalize(x: Float[Array, "... c"]) -> Float[Array, "... c"]:
-  """Scale `x` to unit length over its last axis; shorten no short vector."""
+  """Scale `x` to unit length over its last axis, by 1/sqrt(TINY) at most."""
   squared = jnp.sum(jnp.square(x), axis=-1, keepdims=True)
   return x * jax.lax.rsqrt(jnp.maximum(squared, TINY))
 
@@ -44,21 +44,21 @@ def masked_top_k(
   tile: int = QUERY_TILE,
   group: int = GROUP,
 ) -> Neighbors:
-  """Find the keys of `key_mask` with the largest dot products.
+  """Find each query's keys, of `key_mask`, with the largest dot products.
 
   Only the queries of `query_mask` are searched for, `tile` at a time. Not
-  differentiable: the caller computes the few products that it keeps again.
+  differentiable: the caller recomputes the few products that it keeps.
 
   Returns:
-    The keys' indices, largest product first, the first of equal ones; and
-    whether each is valid. The rest is padding: rows of other queries, and
-    places beyond the number of keys.
+    The keys' indices, largest product first (of equal ones the first key), and
+    whether each is valid. Rows of other queries are not valid, nor are places
+    beyond the number of keys.
   """
   queries, keys = jax.lax.stop_gradient((queries, keys))
   batch, count, _ = queries.shape
   arguments = queries, keys, query_mask, key_mask
   if not isinstance(count, int):
-    # An export for any size has no groups.
+    # The size is symbolic, in an export for any size: do without groups.
     return _tiled_top_k(*arguments, neighbors=neighbors, tile=tile, group=1)
   search = functools.partial(_tiled_top_k, neighbors=neighbors, group=group)
   tile = cpu_tile = min(tile, count)
@@ -124,7 +124,7 @@ def _tiled_top_k(
 
 
 def compact_indices(mask: Mask, places: Int[Array, "b n"]) -> Int[Array, "b n"]:
-  """Return the mask's indices in order, then `n`; `places` are their ranks."""
+  """List positions inside the mask, padded by N; `places` has their ranks."""
   _, count = mask.shape
 
   def compact(mask: Array, places: Array) -> Array:
@@ -140,8 +140,8 @@ def grouped_top_k(
 ) -> tuple[Float[Array, "b t k"], Int[Array, "b t k"]]:
   """Find every query's largest products and their keys.
 
-  `top_k` is slow in long rows. It runs in short ones, twice: the K largest are
-  in the K groups of keys with the largest maxima.
+  `top_k` is slow on long rows. So first find the K groups of keys with the
+  largest maxima, which hold the K largest products.
   """
   batch, keys, queries = products.shape
   groups = products.reshape(batch, keys // group, group, queries)
@@ -174,12 +174,12 @@ def paper_reference(
 ) -> Features:
   """Mix the K most similar background features, as the paper does.
 
-  The reference is 0 where there is no background. That of background positions
-  has no meaning.
+  The reference is 0 where there is no background. References of background
+  positions have no meaning.
   """
   directions = l2_normalize(x.astype(jnp.float32))
-  # The fringe of a soft mask searches too, but is not searched: each of its
-  # positions is most similar to itself.
+  # Positions on the edge of a soft mask are queries, but not keys: each would
+  # be most similar to itself.
   inside = foreground[..., 0] > 0
   neighbors = min(neighbors, x.shape[1])  # a tiny image has fewer positions
   indices, valid = masked_top_k(

@@ -50,7 +50,7 @@ def region_sum(
 
 def _sum_of_rows(x: Array, region: Array) -> Array:
   # XLA's CPU compiler vectorizes dot products, but not masked sums. A dot adds
-  # one number after the other: over a row, not the image, it rounds less.
+  # one number after the other, which rounds less over a row than over an image.
   rows = jnp.einsum("bhw,bhwc->bhc", region[..., 0], x)
   return jnp.sum(rows, axis=1)[:, None, None]
 

@@ -14,7 +14,7 @@ from hdnet_jax.onnx.protobuf import Attribute, Dimension, DType
 # included; the file's format (IR) is the one of its time.
 OPSET = 17
 _IR_VERSION = 8
-_PACKED = 1024  # values from which an array is stored in the file's own type
+_PACKED = 1024  # arrays of fewer values are stored as float32
 
 Storage = Literal["float32", "float16", "int8"]
 
@@ -51,9 +51,9 @@ class Graph:
   """Nodes in the order that they are added, and the constants they use.
 
   Args:
-    storage: of large parameters in the file. ONNX Runtime converts float16 and
-      int8 (with a scale an output channel) to float32 when it loads the file:
-      it is smaller, and neither faster nor slower.
+    storage: dtype of large parameters in the file. ONNX Runtime converts
+      float16 and int8 (with a scale for each output channel) to float32 when it
+      loads the file, which is smaller, and neither faster nor slower to run.
   """
 
   def __init__(self, storage: Storage = "float32"):
@@ -67,7 +67,7 @@ class Graph:
 
   @contextlib.contextmanager
   def scope(self, name: str) -> Generator[None]:
-    """Start the names of what is added inside with `name`."""
+    """Prefix the names of nodes and parameters added inside by `name`."""
     before = self._scope
     self._scope = f"{before}{name}/"
     yield
@@ -121,9 +121,9 @@ class Graph:
   ) -> Tensor:
     """Add a loop over the first axis of `inputs`, and stack the results.
 
-    `body` adds nodes from slices of the inputs, of `dtypes`, to its result, of
-    the dtype `output` and equal shape for all. It may use tensors from outside;
-    what it adds is no more there after it.
+    `body` takes a slice of each input, of `dtypes`, and returns a result of the
+    dtype `output`, whose shape is the same for all slices. It may use tensors
+    from outside; results of nodes inside it cannot be used outside.
     """
     name = f"{self._scope}Scan_{self._count}"
     before, self._nodes = self._nodes, []
@@ -156,7 +156,7 @@ class Graph:
     return stored * self._constant(f"{name}_scale", scale)
 
   def model(self, name: str, metadata: dict[str, str]) -> bytes:
-    """Return the file of what was added."""
+    """Return the bytes of an ONNX file of all that was added."""
     graph = protobuf.graph(
       self._nodes,
       name,

@@ -17,7 +17,7 @@ def convolution(x: Tensor, params: Mapping, size: Size) -> Tensor:
   g, kernel, bias = x.graph, params["kernel"], params.get("bias")
   pads = [1, 1, 1, 1]
   if size is Size.DOUBLED:
-    # The operator's kernel is the one that it flips.
+    # ConvTranspose flips its kernel, so flip it before.
     flipped = kernel[::-1, ::-1].transpose(2, 3, 0, 1)
     weight = g.parameter("kernel", flipped, axis=1)
     return g.add("ConvTranspose", x, weight, pads=pads, strides=[2, 2])
@@ -54,7 +54,7 @@ def _mean(x: Tensor) -> Tensor:
 
 def instance_norm(x: Tensor, channels: int) -> Tensor:
   g = x.graph
-  # ONNX Runtime rounds the mean, the more so the farther it is from 0.
+  # ONNX Runtime rounds more, the farther the mean is from 0: subtract it.
   x = x - _mean(x)
   scale = g.parameter("one", np.ones(channels))
   shift = g.parameter("zero", np.zeros(channels))
@@ -83,7 +83,7 @@ def rain(x: Tensor, region: Tensor, params: Mapping) -> Tensor:
   shift_f = mean_b * gain_f + learned("foreground_beta") - mean_f * scale_f
   scale_b = (learned("background_gamma") + 1.0) / std_b
   shift_b = learned("background_beta") - mean_b * scale_b
-  # One product blends them: fewer arrays of the features' size.
+  # Blend both regions by one product: fewer arrays of the features' size.
   regions = g.add("Reshape", g.add("Concat", region, rest, axis=1), [0, 2, -1])
   scale, shift = (
     g.add("Reshape", g.add("Concat", inside, outside, axis=3), [0, -1, 2])
@@ -122,7 +122,7 @@ def global_dynamics(
     g.add("Squeeze", kernel, [1])
     for kernel in g.add_many("Split", REGIONS, kernels, axis=1)
   )
-  # As the mask blends the two results, with fewer arrays of their size.
+  # The two results blended by the mask, with fewer arrays of their size.
   flat, region = (g.add("Reshape", y, [0, 0, -1]) for y in (x, mask))
   y = outside @ flat + region * ((inside - outside) @ flat)
   return g.add("Reshape", y, g.add("Shape", x))

@@ -1,9 +1,9 @@
-"""LD as nodes of an ONNX graph: `model.local_dynamics` without all its pairs.
+"""LD as nodes of an ONNX graph; see `model.local_dynamics`.
 
-A loop takes the images of the batch, as the positions inside and outside of
-their masks are as many as they are. Inside it, x is [N, C] with N = H * W
-positions, and only the F foreground positions search: in tiles, by a second
-loop, so that few products are there at a time.
+A loop runs over the images of the batch, because each has its own number F of
+foreground positions. Inside it, x is [N, C] with N = H * W positions. Only the
+F foreground positions are queries. A second loop takes them in tiles, so that
+few products exist at a time.
 """
 
 from collections.abc import Mapping
@@ -16,15 +16,15 @@ from hdnet_jax.model.architecture import GROUP, TINY
 from hdnet_jax.onnx.graph import Tensor
 from hdnet_jax.onnx.layers import dense
 
-TILE = 64, 256  # queries at least, and at most
-_TILE_PRODUCTS = 2**22  # 16 MB, where that is enough for the fewest queries
-_NOTHING = -1e9  # far below every product
+TILE = 64, 256  # least and most queries of a tile
+_TILE_PRODUCTS = 2**22  # 16 MB a tile, and more if TILE[0] queries need it
+_NOTHING = -1e9  # product of a padding key, far below all others
 
 
 class _Keys(NamedTuple):
-  """What is searched: M keys, in whole groups; the last may be nothing."""
+  """The keys to search: M, in whole groups; the last ones may be padding."""
 
-  positions: Tensor  # [M], N for nothing
+  positions: Tensor  # [M], N for padding
   features: Tensor  # [M, C + 1], the last column is added to a product
 
 
@@ -69,7 +69,7 @@ def _paper_reference(
   chosen = _chosen(x, keys, found)
   if neighbors == 1:
     return g.add("Squeeze", chosen, [1])
-  # Nothing has a product of its own, so that its weight is 0.
+  # The product of a padding key is -1e9, so that its weight is 0 beside others.
   columns = g.add("Unsqueeze", _as_queries(_rows(directions, queries)), [2])
   similarities = _rows(keys.features, found) @ columns
   weights = g.add("Softmax", similarities, axis=1)  # [F, K, 1]
@@ -79,10 +79,10 @@ def _paper_reference(
 def _official_reference(
   x: Tensor, foreground: Tensor, queries: Tensor
 ) -> Tensor:
-  """Return the best of the masked features, weighed as the code does it."""
+  """Return the best of the masked features, weighed as in the authors' code."""
   g = x.graph
   masked, support = x * foreground, x * (1.0 - foreground)
-  # All of them; ONNX Runtime refuses a Range whose end it knows beforehand.
+  # All positions. ONNX Runtime refuses a Range whose end it knows beforehand.
   everywhere = _where(g.add("Greater", g.add("Squeeze", foreground, [1]), -1.0))
   keys = _make_keys(support, everywhere, 1)
   found = _search(masked, queries, keys, 1)
@@ -96,14 +96,14 @@ def _official_reference(
 
 
 def _make_keys(features: Tensor, positions: Tensor, neighbors: int) -> _Keys:
-  """Return the features at `positions`, and nothing where those end."""
+  """Return the features at `positions`, padded to whole groups of keys."""
   g = features.graph
   count = _length(positions)
   least = g.add("Max", count, [neighbors])
   missing = least + g.add("Mod", g.add("Neg", least), [GROUP]) - count
   below = g.add("Concat", [0], missing, axis=0)
   nowhere = g.add("Squeeze", _length(features))
-  # Zeros would be more similar than what points away.
+  # Without this column, zero padding would win over keys of negative products.
   added = g.add("Pad", g.add("ConstantOfShape", count), below, _NOTHING)
   rows = _rows(features, positions)
   rows = g.add("Pad", rows, g.add("Concat", [0], below, [0], axis=0))
@@ -116,13 +116,13 @@ def _make_keys(features: Tensor, positions: Tensor, neighbors: int) -> _Keys:
 def _search(
   features: Tensor, queries: Tensor, keys: _Keys, neighbors: int
 ) -> Tensor:
-  """Return the keys with the largest products, [F, K], as numbers below M."""
+  """Return the indices of the keys with the largest products, [F, K], of M."""
   g = features.graph
   count = _length(queries)
   most = g.add("Div", [_TILE_PRODUCTS], _length(keys.positions))
   most = g.add("Min", g.add("Max", most, [TILE[0]]), [TILE[1]])
-  # Of equal length, so that the last has little padding. There is at least a
-  # tile of a query, as loops may not take empty turns everywhere.
+  # Tiles are of equal length, so that the last has little padding. There is at
+  # least one, of one query: an empty loop may not work everywhere.
   tiles = g.add("Max", _divide_up(count, most), [1])
   tile = g.add("Max", _divide_up(count, tiles), [1])
   padding = g.add("Concat", [0], tiles * tile - count, axis=0)
@@ -140,7 +140,7 @@ def _search(
 
 
 def _grouped_top_k(products: Tensor, tile: Tensor, neighbors: int) -> Tensor:
-  """Return the largest of every column of [M, T], [T, K]: `grouped_top_k`."""
+  """Return the rows of the K largest of each column of [M, T], as [T, K]."""
   g = products.graph
   shape = g.add("Concat", [-1, GROUP], tile, axis=0)
   groups = g.add("Reshape", products, shape)
@@ -161,7 +161,7 @@ def _grouped_top_k(products: Tensor, tile: Tensor, neighbors: int) -> Tensor:
 
 
 def _largest(values: Tensor, count: int) -> Tensor:
-  """Return the rows of every column's largest, of fewer rows all."""
+  """Return the rows of each column's `count` largest, or of all if fewer."""
   g = values.graph
   if count == 1:
     return g.add("ArgMax", values, axis=0)
@@ -170,13 +170,13 @@ def _largest(values: Tensor, count: int) -> Tensor:
 
 
 def _chosen(x: Tensor, keys: _Keys, found: Tensor) -> Tensor:
-  """Return the rows of x, [F, K, C], and 0 for nothing."""
+  """Return the rows of x that were found, [F, K, C], and 0 for padding."""
   padded = x.graph.add("Pad", x, [0, 0, 1, 0])
   return _rows(padded, _rows(keys.positions, found))
 
 
 def _as_queries(features: Tensor) -> Tensor:
-  """Take what the keys' last column adds."""
+  """Append a column of 1, so that products include the keys' last column."""
   return features.graph.add("Pad", features, [0, 0, 0, 1], 1.0)
 
 
@@ -189,7 +189,7 @@ def _where(inside: Tensor) -> Tensor:
 
 
 def _length(x: Tensor) -> Tensor:
-  """Return that of the first axis, as an array of one number."""
+  """Return the length of the first axis, as an array of one number."""
   return x.graph.add("Slice", x.graph.add("Shape", x), [0], [1])
 
 

@@ -39,9 +39,9 @@ def build(
   storage: Storage = "float32",
   metadata: Mapping[str, str] | None = None,
 ) -> bytes:
-  """Build a file: I_h, `harmonized`, of `composite` and `mask`.
+  """Build an ONNX file: `harmonized` (I_h) of `composite` and `mask`.
 
-  Where the mask is 0 the output is a copy.
+  Where the mask is 0, the output is a copy of the composite.
 
   Args:
     params: of `weights.load`.
@@ -83,8 +83,8 @@ def build(
   else:
     inside = mask
     output = _network(composite, mask, params, model, size)
-  # Flat, as ONNX Runtime would do what follows in NHWC otherwise, where a mask
-  # is broadcast within each pixel: that took 3 to 7 % of all its time.
+  # Flatten the pixels: otherwise ONNX Runtime blends in NHWC, where a mask is
+  # broadcast within each pixel, which took 3 to 7 % of the whole time.
   whole = g.add("Shape", composite)
   composite, output, inside = (
     g.add("Reshape", x, [0, 0, -1]) for x in (composite, output, inside)

@@ -1,4 +1,4 @@
-"""ONNX's messages as bytes, of what a graph needs of them.
+"""ONNX's protocol buffers as bytes, as far as a graph needs them.
 
 An ONNX file is one protocol buffer: fields, each a number and a value; a value
 may be a message itself. The numbers are those of the standard's `onnx.proto`.
@@ -63,7 +63,7 @@ def value(
   shape: Iterable[Dimension] | None = None,
   doc: str = "",
 ) -> bytes:
-  """Write a ValueInfoProto; without a shape, of any."""
+  """Write a ValueInfoProto; without `shape`, it may have any shape."""
   fields: list[tuple[int, Scalar]] = [(1, data_type(dtype))]
   if shape is not None:
     sides = (

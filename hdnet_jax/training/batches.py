@@ -27,7 +27,7 @@ from hdnet_jax.training.step import composites_of_step
 def run_batches(
   config: Config, source: Source, mesh: Mesh, start: int = 0, half_size: int = 0
 ) -> Iterator[Batch]:
-  """Yield batches from number `start` on; those before `half_size` are smaller.
+  """Yield batches from number `start` on; before `half_size` at half size.
 
   Args:
     source: the training split at full size.
@@ -71,10 +71,10 @@ def host_batches(
 def cached_batches(
   config: Config, source: Source, mesh: Mesh, start: int = 0
 ) -> Iterator[Batch]:
-  """Yield batches that are gathered in the devices' memory.
+  """Yield batches gathered from a cache in the devices' memory.
 
-  Examples are read once, `data.cache_variants` of each. Photos become layers
-  then, and composites are made at every step.
+  The cache holds `data.cache_variants` of each example, and is filled once.
+  Photos become layers there; composites are made of them at every step.
   """
   examples = _read_all(config, source)
   place = replicated(mesh)

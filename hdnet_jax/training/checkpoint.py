@@ -1,4 +1,4 @@
-"""Checkpoints of a run: written, verified, restored. Only here is Orbax.
+"""Write, verify and restore a run's checkpoints. Only this module uses Orbax.
 
 A checkpoint holds the state and the random key. Its step is the place in the
 data, so a continued run equals one that never stopped, also on other devices
@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 BEST_METRIC = "psnr"  # of harmonized validation images; more is better
 _METRICS = pathlib.Path("metrics", "metrics")
 _STRUCTURE = pathlib.Path("state", "_METADATA")
-_WRITING, _REMOVED = ".writing", ".removed"  # after the step's number
+_WRITING, _REMOVED = ".writing", ".removed"  # suffixes of a step's folder
 _ORBAX_WRITING = ".orbax-checkpoint-tmp"
 _OVERHEAD = 2**18  # bytes of a checkpoint besides its arrays
 
@@ -47,8 +47,8 @@ class Checkpoints:
   """The checkpoints of a workdir, by step. Use as a context manager.
 
   Args:
-    keep: the newest steps that stay, besides the best one.
-    read_only: change nothing, so that a training run can be looked at.
+    keep: how many of the newest steps stay, besides the best one.
+    read_only: change nothing, since the run may still be training.
   """
 
   def __init__(
@@ -195,7 +195,7 @@ class Checkpoints:
     """Read the values of a step; raise as `digests.verify` does."""
     path = self.path(step)
     verified = digests.verify(path)
-    if not verified:  # an earlier version's, killed before it wrote digests
+    if not verified:  # of an older version, killed before it wrote digests
       _validation_metric(path)
       if not (path / _STRUCTURE).is_file():
         raise Damaged(f"its {_STRUCTURE} is missing")
@@ -232,7 +232,7 @@ class Checkpoints:
     run_on_main(self._finish)
 
   def notice(self) -> None:
-    """Raise what went wrong with a save that has ended; wait for nothing."""
+    """Raise the error of a save that failed; do not wait for a running one."""
     if self._saving is not None and self._saving.done():
       self._finish()
 
@@ -259,7 +259,7 @@ class Checkpoints:
 
 
 def _validation_metric(checkpoint: pathlib.Path) -> float:
-  """Read its validation's BEST_METRIC; -inf where there was none."""
+  """Read a checkpoint's BEST_METRIC; -inf if it has none."""
   try:
     text = (checkpoint / _METRICS).read_bytes()
     metric = float(json.loads(text)[BEST_METRIC])
@@ -273,7 +273,7 @@ def _validation_metric(checkpoint: pathlib.Path) -> float:
 def _broadcast_state(
   read: Callable[[dict], tuple[int | None, dict]], like: TrainState
 ) -> TrainState | None:
-  """Call `read` in process 0, with zeros of the shapes; return its state."""
+  """Call `read` in process 0, with zeros like the state; share the result."""
   values = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), stored(like))
 
   def read_on_main() -> int | None:

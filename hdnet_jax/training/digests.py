@@ -21,11 +21,11 @@ def write(folder: pathlib.Path) -> None:
 
 
 def verify(folder: pathlib.Path) -> bool:
-  """Return whether there are digests; then the files agree with them.
+  """Compare the files with their digests; return False if there are none.
 
   Raises:
-    Damaged: where they do not.
-    OSError: where they cannot be read at present.
+    Damaged: if they do not agree.
+    OSError: if a file cannot be read at present.
   """
   try:
     text = (folder / _NAME).read_bytes()

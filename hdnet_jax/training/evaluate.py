@@ -34,7 +34,7 @@ def evaluate_checkpoint(
   """Evaluate a run's checkpoint on the test split of `config`, into `output`.
 
   Args:
-    config: must have the run's network; its data may be others.
+    config: must have the run's network; its data may differ.
     which: "last", or "best" on the validation split.
 
   Raises:
@@ -88,7 +88,7 @@ def evaluate_predictions(
   """Score a folder of images of any method, matched by name.
 
   Raises:
-    UserError: where an image of the split has none there.
+    UserError: if an example of the split has no image in `folder`.
   """
   if full_resolution.NAME in protocols:
     raise UserError(

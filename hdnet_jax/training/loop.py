@@ -135,7 +135,7 @@ def _train_in(
 
   with MetricWriter(workdir, first_step, total) as writer:
     if first_step < total:
-      if is_main():  # those of a shorter run
+      if is_main():  # weights from before the run was extended
         (workdir / weights.OF_RUN).unlink(missing_ok=True)
       if first_step:
         writer.say(f"continuing {workdir} from step {first_step}")

@@ -21,11 +21,11 @@ def foreground_loss(
     real: the truth I.
     mask: 1 = foreground.
     min_area: A_min in pixels; keeps small objects from dominating a batch.
-    root: take the square root, so that large errors weigh less; about a norm,
-      as the equation is printed.
+    root: take the square root, so that large errors weigh less. That is close
+      to the norm of the printed equation.
   """
   squared = jnp.sum(jnp.square(harmonized - real), axis=(1, 2, 3))
   area = jnp.sum(mask, axis=(1, 2, 3))
   loss = squared / (3 * jnp.maximum(area, min_area))
-  # The added level of 255 keeps the root's gradient finite at 0.
+  # 2 / 255 is one pixel level; it keeps the root's gradient finite at 0.
   return jnp.sqrt(loss + (2 / 255) ** 2) if root else loss

@@ -10,7 +10,7 @@ from hdnet_jax.config import Config, OptimizerConfig
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-  """Steps are counted from 0."""
+  """The steps at which a run changes, counted from 0."""
 
   total: int  # steps of the run
   half_size: int  # the first step that sees images of full size
@@ -34,7 +34,7 @@ def make_plan(config: Config, steps_per_epoch: float) -> Plan:
 
 
 def replace_plan(config: Config, other: Config) -> Config:
-  """Return `config` with the settings of the plan of `other`."""
+  """Return `config` with the plan's settings from `other`."""
   optimizer = dataclasses.replace(
     config.optimizer, boundaries=other.optimizer.boundaries
   )

@@ -24,7 +24,7 @@ from hdnet_jax.training.schedule import make_schedule
 
 @flax.struct.dataclass
 class TrainState:
-  """The state after `step` steps. `key` never changes: steps fold into it."""
+  """The state after `step` steps. `key` is fixed: `step` is folded into it."""
 
   step: jax.Array  # int32 []
   params: dict
@@ -50,7 +50,7 @@ def make_model(config: ModelConfig) -> HDNet:
   return HDNet(**dataclasses.asdict(config))
 
 
-@functools.cache  # equal ones are the same, and so are programs made with them
+@functools.cache  # equal settings share one optimizer, and compiled programs
 def make_optimizer(
   config: OptimizerConfig, steps_per_epoch: float
 ) -> optax.GradientTransformation:
@@ -73,7 +73,7 @@ def initial_state(
 
 
 def random_key(config: Config) -> jax.Array:
-  """Return the run's key, which steps fold into."""
+  """Return the run's key, into which each step folds its number."""
   return jax.random.split(jax.random.key(config.seed))[1]
 
 

@@ -28,9 +28,9 @@ def make_train_step(
 ) -> TrainStep:
   """Return the jitted step `(state, batch) -> (state, measures)`.
 
-  The state is donated. Batches are Examples of uint8, or layers, of which
-  composites are made from the state's key and step. Measures are scalars:
-  `loss`, the mean of Eq. 1 over the batch, and `gradient_norm`.
+  The state is donated. Batches are Examples of uint8, or layers; composites are
+  made of layers, with random keys from the state's key and step. Measures are
+  scalars: `loss`, the mean of Eq. 1 over the batch, and `gradient_norm`.
 
   Runs of one process that take the same steps share one compilation.
   """
@@ -41,7 +41,7 @@ def make_train_step(
 
 
 def _settings_of_step(config: Config) -> Config:
-  """Return `config` with the defaults of all that no step depends on."""
+  """Return `config` with defaults for all that a step does not use."""
   return Config(
     min_area=config.min_area,
     model=config.model,
@@ -92,7 +92,7 @@ def _make_loss_and_gradients(
 ) -> Callable[[TrainState, Batch], tuple[jax.Array, dict]]:
   """Return `(state, batch) -> (loss, gradients)`.
 
-  A_min is a share of the image: those of half-size epochs have a smaller one.
+  A_min scales with the image's area, so it is smaller in half-size epochs.
   """
   model = make_model(config.model)
   complete = composites_of_step(config.data)
@@ -129,7 +129,7 @@ def composites_of_step(
   Batches that have composites are left alone.
 
   Args:
-    key: the state's, which steps fold into.
+    key: the state's, into which `step` is folded.
   """
   file = config.composites.color_maps
   color_maps = load_maps(file) if file else None

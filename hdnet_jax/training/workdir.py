@@ -27,15 +27,15 @@ from hdnet_jax.training.schedule import make_plan, replace_plan
 def read_config(workdir: pathlib.Path) -> Config | None:
   """Read the config that `workdir` was started with; None for a new one.
 
-  The weights of a run of version 0.1 may be used, whose recolouring is left
-  out; `claim` refuses to continue it.
+  A config of version 0.1 is read without its settings of recolouring: its run's
+  weights may be used, but `claim` refuses to continue it.
   """
   config, _ = _read_config(workdir)
   return config
 
 
 def _read_config(workdir: pathlib.Path) -> tuple[Config | None, bool]:
-  """Read the config, and whether it depends on what version 0.1 could do."""
+  """Read the config, and whether its run depends on settings of version 0.1."""
   path = workdir / "config.json"
   if not path.is_file():
     return None, False
@@ -77,12 +77,12 @@ def claim(
 ) -> None:
   """Write `config` to a new workdir, or check it against an older run's.
 
-  Given `steps_per_epoch`, settings may change whose steps are yet to come: the
-  run's end, the boundaries of the rate, and the end of half-size epochs. Every
-  process must call this.
+  Given `steps_per_epoch`, settings may change that affect only steps yet to
+  come: the run's end, the learning rate's boundaries, and the end of half-size
+  epochs. Every process must call this.
 
   Raises:
-    UserError: where another config lives there, with the differences.
+    UserError: if the run there has another config, with the differences.
   """
 
   def claim_on_main() -> None:

@@ -27,7 +27,7 @@ class MetricWriter:
   """Writes a run's numbers to its workdir and to the terminal.
 
   Use as a context manager. Only process 0 writes. A run that continues from
-  `first_step` continues the files, without what lies after that step.
+  `first_step` continues the files, and drops their later steps.
   """
 
   def __init__(self, workdir: pathlib.Path, first_step: int, total_steps: int):
@@ -130,7 +130,7 @@ class TrainLog:
 
   @contextlib.contextmanager
   def paused(self) -> Generator[None]:
-    """Leave out the time of the block."""
+    """Exclude the block's time from the images per second."""
     start = time.perf_counter()
     yield
     self._clock += time.perf_counter() - start
@@ -153,9 +153,9 @@ def _keep_until(path: pathlib.Path, last_step: int) -> None:
 class EventFile:
   """A new TensorBoard event file in `folder`, flushed at every record.
 
-  A file is records of protocol buffers, of which these are the few fields used
-  (tensorboard/compat/proto: event.proto, summary.proto). The libraries that
-  write them bring TensorFlow or PyTorch along, or hide errors in a thread.
+  A file is a sequence of protocol buffers (tensorboard/compat/proto:
+  event.proto, summary.proto); only the few fields needed are written here.
+  Existing libraries need TensorFlow or PyTorch, or hide errors in a thread.
   TensorBoard drops what older files of the folder hold from `first_step` on.
   """
 

@@ -103,7 +103,7 @@ def add_force(parser: argparse.ArgumentParser) -> None:
 
 
 def add_weights(parser: argparse.ArgumentParser) -> None:
-  """Add the network, for all commands that harmonize."""
+  """Add --weights and --engine, for all commands that harmonize."""
   add(
     parser,
     "--weights NAME",
@@ -121,7 +121,7 @@ def add_weights(parser: argparse.ArgumentParser) -> None:
 
 
 def add_changes(parser: argparse.ArgumentParser) -> None:
-  """Add the network, and how much it changes."""
+  """Add the flags of the network, its mode, and how much it changes."""
   add_weights(parser)
   add(
     parser,
@@ -144,7 +144,7 @@ def add_changes(parser: argparse.ArgumentParser) -> None:
 
 
 def add_mask_flags(parser: argparse.ArgumentParser, whole: str) -> None:
-  """Add how masks are read; `whole` is what they are masks of."""
+  """Add the flags of how masks are read; `whole` is what they are masks of."""
   resize = f"resize masks of the {whole}'s shape and another size"
   add(parser, "--invert-mask", "black is the object", False)
   add(parser, "--resize-mask", resize, False)
@@ -180,23 +180,23 @@ def change_options(options: argparse.Namespace):
 
 
 def check_output(path: pathlib.Path, options: argparse.Namespace) -> None:
-  """Raise UserError for a folder, and without --force for what exists."""
+  """Raise UserError if `path` is a folder, or exists without --force."""
   from hdnet_jax.images.writing import check_free
 
   check_free(path, options.force)
 
 
 def read_source(name: str) -> str | bytes:
-  """Read standard input if the name says so; else return the name."""
+  """Return the bytes of standard input for "-", and else the name."""
   return sys.stdin.buffer.read() if name == STREAM else name
 
 
 @contextlib.contextmanager
 def output_path(name: str, format: str | None) -> Generator[pathlib.Path]:
-  """Yield the path to write to; for stdout a temporary one, which is then sent.
+  """Yield the path to write to; for "-" a temporary one, then sent to stdout.
 
   Raises:
-    UserError: for a format that is not the one that the name says.
+    UserError: if `format` is not that of the name's extension.
   """
   end = pathlib.PurePath(f"out.{format or 'png'}")
   if name != STREAM:

@@ -102,7 +102,7 @@ def _harmonize_layer(
 
   network = arguments.load_network(options)
   change, alpha = arguments.change_options(options), pasted.photo.alpha
-  # As floats: rounding would show in the colours of what is faint.
+  # As floats: `lift` divides by alpha, which would magnify rounding.
   changed = network.harmonize(
     to_float(pasted.pixels),
     pasted.mask,
@@ -114,7 +114,7 @@ def _harmonize_layer(
 
 
 def _as_layer(photo: "Picture") -> "Picture":
-  """Return a picture that needs of a file what the layer will need."""
+  """Return a stand-in for the layer, to check if a file can hold it."""
   import numpy as np
 
   alpha = np.zeros_like(photo.pixels[..., 0])

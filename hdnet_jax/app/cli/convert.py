@@ -111,7 +111,6 @@ def _read(path: pathlib.Path) -> dict:
   try:
     return interop.read_checkpoint(path)
   except pickle.UnpicklingError:
-    # PyTorch's own words advise to run the code.
     raise UserError(
       f"{path} is refused: it holds more than arrays, which could be code, or "
       "is damaged; save the state dict alone, with "

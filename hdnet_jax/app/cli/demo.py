@@ -50,7 +50,7 @@ def _demo(options: argparse.Namespace) -> None:
       raise UserError(f"--{name} is 1 or more, not {value}")
   require("gradio", "hdnet demo")
   _check_address(options.host, options.port)
-  # As Ctrl-C does: what is temporary is removed.
+  # End as at Ctrl-C, so that temporary files are removed.
   signal.signal(signal.SIGTERM, signal.default_int_handler)
   try:
     with tempfile.TemporaryDirectory(
@@ -62,7 +62,7 @@ def _demo(options: argparse.Namespace) -> None:
 
 
 def _check_address(host: str, port: int) -> None:
-  """Finds before any work that the page could not be served there."""
+  """Raise UserError if the page cannot be served at this address."""
   if not 1 <= port <= 65535:
     raise UserError(f"--port is 1 to 65535, not {port}")
   try:
@@ -115,11 +115,11 @@ def _serve(options: argparse.Namespace, folder: pathlib.Path) -> None:
 
 
 def _set_up_gradio(cache: pathlib.Path, host: str) -> None:
-  """What Gradio reads when it is imported: no telemetry, files in one place."""
+  """Set what Gradio reads at import: no telemetry, all files in `cache`."""
   os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
   os.environ["GRADIO_TEMP_DIR"] = str(cache)
   # It keeps statistics of the events that it served, which nobody reads here.
   os.environ["GRADIO_ANALYTICS_MAX_EVENTS"] = "1"
-  # It asks the page whether it is there, which is no matter for a proxy.
+  # Gradio requests the page to see that it is up: not through a proxy.
   hosts = (os.environ.get("no_proxy", ""), "localhost", "127.0.0.1", host)
   os.environ["no_proxy"] = ",".join(filter(None, hosts))

@@ -62,7 +62,7 @@ def add(commands: arguments.Commands) -> None:
 
 
 def _parse_size(text: str) -> tuple[int, int] | None:
-  """Parse a height and width; None is any, "dynamic"."""
+  """Parse a height and width; return None, any size, for "dynamic"."""
   if text == "dynamic":
     return None
   sides = text.split("x")

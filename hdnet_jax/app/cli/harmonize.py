@@ -143,7 +143,7 @@ def _check(options: argparse.Namespace) -> None:
     raise UserError("give both --input-dir and --output-dir")
   if shard.count > 1 and not folder:
     raise UserError("--shard is a share of a folder; give --input-dir")
-  # Once, and not of each file.
+  # Check these once, not for each file.
   arguments.change_options(options)
   check_quality(options.quality)
 
@@ -171,7 +171,7 @@ def _harmonize_one(options: argparse.Namespace) -> None:
 
 
 def _default_output(options: argparse.Namespace) -> str:
-  """Name a file beside the composite, whose own name stays whole."""
+  """Return the composite's path with `default_end` for its extension."""
   if options.composite == arguments.STREAM:
     raise UserError("give --output: stdin has no name to derive one from")
   return str(with_end(pathlib.Path(options.composite), default_end(options)))

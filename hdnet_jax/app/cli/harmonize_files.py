@@ -21,18 +21,18 @@ Source = str | pathlib.Path | bytes
 
 
 def default_end(options: argparse.Namespace) -> str:
-  """Return what the name of a composite gets in place of its extension."""
+  """Return the end that replaces the extension in a composite's name."""
   what = "preview" if options.preview else "harmonized"
   return f"_{what}.{options.format or 'png'}"
 
 
 def comparison_of(output: pathlib.Path) -> pathlib.Path:
-  """Return where --compare puts before beside after."""
+  """Return the path of the image that --compare writes for a result."""
   return with_end(output, "_compare.png")
 
 
 def is_whole(output: pathlib.Path, options: argparse.Namespace) -> bool:
-  """Return whether all that is written with a result is there."""
+  """Return whether the result exists, and its comparison if asked for."""
   return os.path.exists(output) and (
     not options.compare or os.path.exists(comparison_of(output))
   )
@@ -46,7 +46,7 @@ def harmonize_file(
   options: argparse.Namespace,
   force: bool,
 ) -> list[str]:
-  """Write what the options say of an image file; return what is to be said.
+  """Harmonize a file as the options say; return notes for the user.
 
   Args:
     mask: None for the composite's own alpha.
@@ -83,7 +83,7 @@ def harmonize_file(
 def _read_mask(
   picture: "Picture", mask: Source | None, options: argparse.Namespace
 ) -> "tuple[np.ndarray, np.ndarray | None, list[str]]":
-  """Return the mask, the alpha that counts beside it, and notes."""
+  """Return the mask, the alpha to harmonize with, and notes."""
   from hdnet_jax.images import masks
   from hdnet_jax.images.mask_reading import mask_of_alpha, read_mask
 

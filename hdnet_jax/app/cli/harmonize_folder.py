@@ -21,14 +21,14 @@ if typing.TYPE_CHECKING:
   from hdnet_jax.inference.folder import Pair, Plan
 
 MAX_THREADS = 4  # each holds a photo, some 300 MB of 12 megapixels
-PAUSE = 2.0  # seconds in which a file that is being written changes
+PAUSE = 2.0  # seconds between looks: a file that is being written changes
 RESULTS = "harmonized"  # of --watch: the folder in it for what is made
 
 Fate = Literal["done", "skipped", "failed"]
 
 
 def harmonize_folder(options: argparse.Namespace) -> None:
-  """Harmonize a folder; a bad file is told, and does not stop the rest."""
+  """Harmonize a folder; report bad files, and continue with the rest."""
   found = _plan(options)
   for note in found.notes:
     tell(note)
@@ -78,7 +78,7 @@ def watch_folder(
 
 
 def report(pair: "Pair", fate: "Fate", words: list[str]) -> None:
-  """Print the result, and what is to be said of it."""
+  """Print the result's path, and its notes or errors."""
   if fate == "done":
     print(pair.output, flush=True)
   for note in words:
@@ -127,7 +127,7 @@ class _Work:
   def run(
     self, pairs: Iterable["Pair"]
   ) -> "Iterator[tuple[Pair, Fate, list[str]]]":
-    """Yield pairs in order: what became of each, and what is to be said."""
+    """Yield each pair in order, with its fate and its notes or errors."""
     return _in_threads(self._harmonize, pairs)
 
   def count(self, fate: Fate) -> int:
@@ -155,7 +155,7 @@ class _Work:
   def _try(self, pair: "Pair") -> tuple[Fate, list[str]]:
     options = self._options
     keep = options.skip_existing or not options.force
-    # What is given again has another composite or mask.
+    # A watched pair comes again only when its composite or mask has changed.
     is_first = pair.composite not in self._fates
     if keep and is_first and harmonize_files.is_whole(pair.output, options):
       return "skipped", []
@@ -174,10 +174,10 @@ class _Work:
 
 
 def _in_threads(run: Callable, items: Iterable) -> Iterator:
-  """Yield the results of `run` in order; a few are at work at a time.
+  """Yield the results of `run` in order; run a few at a time.
 
-  So one photo is decoded, or written, while another is in the network. What is
-  not begun when the caller stops is left.
+  One photo is decoded, or written, while another is in the network. When the
+  caller stops, items that have not begun are dropped.
   """
   threads = min(count_cpus(), MAX_THREADS)
   waiting: collections.deque[Future] = collections.deque()

@@ -42,7 +42,7 @@ def add_config(parser: argparse.ArgumentParser) -> None:
 
 def load_config(options: argparse.Namespace) -> Config:
   """Load the config, and let our log lines be seen."""
-  require("jax", options.command)  # is said before what is asked for
+  require("jax", options.command)  # before the check of --config
   if options.config is None:
     raise UserError(
       "give a config, as in --config=quickstart; --help says more"
@@ -79,7 +79,7 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _show_log() -> None:
-  """Show our log lines, and of other libraries (Orbax says much) errors."""
+  """Show our log lines, but only the errors of others, as Orbax logs much."""
   import logging
 
   import absl.logging

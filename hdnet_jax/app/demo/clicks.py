@@ -1,4 +1,4 @@
-"""What clicks do: from what the page holds to `Work`, and back to the page."""
+"""Handlers of the page's events: they call `Work`, and update the page."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -24,7 +24,7 @@ _PROGRESS = gr.Progress()  # as a default, it is replaced by the event's own
 
 
 def forget():
-  """Show nothing, and no result, while another photo is opened."""
+  """Clear the pictures and the result while another photo is opened."""
   no_file = gr.DownloadButton(value=None, interactive=False)
   nothing = _pictured(None)
   return nothing, nothing, None, nothing, None, None, no_file, ""
@@ -42,7 +42,7 @@ def show(work: Work, photo: str | None):
 def show_mask(
   work: Work, photo: str | None, mask: str | None, inverted: bool
 ) -> gr.Image:
-  """Show what of the photo the mask lets change; without one, the mask."""
+  """Show what the mask marks of the photo; without a photo, the mask."""
   if mask is None:
     return _pictured(None)
   if photo is None:
@@ -85,9 +85,9 @@ def harmonize(
 
 
 def remember(photo: str | None, *values: Any) -> Request | None:
-  """Keep what is asked for, so that its strength can be changed later.
+  """Return the request, so that its strength can be changed later.
 
-  Where something is missing it is None; `harmonize` says what.
+  Return None if something is missing; `harmonize` then says what.
   """
   *foreground, across, down, size, feather, background = values
   given = *foreground, (across, down, size)
@@ -103,7 +103,7 @@ def change_strength(
   strength: float = 1,
   progress: gr.Progress = _PROGRESS,
 ):
-  """Show the result that there is at another strength."""
+  """Show the last result at another strength."""
   if asked is None:
     return gr.skip(), gr.skip(), gr.skip()
   return _harmonize(work, asked, strength, progress)
@@ -142,7 +142,7 @@ def _foreground(
   cutout: str | None,
   place: tuple[float, float, float],
 ) -> Foreground:
-  """What the open tab says of the foreground."""
+  """Return the foreground that the open tab gives."""
   if tab == PAINT:
     layers = (painted or {}).get("layers") or [np.zeros((1, 1, 4), np.uint8)]
     over = np.max([layer[..., 3] for layer in layers], axis=0)
@@ -157,7 +157,7 @@ def _foreground(
 
 
 def load_example(samples: Sequence[Sample], index: int):
-  """Drop the files of an example, and open the tab of its foreground."""
+  """Fill in the files of an example, and open the tab of its foreground."""
   sample = samples[index]
   tab = CUTOUT if sample.cutout else MASK
   files = (sample.photo, sample.mask, sample.cutout)

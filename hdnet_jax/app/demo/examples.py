@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from hdnet_jax.images.reading import Picture
 from hdnet_jax.inference.paste import Pasted, paste
 
-# Of objects, in pixels: ellipses as boxes, one polygon as its corners.
+# Outlines of objects, in pixels: ellipses as boxes, a polygon as its corners.
 _CUP = ((78, 46, 480, 390), (171, 15, 410, 208))
 _ASTRONAUT = (
   *((153, 90), (160, 45), (195, 15), (235, 10), (278, 25), (301, 70)),
@@ -26,7 +26,7 @@ _ASTRONAUT = (
 
 
 class Pasting(NamedTuple):
-  """A cut-out of `cut_out` on a photo of `load_photo`, as `paste` has it."""
+  """Names for `cut_out` and `load_photo`, and the arguments of `paste`."""
 
   cutout: str
   photo: str
@@ -57,7 +57,7 @@ class Sample:
 def make(folder: pathlib.Path) -> list[Sample]:
   """Write the examples to a folder."""
   samples = [_write_pasted(folder, pasting) for pasting in PASTINGS]
-  # In bluish light, as of a window: where she is placed, lamps burn.
+  # In bluish light, as from a window: she goes into a garage lit by lamps.
   astronaut = load_photo("astronaut.png")
   mask = _outline(astronaut.size, (), _ASTRONAUT)
   cutout = _cut(_relit(astronaut, (0.8, 0.9, 1.15)), mask)

@@ -26,11 +26,11 @@ _CSS = """
 #mask-shown img, #cutout-shown img {max-height: 320px}
 #photo-shown img {max-height: 180px}
 """
-# Seconds: every so often files that are older are deleted.
+# Seconds: how often files are checked, and at what age they are deleted.
 _SWEEP, _KEEP = 60, 1800
 _SESSIONS = 200  # visitors whose last request is kept, of 1 MB at most
 _BRUSH = gr.Brush(32, colors=["#ff3b30"], color_mode="fixed")
-# Of an event that starts no work.
+# Settings of an event that needs no `Work`.
 _LIGHT: dict[str, Any] = {
   "queue": False,
   "show_progress": "hidden",
@@ -117,7 +117,7 @@ def launch(
 
 
 def _is_failure(record: logging.LogRecord) -> bool:
-  """Pass over a visitor who leaves during an upload."""
+  """Return False for the record of a visitor who leaves during an upload."""
   return not (
     record.exc_info and isinstance(record.exc_info[1], ClientDisconnect)
   )
@@ -161,16 +161,16 @@ def _add_tabs(boxes: dict[str, Any]) -> gr.Tabs:
 
 
 def _add_changes(boxes: dict[str, Any]) -> None:
-  """Add where the change is, and whether it is the background."""
+  """Add the feather, and whether the background changes instead."""
   boxes["feather"] = gr.Slider(0, 50, 0, step=1, label="Feather (px)")
   background = "Change the background to fit the object"
   boxes["background"] = gr.Checkbox(label=background)
 
 
 def _add_results(boxes: dict[str, Any]) -> list[gr.components.Component]:
-  """Add what comes of it: before and after, the file, and notes.
+  """Add the results: before and after, the file to download, and notes.
 
-  Among them how much is changed, which is changed of a result, too.
+  The strength is among them, because it can be changed afterwards, too.
   """
   slider = gr.ImageSlider(
     label="Before and after",
@@ -206,12 +206,12 @@ def _picture(label: str, name: str) -> gr.Image:
 
 
 _Event = Callable[[Callable, str, Any], dict[str, Any]]
-# The boxes of which the mask, and the cut-out, are shown again.
+# The boxes whose changes redraw the mask, and the cut-out.
 _MASK, _CUTOUT = "mask inverted", "cutout across down size"
 
 
 def _event_maker(boxes: dict[str, Any], work: Work, concurrency: int) -> _Event:
-  """Return what makes an event's arguments of a function, inputs, outputs."""
+  """Return a function that makes the arguments of a Gradio event."""
 
   def event(function: Callable, inputs: str, outputs: Any) -> dict[str, Any]:
     # All that opens files shares the one limit.

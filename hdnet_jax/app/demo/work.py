@@ -30,13 +30,13 @@ from hdnet_jax.inference.inputs import to_uint8
 from hdnet_jax.inference.paste import Pasted, paste
 
 SHOWN = 1600  # pixels of the longer side of what the page shows
-PLACED = 1024  # of what it shows at every move of a slider, or is painted on
+PLACED = 1024  # the same where a slider redraws it, or it is painted on
 _KEPT = 8  # small copies in memory, of 3 or 4 MB each
 _OUTPUTS = 2**25  # bytes of the network's outputs in memory: some 40 photos
 _DIMMED = 0.25  # what remains of the background's light where a mask is shown
 
 Path = str | os.PathLike[str]
-Tell = Callable[[float, str], object]  # how far work is, 0 to 1, and at what
+Tell = Callable[[float, str], object]  # share done, 0 to 1, and current step
 logger = logging.getLogger(__name__)
 
 
@@ -104,13 +104,13 @@ class Work:
   def __init__(
     self, network: Harmonizer, folder: pathlib.Path, max_pixels: int
   ):
-    # Another strength for a result, of whichever visitor, takes no run.
+    # Outputs are kept for all visitors: another strength runs no network.
     self._network, self._folder = network.remembering(_OUTPUTS), folder
     self._max_pixels = max_pixels
     self._small = functools.lru_cache(_KEPT)(self._read_small)
 
   def warm_up(self) -> None:
-    """Compiles the network, which is the same for all sizes."""
+    """Compile the network, which is the same for all sizes."""
     mask = np.zeros((64, 64), bool)
     mask[16:48, 16:48] = True
     self._network(np.full((64, 64, 3), 128, np.uint8), mask)
@@ -215,14 +215,14 @@ def explain_errors(
 ) -> Callable:
   """Wrap a function of the page, so that it raises what the page can show.
 
-  Of a UserError that is its line. Any other error goes to the terminal.
+  The page shows a UserError's message. Any other error goes to the terminal.
 
   Args:
     function: of positional arguments.
-    make_error: makes the exception that is raised, of a line.
+    make_error: makes the exception to raise from a message.
   """
 
-  @functools.wraps(function)  # its parameters are those of the web address
+  @functools.wraps(function)  # the HTTP API has its parameters
   def call(*values: Any) -> Any:
     try:
       return function(*values)
@@ -239,7 +239,7 @@ def explain_errors(
 
 
 def _upload(path: Path) -> io.BytesIO:
-  """Read an upload; errors call it by its name, without our folder's."""
+  """Read an upload, named without our folder, for error messages."""
   path = pathlib.Path(path)
   try:
     file = io.BytesIO(path.read_bytes())
@@ -283,7 +283,7 @@ def _reduced(picture: Picture, side: int) -> Picture:
 
 
 def _shown(picture: Picture) -> Image.Image:
-  """As a browser shows it: what is transparent is white."""
+  """Return the picture as a browser shows it, white where transparent."""
   image = Image.fromarray(picture.pixels)
   if picture.alpha is None:
     return image

@@ -1,8 +1,8 @@
 """Files of `torch.save`, read and written without PyTorch.
 
 Such a file is a zip archive: `NAME/data.pkl` is a pickle of containers whose
-tensors name their storage, and `NAME/data/KEY` holds a storage's bytes. Of the
-pickle nothing is run but what is listed here: no code of the file's.
+tensors name their storage, and `NAME/data/KEY` holds a storage's bytes. The
+unpickler calls only what is listed here, and runs no code of the file.
 """
 
 import collections
@@ -63,7 +63,7 @@ def read_file(path: pathlib.Path):
     raise UserError(
       "damaged, or no archive of torch.save, or of PyTorch before 1.6"
     ) from None
-  except Exception as error:  # at bytes of anything it raises anything
+  except Exception as error:  # arbitrary bytes can raise any exception
     raise pickle.UnpicklingError(str(error)) from error
 
 

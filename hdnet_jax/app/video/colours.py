@@ -44,8 +44,8 @@ class Coding:
     red: of Y', the weight of R (Kr).
     blue: of Y', the weight of B (Kb).
     black: the sample of Y' = 0.
-    luma: samples from there to Y' = 1.
-    chroma: samples from the least Cb or Cr to the greatest.
+    luma: steps from `black` to the sample of Y' = 1.
+    chroma: steps from the least Cb or Cr to the greatest.
     depth: bits of a sample.
   """
 
@@ -76,7 +76,7 @@ def planar(frame: av.VideoFrame, name: str) -> av.VideoFrame:
 
 
 def pad_to_even(frame: av.VideoFrame) -> av.VideoFrame:
-  """Repeat the last pixels of odd sides of a frame of 4:2:0 and 8 bits."""
+  """Repeat the last pixels of odd sides, in an 8-bit 4:2:0 frame."""
   width, height = (side + side % 2 for side in (frame.width, frame.height))
   result = av.VideoFrame(width, height, frame.format.name)
   for old, new in zip(planes(frame), planes(result), strict=True):
@@ -124,7 +124,7 @@ def to_rgb(frame: av.VideoFrame) -> np.ndarray:
   red = y + 2 * (1 - code.red) * cr
   blue = y + 2 * (1 - code.blue) * cb
   green = (y - code.red * red - code.blue * blue) / code.green
-  # The planes keep what lies outside.
+  # Only this copy is clipped: the planes keep what lies outside.
   return np.stack([red, green, blue], axis=-1).clip(0, 1)
 
 
@@ -181,7 +181,7 @@ def _stretched(plane: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 
 
 def _shrunk(values: np.ndarray, plane: np.ndarray) -> np.ndarray:
-  """Average the blocks that the plane has a sample of."""
+  """Average the block of pixels of each sample of the plane."""
   if values.shape == plane.shape:
     return values
   (height, width), (down, across) = plane.shape, _steps(plane, values.shape)
@@ -191,5 +191,5 @@ def _shrunk(values: np.ndarray, plane: np.ndarray) -> np.ndarray:
 
 
 def _steps(plane: np.ndarray, shape: tuple[int, int]) -> tuple[int, int]:
-  """Rows and columns of a frame of that shape to a sample of the plane."""
+  """Return the rows and columns of pixels of each sample of the plane."""
   return -(-shape[0] // plane.shape[0]), -(-shape[1] // plane.shape[1])

@@ -14,9 +14,9 @@ from hdnet_jax.images.folders import describe_files, files_in
 from hdnet_jax.images.formats import NAMES, NOT_READ, format_of
 from hdnet_jax.images.mask_reading import fit, holds_ones, read_mask
 
-# Of 255: what a video's compression leaves of black and takes of white.
+# Of 255: how far a video's compression may move black and white.
 _NOISE = 8
-_HALF = 0.5 / 255  # between 0 and 1, the white of masks of 0 and 1
+_HALF = 0.5 / 255  # between 0 and 1 of 255, in masks whose white is 1
 _ONE = 1.5 / 255
 
 
@@ -26,8 +26,8 @@ class FrameMasks:
   Args:
     path: a folder of mask images, one a frame, in the order of their names
       with numbers by their value; a video, of which Y' is the mask; or an image
-      that is the mask of every frame. All are of the size that the video is
-      shown in, upright; of that in which it is stored, they are turned.
+      that is the mask of every frame. Masks have the size of the upright video;
+      those of the size in which it is stored are turned.
     clip: the video.
     resize: whether masks of another size are resized, of the same shape.
     invert: whether black is the foreground.
@@ -37,8 +37,8 @@ class FrameMasks:
       that are none.
 
   Raises:
-    UserError: where there is none, or not one a frame; and for a mask video of
-      another size.
+    UserError: where there is no mask, or not one for each frame; and for a
+      mask video of another size.
   """
 
   def __init__(
@@ -58,7 +58,7 @@ class FrameMasks:
       self._files, notes = _images(self.path)
       self._add_notes(notes)
       self._check_count(len(self._files))
-      # What is white is so in all: a black frame's specks of 1 are not.
+      # 1 is white only if no file has more: a black frame may have specks of 1.
       self._ones = all(map(holds_ones, self._files))
       self._read(self._files[0])  # what is wrong with all is found at once
     elif _is_image(self.path):
@@ -82,7 +82,7 @@ class FrameMasks:
         )
 
   def __iter__(self) -> Iterator[np.ndarray]:
-    """Yield float32 [H, W] in 0 to 1, upright; one mask without end."""
+    """Yield masks, upright, float32 [H, W] in 0 to 1; a single one forever."""
     if self._video:
       return self._of_video(self._video)
     if self._files:
@@ -90,7 +90,7 @@ class FrameMasks:
     return itertools.repeat(self._read(self.path))
 
   def mismatch(self) -> UserError:
-    """Count masks and frames, by decoding, for an error that tells both."""
+    """Return the error of unequal counts; count by decoding."""
     masks, frames = self._count(), reading.count(self._clip.path)
     return UserError(
       f"{self.path} has {masks:,} masks and {self._clip.path} {frames:,} "
@@ -109,7 +109,7 @@ class FrameMasks:
     return reading.count(self.path) if self._video else len(self._files)
 
   def _check_count(self, masks: int) -> None:
-    # In few codecs a packet is not a frame: then the frames themselves tell.
+    # In a few codecs a packet is not a frame: count decoded frames.
     frames = self._clip.frames
     if masks != frames and self._count() != reading.count(self._clip.path):
       raise self.mismatch()
@@ -142,7 +142,7 @@ class FrameMasks:
 
 
 def _is_of_ones(video: Clip) -> bool:
-  """Whether a video of masks holds 0 and 1, of 255, and nothing else."""
+  """Return whether the largest value of a mask video is 1, of 255."""
   most = 0.0
   for frame in reading.frames(video.path):
     most = max(most, float(colours.to_gray(frame).max()))

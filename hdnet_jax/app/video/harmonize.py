@@ -3,11 +3,11 @@
 Memory is that of a few frames, for any length.
 
 A network's outputs for two frames that look the same differ a little, which
-shows as flicker. Smoothed over time are the maps of `guided_filter.fit`, from
-colour to change of colour, and not pixels: a map belongs to the light at its
-place, which varies slowly, while pixels move. So nothing is blurred, and no
-ghost stays behind. Noise of the video itself is not smoothed: the maps' gain
-multiplies it, as it does the colours.
+shows as flicker. So the maps of `guided_filter.fit`, from colour to change of
+colour, are smoothed over time, and not pixels. A map belongs to the light at
+its place, which varies slowly, while pixels move: smoothing maps blurs nothing
+and leaves no ghosts. Noise of the video itself is not smoothed: the maps
+multiply it, as they do colours.
 """
 
 import functools
@@ -30,9 +30,9 @@ from hdnet_jax.inference.change import ChangeOptions, feather_mask
 from hdnet_jax.inference.harmonizer import Harmonizer
 
 SMOOTHING = 0.5  # seconds
-# Mean change of the small frame, of colours from 0 to 1, over which it is
-# another scene. Noise and motion stay below it; a reset too many does no harm
-# but that one frame is not smoothed.
+# A scene begins where the mean change of the small frame, of colours from 0 to
+# 1, is larger. Noise and motion stay below it. The only harm of a false cut is
+# that one frame is not smoothed.
 CUT = 0.1
 _WHOLE_CHANGE = ChangeOptions()
 
@@ -41,15 +41,15 @@ class Smoother:
   """A first-order recursive filter over the maps of successive frames.
 
   A frame moves the filter's maps towards its own by 1 - exp(-t / seconds),
-  where t is the time since the last frame, so that any frame rate, also a
-  varying one, gives the same. The first frame, and the first after a cut, has
-  its own maps.
+  where t is the time since the last frame, so that smoothing does not depend on
+  the frame rate, which may vary. The first frame, and the first after a cut,
+  keeps its own maps.
 
   Args:
-    seconds: the time constant, 0 or more; 0 gives maps back as they are.
+    seconds: the time constant, 0 or more; 0 smooths nothing.
 
   Raises:
-    UserError: for another.
+    UserError: for `seconds` out of range.
   """
 
   def __init__(self, seconds: float):
@@ -86,7 +86,7 @@ class FrameHarmonizer:
     smoothing: time constant of `Smoother`, in seconds; 0 smooths nothing.
 
   Raises:
-    UserError: for other values.
+    UserError: for another mode, and for `smoothing` out of range.
   """
 
   def __init__(
@@ -99,7 +99,7 @@ class FrameHarmonizer:
       raise UserError("only what mode guided makes can be smoothed over time")
     self._network, self._smoother = network, Smoother(smoothing)
     self._change = change
-    # The last mask, and what it was made to.
+    # The last mask, and the region and share made of it.
     self._mask: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
     self.changed = 0
 
@@ -129,7 +129,7 @@ class FrameHarmonizer:
     return result
 
   def _prepared(self, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What changes, and how much of it; a mask for all is prepared once."""
+    """Return the region that changes and its share; prepare a mask once."""
     if self._mask is None or self._mask[0] is not mask:
       region = self._change.region(mask)
       share = feather_mask(region, self._change.feather)

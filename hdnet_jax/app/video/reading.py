@@ -14,11 +14,11 @@ from av.stream import Disposition, Stream
 
 from hdnet_jax.errors import UserError
 
-# Shorter than its header says by more than this, a file is cut off.
+# A file is cut off if it is shorter than its header says by more than this.
 _MISSING_SECONDS = 0.5
 # Containers whose headers have the duration; of others FFmpeg guesses it.
 _HAVE_DURATION = ("mp4", "matroska")
-# What FFmpeg takes for videos of one frame.
+# Formats of images and text, which FFmpeg takes for videos of one frame.
 _NO_VIDEOS = ("image2", "tty")
 
 
@@ -28,10 +28,11 @@ class Clip:
 
   Attributes:
     path: its file.
-    frames: how many packets it has, which is one a frame but in rare codecs.
+    frames: number of packets, which is that of frames in all but rare codecs.
     stored: width and height of its frames.
     turns: quarter turns, counterclockwise, by which they are shown upright.
-    matrix: nine numbers that say so, and of mirroring; None if there are none.
+    matrix: display matrix of turns and mirroring, nine numbers; None if there
+      is none.
     transparent: whether it has alpha, as far as its tags and format tell.
   """
 
@@ -121,7 +122,7 @@ def opened(path: pathlib.Path) -> Generator[InputContainer]:
 
 
 def video_stream(container: InputContainer) -> av.VideoStream:
-  """Find the first stream that moves.
+  """Find the first video stream that is no cover picture.
 
   Raises:
     UserError: if there is none.
@@ -146,7 +147,7 @@ def packets(
   Raises:
     UserError: if they cannot be read.
   """
-  # What is raised where they are used does not pass here.
+  # Errors of the code that uses the packets do not pass through here.
   with _as_user_error(_name(container)):
     yield from container.demux(*streams)
 
@@ -184,7 +185,7 @@ def _name(container: InputContainer) -> str:
 
 
 def _least_end(container: InputContainer) -> float:
-  """When the last packet of a whole file ends at the earliest, in seconds."""
+  """Return the earliest end of a whole file's last packet, in seconds."""
   if not any(name in container.format.name for name in _HAVE_DURATION):
     return 0.0
   end = (container.start_time or 0) + (container.duration or 0)

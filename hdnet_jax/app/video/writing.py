@@ -27,9 +27,9 @@ FORMATS: dict[str, tuple[str, Encoder]] = {
 # Containers whose players (QuickTime, phones) show colours of half the size and
 # 8 bits only.
 _PLAYED = (".mp4", ".m4v", ".mov")
-# What may be asked of colours; None is the first for those and else the second.
+# How colours are stored, see `Writer`; the default is "420" for _PLAYED.
 Chroma = Literal["420", "source"]
-# The constant rate factor: by default hardly visible, and its range.
+# Constant rate factors: the default, of hardly visible loss, and the highest.
 _QUALITIES = {"libx264": (17, 51), "libvpx-vp9": (20, 63)}
 _OPTIONS = {
   "libx264": {"preset": "medium"},
@@ -42,7 +42,7 @@ _OF_STREAMS = re.compile(
   r"|_statistics_\w+|source_id)(-\w+)?",
   re.IGNORECASE,
 )
-# Tags of a container that are the muxer's to say.
+# Tags of a container that the muxer writes itself.
 _OF_CONTAINERS = (
   *("major_brand", "minor_version", "compatible_brands"),
   "encoder",
@@ -78,8 +78,8 @@ class Writer:
   Args:
     path: of an extension of `FORMATS`; an existing file is replaced.
     source: the open video.
-    video: of its streams the one whose frames are new.
-    clip: what is known of it.
+    video: the stream of `source` whose frames are new.
+    clip: what `reading.inspect` found in it.
     quality: constant rate factor, less is better; by default 17 of H.264 and 20
       of VP9.
     chroma: "420" for 8 bits and colours of half the size, which needs even
@@ -256,7 +256,7 @@ def pixel_format(
 
 
 def _step(video: av.VideoStream) -> int:
-  """The time of a frame, in the stream's units, where frames do not tell."""
+  """Return a frame's duration in the stream's units, if frames have none."""
   rate = video.average_rate or video.guessed_rate
   if not rate or not video.time_base:
     return 1

@@ -50,7 +50,7 @@ class Iharmony4(tfds.core.GeneratorBasedBuilder):
     file_format: str | tfds.core.FileFormat = "array_record",
     **arguments: Any,
   ):
-    """Build of what is `prepared`; of the manual folder for None."""
+    """Build from `prepared`, or from the manual folder if that is None."""
     self._prepared = prepared
     self._names: dict[str, list[str]] = {}  # by split, as they are written
     self.on_example: Callable[[], object] = lambda: None
@@ -60,7 +60,7 @@ class Iharmony4(tfds.core.GeneratorBasedBuilder):
     super().download_and_prepare(**arguments)
     for split, names in self._names.items():
       published.write_names(pathlib.Path(self.data_path), split, names)
-    # The data set has what the chunks have.
+    # The chunks are no longer needed: the data set holds the same.
     shutil.rmtree(self._work_dir(), ignore_errors=True)
 
   def _work_dir(self) -> pathlib.Path:

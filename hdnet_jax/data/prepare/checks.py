@@ -1,7 +1,7 @@
-"""Checks of a data set's files, by many processes: faults, and their table.
+"""Check a data set's files in parallel, and report their faults in a table.
 
-Everything is checked before anything is refused, so that a person mends a data
-set once.
+All files are checked before a data set is refused, so that a person can mend
+all faults at once.
 """
 
 import collections
@@ -46,7 +46,7 @@ class Options:
 
   subsets: tuple[str, ...] = ()  # all
   workers: int = 0  # processes; 0 is one a core
-  strict: bool = True  # refuse a data set with faults, or leave them out
+  strict: bool = True  # raise for any fault; if False, leave out what is bad
   max_pixels: int = examples.MAX_PIXELS  # of an image; more is refused
   chunk: int = CHUNK  # examples that a process takes at once
 
@@ -73,7 +73,11 @@ class Checker:
   def read(
     self, name: str, missing: str = examples.MISSING
   ) -> Image.Image | None:
-    """Read the image `name`; None for a fault, `missing` if it is not there."""
+    """Read the image `name`; add a fault and return None if that fails.
+
+    Args:
+      missing: the kind of fault if there is no such file.
+    """
     try:
       image = examples.open_image(self.root / name, self.max_pixels)
     except examples.BadImage as error:
@@ -122,14 +126,14 @@ class Checker:
 
 
 def is_ambiguous(photo: Image.Image, mask: Image.Image) -> bool:
-  """Return whether nothing tells if a turned photo's mask is upright."""
+  """Return whether it is unknown if a turned photo's mask is upright."""
   turned = photo.info.get("orientation", 1)
   same = turned_size(photo.size, turned) == photo.size
   return turned != 1 and same and "orientation" not in mask.info
 
 
 def unique(faults: Iterable[Fault]) -> list[Fault]:
-  """Sort by kind and file, and keep one of a kind a file."""
+  """Keep the first fault of each kind and file, and sort them."""
   first: dict[tuple[str, str], Fault] = {}
   for fault in faults:
     first.setdefault((fault.kind, fault.file), fault)

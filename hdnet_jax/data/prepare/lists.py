@@ -62,7 +62,7 @@ def read_lists(
 def _read_list(
   checker: Checker, path: pathlib.Path, subsets: Sequence[str]
 ) -> list[Triplet]:
-  """Read what a list names of the subsets; bad lines become faults."""
+  """Read a list's triplets of the subsets; add bad lines to the faults."""
   if iharmony4.list_subset(path) not in ("", *subsets):
     return []
   name = path.relative_to(checker.root).as_posix()

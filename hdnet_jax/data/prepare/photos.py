@@ -1,11 +1,11 @@
-"""A photo folder checked, and its manifest written.
+"""Check a photo folder, and write its manifest.
 
   root/images/NAME.jpg                     a photo
   root/masks/NAME.png, NAME_1.png, ...     its objects: white is foreground
 
 Masks may have other names that tools give them: NAME_mask.png, NAME_1_mask.png,
-NAME.jpg.png; see `mask_files`. Pairs are those of an existing manifest, whose
-further columns are kept, and other files of the folders, matched by name.
+NAME.jpg.png; see `mask_files`. Pairs come from an existing manifest, whose
+other columns are kept. Masks that it does not list are matched by name.
 """
 
 import csv
@@ -31,10 +31,10 @@ _MEASURED = ("width", "height", "foreground_fraction")
 
 
 class Checked(NamedTuple):
-  """Good rows with their measures, faults of others, and notes.
+  """Good rows with their measures, the faults of other rows, and notes.
 
-  turned: photos that are turned by EXIF data, whose masks' sizes do not tell
-    if they are turned, too.
+  turned: photos that EXIF data turn, where nothing tells if their masks are
+    turned, too (see `checks.is_ambiguous`).
   """
 
   rows: list[Row]
@@ -73,7 +73,7 @@ def prepare_photos(root: pathlib.Path, options: Options) -> Checked:
 
 
 def find_pairs(root: pathlib.Path) -> Checked:
-  """Find pairs of photo and mask, the manifest's first, and files without."""
+  """Pair photos and masks, the manifest's first; add faults for the rest."""
   checker, notes = Checker(root), []
   listed = read_manifest(root) if (root / "manifest.csv").is_file() else []
   pairs: dict[tuple[str, str], Row] = {}
@@ -122,7 +122,7 @@ class _Photos:
         self._alike.setdefault(mask_files.name_key(name), path)
 
   def of(self, mask: pathlib.Path) -> pathlib.Path | None:
-    """Return the photo of a mask, by its path inside its folder."""
+    """Return the photo of `mask`, a path inside the folder of masks."""
     for name in _photo_names(mask):
       key = mask_files.name_key(name)
       if photo := self._exact.get(name) or self._alike.get(key):
@@ -140,7 +140,7 @@ def _photo_names(mask: pathlib.Path) -> Iterator[str]:
 
 
 def _files(checker: Checker, name: str, notes: list[str]) -> list[pathlib.Path]:
-  """Return the images of the folder `name`, in depth; note other files."""
+  """Return the images in the folder `name` and below; note other files."""
   folder = checker.root / name
   if not folder.is_dir():
     return []
