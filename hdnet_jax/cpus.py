@@ -37,4 +37,4 @@ def keep_freed_memory() -> bool:
   # Never trim, take no large blocks by mmap, which are unmapped when they are
   # freed, and use one arena, for those of threads are trimmed at any setting.
   settings = ((_TRIM_THRESHOLD, -1), (_MMAP_MAX, 0), (_ARENA_MAX, 1))
-  return all([mallopt(name, value) == 1 for name, value in settings])
+  return all(mallopt(name, value) == 1 for name, value in settings)
