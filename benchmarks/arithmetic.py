@@ -62,13 +62,13 @@ def count(width: int, size: int, batch: int) -> dict[str, int]:
     jax.ShapeDtypeStruct((batch, size, size, channels), np.float32)
     for channels in (3, 1)
   )
-  one = [
+  single = [
     jax.ShapeDtypeStruct((1, *x.shape[1:]), x.dtype) for x in (image, mask)
   ]
   chosen = conv_ops.by_platform
   conv_ops.by_platform = lambda cpu, default, *arrays: default(*arrays)
   try:
-    params = jax.eval_shape(network.init, jax.random.key(0), *one)["params"]
+    params = jax.eval_shape(network.init, jax.random.key(0), *single)["params"]
 
     def forward(params, image, mask):
       return network.apply({"params": params}, image, mask)
@@ -79,7 +79,7 @@ def count(width: int, size: int, batch: int) -> dict[str, int]:
 
     return {
       "parameters": sum(math.prod(x.shape) for x in jax.tree.leaves(params)),
-      "forward": operations(forward, params, *one),
+      "forward": operations(forward, params, *single),
       "step": operations(jax.grad(loss), params, image, image, mask),
     }
   finally:

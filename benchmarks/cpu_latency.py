@@ -56,17 +56,17 @@ def measure(args: argparse.Namespace) -> list[dict]:
   cases = CASES
   if args.size or args.width:
     cases = itertools.product(args.size or [256], args.width or [8, 32])
-  made = {}
+  built = {}
   for size, width in dict.fromkeys(cases):
     for kind in common.kinds(args.official):
       # The authors' code has the one form.
       for form in ["official"] if kind == "official" else args.form:
         model = ModelConfig(width=width, local_dynamics=form)
-        made[size, width, kind, form] = programs.make(
+        built[size, width, kind, form] = programs.make(
           kind, model, size, args.official
         )
   seconds = common.interleave(
-    {row: program.run for row, program in made.items()}, args.runs, warm=2
+    {row: program.run for row, program in built.items()}, args.runs, warm=2
   )
   return [
     {
@@ -74,7 +74,7 @@ def measure(args: argparse.Namespace) -> list[dict]:
       "width": width,
       "program": kind,
       "form": form,
-      "compile_or_load": made[size, width, kind, form].seconds,
+      "compile_or_load": built[size, width, kind, form].seconds,
       "published": PUBLISHED.get((size, width)),
       **common.summary(runs),
     }

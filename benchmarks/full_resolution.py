@@ -129,12 +129,14 @@ def recolor(items, seed: int) -> list[np.ndarray]:
     _, donor, donor_mask = items[index - 1]
     key = jax.random.fold_in(jax.random.key(seed), index)
     photo, alpha = padded(real), 255 * padded(mask[..., None])
-    made = make(
+    composite = make(
       key[None],
       Layers(photo, photo, alpha),
       (padded(donor), 255 * padded(donor_mask[..., None])),
     )
-    composites.append(np.asarray(made[0, : mask.shape[0], : mask.shape[1]]))
+    composites.append(
+      np.asarray(composite[0, : mask.shape[0], : mask.shape[1]])
+    )
   return composites
 
 

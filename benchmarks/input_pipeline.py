@@ -212,7 +212,9 @@ def compare_storage(source: Source, passes: int) -> list[dict]:
     {
       "row": name,
       "triplets": len(examples),
-      "bytes": float(np.mean([sum(map(len, one)) for one in stored[name]])),
+      "bytes": float(
+        np.mean([sum(map(len, example)) for example in stored[name]])
+      ),
       **common.summary(found),
     }
     for name, found in seconds.items()

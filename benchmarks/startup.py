@@ -97,17 +97,17 @@ def make_rows(args: argparse.Namespace, folder: pathlib.Path) -> dict:
   file = folder / "weights.safetensors"
   weights.save(file, params, model)
   shared = {"size": args.size, "width": model.width}
-  ours = {"kind": "ours", "file": os.fspath(file), "engine": "jax"} | shared
+  case = {"kind": "ours", "file": os.fspath(file), "engine": "jax"} | shared
   keep = {
     "JAX_ENABLE_COMPILATION_CACHE": "1",
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
   }
   warm = keep | {"JAX_COMPILATION_CACHE_DIR": f"{folder}/warm"}
   rows = {
-    "no cache": (ours, {"JAX_ENABLE_COMPILATION_CACHE": "0"}),
-    EMPTY: (ours, keep),
-    "warm cache": (ours, warm),
-    "engine onnxruntime": (ours | {"engine": "onnxruntime"}, {}),
+    "no cache": (case, {"JAX_ENABLE_COMPILATION_CACHE": "0"}),
+    EMPTY: (case, keep),
+    "warm cache": (case, warm),
+    "engine onnxruntime": (case | {"engine": "onnxruntime"}, {}),
   }
   kinds = common.kinds(args.official)
   if "onnx" in kinds:
@@ -116,11 +116,11 @@ def make_rows(args: argparse.Namespace, folder: pathlib.Path) -> dict:
     graph = folder / "network.onnx"
     size = args.size, args.size
     graph.write_bytes(network.build(params, model, size))
-    case = {"kind": "onnx", "file": os.fspath(graph)} | shared
-    rows[common.TITLES["onnx"]] = case, {}
+    onnx = {"kind": "onnx", "file": os.fspath(graph)} | shared
+    rows[common.TITLES["onnx"]] = onnx, {}
   if "official" in kinds:
-    case = {"kind": "official", "file": os.fspath(args.official.resolve())}
-    rows[common.TITLES["official"]] = case | shared, {}
+    clone = {"kind": "official", "file": os.fspath(args.official.resolve())}
+    rows[common.TITLES["official"]] = clone | shared, {}
   return rows
 
 

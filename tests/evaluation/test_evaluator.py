@@ -57,14 +57,14 @@ def photos_with_composites() -> Photos:
   """Composites half as bright inside, as a data set would give them."""
   return Photos(
     {
-      "real": made["object"],
-      "mask": np.uint8(made["alpha"] > 127),
+      "real": example["object"],
+      "mask": np.uint8(example["alpha"] > 127),
       "composite": np.where(
-        made["alpha"] > 127, made["object"] // 2, made["object"]
+        example["alpha"] > 127, example["object"] // 2, example["object"]
       ),
-      "index": made["index"],
+      "index": example["index"],
     }
-    for made in map(layers, range(COUNT))
+    for example in map(layers, range(COUNT))
   )
 
 
@@ -216,7 +216,7 @@ def test_composites_come_from_the_seed_the_example_and_a_donor():
     for index in (2, 2 + COUNT // 2)
   )
   key = jax.random.fold_in(jax.random.key(5), 2)
-  made = jax.jit(
+  expected = jax.jit(
     lambda key: make_composites(
       key[None],
       Layers(**example),
@@ -224,14 +224,16 @@ def test_composites_come_from_the_seed_the_example_and_a_donor():
       donors=(donor["object"], donor["alpha"]),
     )
   )(key)
-  difference = shown.composite.astype(int) - np.asarray(made.composite[0], int)
+  difference = shown.composite.astype(int) - np.asarray(
+    expected.composite[0], int
+  )
   assert np.abs(difference).max() <= 1
 
 
 def test_evaluations_make_composites_of_their_own():
   config = make_config(3)
 
-  def made(**changes):
+  def errors_of(**changes):
     data = dataclasses.replace(config.data, **changes)
     evaluator = Evaluator(
       dataclasses.replace(config, data=data),
@@ -242,8 +244,8 @@ def test_evaluations_make_composites_of_their_own():
     return [row["composite_mse"] for row in rows]
 
   before = [row["composite_mse"] for row in rows_of(3, 1)]
-  assert made(composites=only("expert")) == before
-  other = made(evaluation_composites=only("reinhard", moved=0.0))
+  assert errors_of(composites=only("expert")) == before
+  other = errors_of(evaluation_composites=only("reinhard", moved=0.0))
   assert all(a != b for a, b in zip(before, other, strict=True))
 
 
@@ -277,9 +279,9 @@ def test_given_composites_are_taken():
 
 
 def test_a_later_start():
-  made = []
-  rows = evaluator_of(3, 1).rows(params(), photos(), 5, made.extend)
-  assert rows == made
+  reported = []
+  rows = evaluator_of(3, 1).rows(params(), photos(), 5, reported.extend)
+  assert rows == reported
   assert [row["name"] for row in rows] == ["photo 5", "photo 6"]
   for row, expected in zip(rows, rows_of(3, 1)[5:], strict=True):
     assert_close(row, expected)

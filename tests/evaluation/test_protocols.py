@@ -72,8 +72,8 @@ def authors_input(pixels: np.ndarray) -> np.ndarray:
 
 
 def authors_pixels(image: np.ndarray) -> np.ndarray:
-  one, two, peak = np.float32(1), np.float32(2), np.float32(255)
-  return ((image + one) / two * peak).astype(np.uint8)
+  half, peak = np.float32(0.5), np.float32(255)
+  return ((image + np.float32(1)) * half * peak).astype(np.uint8)
 
 
 def test_paper(images):
