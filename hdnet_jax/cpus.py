@@ -1,6 +1,8 @@
 """Work on CPUs: how many there are, and what their work does to memory."""
 
 import ctypes
+import importlib.metadata
+import importlib.util
 import os
 import sys
 
@@ -18,12 +20,22 @@ def count_cpus() -> int:
   return os.cpu_count() or 1
 
 
+def no_accelerator() -> bool:
+  """Return whether JAX can run on CPUs only; JAX is not imported."""
+  if os.environ.get("JAX_PLATFORMS") == "cpu":
+    return True
+  plugins = importlib.metadata.entry_points(group="jax_plugins")
+  names = ("jax_plugins", "libtpu")
+  return not (plugins or any(map(importlib.util.find_spec, names)))
+
+
 def keep_freed_memory() -> bool:
   """Let this process keep the memory that it frees, until it ends.
 
   On CPUs a training step allocates a gigabyte and frees it. glibc gives that
   back to the system, which has to clear as many pages anew in the next step: a
-  tenth of the time. Call this before threads are started.
+  tenth of the time. Call this before JAX makes its devices, whose threads
+  would have arenas of their own by then.
 
   Returns:
     Whether it is so from now on. Other C libraries than glibc have no such

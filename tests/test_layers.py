@@ -102,7 +102,7 @@ PARTS = {
       *("distributed", "app/config_file"),
       *("app/ablation", "app/export", "app/video", "app/demo"),
     ),
-    ("absl", "jax", "numpy", "PIL"),
+    ("absl", "numpy", "PIL"),
   ),
 }
 

@@ -13,10 +13,10 @@ examples:
 import argparse
 import pathlib
 
+from hdnet_jax import cpus
 from hdnet_jax.app import config_file
 from hdnet_jax.app.cli import arguments
 from hdnet_jax.config import Config
-from hdnet_jax.cpus import keep_freed_memory
 from hdnet_jax.errors import UserError, require
 
 
@@ -57,17 +57,15 @@ def _train(options: argparse.Namespace) -> None:
   config = load_config(options)
   workdir = pathlib.Path(options.workdir or f"runs/{config.name}")
 
+  if cpus.no_accelerator():
+    cpus.keep_freed_memory()
   # JAX loads after the flags were found to be right.
-  import jax
-
   from hdnet_jax import distributed, weights
   from hdnet_jax.evaluation import report
   from hdnet_jax.training import loop
   from hdnet_jax.training.checkpoint import Checkpoints
 
   with distributed.initialize(config):
-    if jax.default_backend() == "cpu":
-      keep_freed_memory()
     try:
       loop.train_and_evaluate(config, workdir)
     except loop.Stopped as stopped:
