@@ -1,6 +1,5 @@
 """Run the network by JAX or ONNX Runtime, behind one interface."""
 
-import importlib.metadata
 import importlib.util
 import os
 import pathlib
