@@ -16,7 +16,6 @@ step is apart: it compiles, but for that of the new batches, whose program the
 row before it has compiled. A step is forward pass, loss, gradients and Adam.
 What the pipeline reads in the turns of the other rows is not waited for:
 input_pipeline.py --train measures the wait of a training that runs alone.
-Freed memory is kept, as by `hdnet train`, for all rows, the authors' too.
 """
 
 import argparse
@@ -28,7 +27,6 @@ import jax
 import numpy as np
 
 from hdnet_jax.config import RELEASE, Config, DataConfig, ModelConfig
-from hdnet_jax.cpus import keep_freed_memory
 from hdnet_jax.data.pipeline import ReadOptions, open_source, training_batches
 from hdnet_jax.devices import check_divides, make_mesh, put
 from hdnet_jax.model.pixels import normalize
@@ -78,17 +76,10 @@ def main():
   parser.add_argument("--steps", type=int, default=10)
   parser.add_argument("--dtype", default="float32")
   parser.add_argument("--remat", action="store_true", help="less memory")
-  parser.add_argument(
-    "--release",
-    action="store_true",
-    help="give freed memory back to the system, as programs do by default",
-  )
   common.add_form_flag(parser)
   common.add_common_flags(parser)
   args = parser.parse_args()
   machine = common.begin(parser, args)
-  if not args.release:
-    keep_freed_memory()
   # A program that is read from the cache has not been compiled.
   jax.config.update("jax_enable_compilation_cache", False)
   devices = jax.devices()

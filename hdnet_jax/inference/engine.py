@@ -1,5 +1,6 @@
 """Run the network by JAX or ONNX Runtime, behind one interface."""
 
+import importlib.metadata
 import importlib.util
 import os
 import pathlib
@@ -8,7 +9,7 @@ from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 
-from hdnet_jax import cpus, weights
+from hdnet_jax import weights
 from hdnet_jax.config import ModelConfig
 from hdnet_jax.errors import UserError, require
 
@@ -108,7 +109,10 @@ def _is_installed(library: str) -> bool:
 
 def _has_accelerator() -> bool:
   """Return whether JAX has an accelerator; import JAX only if it could."""
-  if cpus.no_accelerator():
+  if os.environ.get("JAX_PLATFORMS") == "cpu":
+    return False
+  plugins = importlib.metadata.entry_points(group="jax_plugins")
+  if not (plugins or any(map(_is_installed, ("jax_plugins", "libtpu")))):
     return False
   import jax
 

@@ -13,7 +13,6 @@ examples:
 import argparse
 import pathlib
 
-from hdnet_jax import cpus
 from hdnet_jax.app import config_file
 from hdnet_jax.app.cli import arguments
 from hdnet_jax.config import Config
@@ -57,8 +56,6 @@ def _train(options: argparse.Namespace) -> None:
   config = load_config(options)
   workdir = pathlib.Path(options.workdir or f"runs/{config.name}")
 
-  if cpus.no_accelerator():
-    cpus.keep_freed_memory()
   # JAX loads after the flags were found to be right.
   from hdnet_jax import distributed, weights
   from hdnet_jax.evaluation import report
