@@ -50,7 +50,7 @@ class Released(NamedTuple):
 RELEASED = {
   "hdnet-lite": Released(
     pathlib.Path(__file__).with_name("pretrained") / "hdnet-lite.safetensors",
-    "155c92787041f6e417e8ed7925ac0af30816c16e68edff1a4ba0952574052a5a",
+    "f4b1eaf817afe7a2e7f519409c17f69a962ca1b5f923891540e149e353d3cc9f",
   )
 }
 
