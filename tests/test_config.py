@@ -271,6 +271,19 @@ def test_config_files(path):
   assert f"{run.name}_".startswith(f"{path.stem}_")
 
 
+def test_the_second_release_run_starts_from_the_first():
+  first = load_config("release_lite", [])
+  second = load_config("release_lite:full", [])
+  # Where `hdnet train` leaves it by default.
+  assert second.training.initial_weights == f"runs/{first.name}"
+  assert second.model == first.model
+  assert second.data == first.data
+  assert first.training.half_size_epochs == first.epochs
+  assert second.training.half_size_epochs == 0
+  with pytest.raises(UserError, match="the rows are half, full"):
+    load_config("release_lite:quarter", [])
+
+
 def test_quickstart_needs_no_data():
   # The error about missing data names it as the way to train at once.
   run = load(ROOT / "configs/quickstart.py")

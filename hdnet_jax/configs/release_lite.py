@@ -1,11 +1,11 @@
 """The recipe of the released weights `hdnet-lite`: composites of layers.
 
 Set --config.data.root to a folder with images/, masks/ and manifest.csv. Two
-runs follow each other: `--config=release_lite`, at half of the size that the
-network is used at, starts from the weights of version 0.1, in the folder weights/
-of the project; from random ones it learns far more slowly (weights/README.md).
-`--config=release_lite:full`, at the full size, starts from where that has ended,
-in runs/release_lite.
+runs follow each other. `--config=release_lite`, at half of the network's size,
+starts from the weights of version 0.1, in the project's folder weights/; from
+random ones it learns far more slowly (weights/README.md). It is followed by
+`--config=release_lite:full`, at the full size, which starts from its end, in
+runs/release_lite.
 
 Truths are photos as they are, dull as originals, or in any other light. Objects
 are retouched as by an expert, developed otherwise, or take a donor's colours,
