@@ -87,11 +87,12 @@ def run(name: str, args: argparse.Namespace) -> bool:
     command += ["--official", str(args.official), "--form", "official"]
   if script.json:
     command += ["--json", str(args.output / f"{name}.json")]
-  print(f"{name}: {shown(name, bool(args.official))}", flush=True)
+  title = shown(name, bool(args.official))
+  print(f"{name}: {title}", flush=True)
   start, partial = time.monotonic(), text.with_suffix(".partial")
   env = {**os.environ, "JAX_NUM_CPU_DEVICES": "1"}
   with partial.open("w") as out:
-    out.write(f"$ {shown(name, bool(args.official))}\n")
+    out.write(f"$ {title}\n")
     out.flush()
     done = subprocess.run(command, stdout=out, stderr=out, env=env)
   print(f"  {time.monotonic() - start:.0f} s", flush=True)
