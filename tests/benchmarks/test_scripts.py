@@ -1,6 +1,7 @@
 """The scripts that measure run."""
 
 import importlib.util
+import json
 import pathlib
 
 import jax
