@@ -11,12 +11,7 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
-from hdnet_jax.config import (
-  Config,
-  ModelConfig,
-  OptimizerConfig,
-  TrainingConfig,
-)
+from hdnet_jax.config import Config, ModelConfig, OptimizerConfig
 from hdnet_jax.devices import replicated
 from hdnet_jax.model.hdnet import HDNet
 from hdnet_jax.training.schedule import make_schedule
@@ -77,16 +72,29 @@ def random_key(config: Config) -> jax.Array:
   return jax.random.split(jax.random.key(config.seed))[1]
 
 
+def without_schedule(config: Config) -> Config:
+  """Return `config` with defaults for settings that no compiled program uses.
+
+  Configs that are equal then share their programs. A setting that is missing
+  here costs a compilation, and nothing else.
+  """
+  default = Config()
+  names = ("name", "epochs", "log_every", "eval_every", "save_every", "keep")
+  return dataclasses.replace(
+    config,
+    **{name: getattr(default, name) for name in names},
+    data=dataclasses.replace(config.data, root="", threads=1, workers=0),
+    training=dataclasses.replace(
+      config.training, half_size_epochs=0.0, initial_weights=""
+    ),
+  )
+
+
 def make_start(
   config: Config, optimizer: optax.GradientTransformation, mesh: Mesh
 ) -> Callable[[], TrainState]:
   """Return `initial_state`, jitted, with its arrays on the mesh."""
-  settings = Config(
-    seed=config.seed,
-    model=config.model,
-    training=TrainingConfig(ema_decay=config.training.ema_decay),
-  )
-  return _make_start(settings, optimizer, mesh)
+  return _make_start(without_schedule(config), optimizer, mesh)
 
 
 @functools.lru_cache(maxsize=8)

@@ -12,12 +12,17 @@ from jax.sharding import Mesh
 
 from hdnet_jax.composites import with_composites
 from hdnet_jax.composites.color_map import load_maps
-from hdnet_jax.config import Config, DataConfig, TrainingConfig
+from hdnet_jax.config import Config, DataConfig
 from hdnet_jax.devices import Batch, compiler_options, replicated
 from hdnet_jax.model.hdnet import apply, blend
 from hdnet_jax.model.pixels import normalize
 from hdnet_jax.training.loss import foreground_loss
-from hdnet_jax.training.state import TrainState, make_model, update_ema
+from hdnet_jax.training.state import (
+  TrainState,
+  make_model,
+  update_ema,
+  without_schedule,
+)
 
 Measures = dict[str, jax.Array]
 TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Measures]]
@@ -37,21 +42,7 @@ def make_train_step(
   make = _make_train_step
   if config.data.composites.color_maps:  # a file that may change
     make = make.__wrapped__
-  return make(_settings_of_step(config), optimizer, mesh)
-
-
-def _settings_of_step(config: Config) -> Config:
-  """Return `config` with defaults for all that a step does not use."""
-  return Config(
-    min_area=config.min_area,
-    model=config.model,
-    data=DataConfig(
-      image_size=config.data.image_size, composites=config.data.composites
-    ),
-    training=TrainingConfig(
-      ema_decay=config.training.ema_decay, loss=config.training.loss
-    ),
-  )
+  return make(without_schedule(config), optimizer, mesh)
 
 
 @functools.lru_cache(maxsize=8)
