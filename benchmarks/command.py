@@ -87,26 +87,19 @@ def measure(args: argparse.Namespace, folder: pathlib.Path) -> list[dict]:
   return [
     {
       **dict(zip(("size", "from", "to"), names, strict=True)),
-      **common.summary([seconds for seconds, _ in found]),
-      "peak": max(peak for _, peak in found),
+      **common.summary_of_processes(found),
     }
     for names, found in runs.items()
   ]
 
 
 def child(case: dict) -> dict[str, int]:
-  """Run the command in this process; return its largest memory in bytes."""
-  from hdnet_jax.app.cli import main
+  import folders
 
-  main.main(
-    [
-      *("harmonize", case["photo"], case["mask"], "-o", case["output"]),
-      *("--weights", case["weights"]),
-    ]
+  return folders.harmonize(
+    *(case["photo"], case["mask"], "-o", case["output"]),
+    *("--weights", case["weights"]),
   )
-  import common
-
-  return {"peak": common.peak_memory()}
 
 
 if __name__ == "__main__":

@@ -194,6 +194,16 @@ def summary(seconds: Sequence[float]) -> dict[str, Any]:
   }
 
 
+def summary_of_processes(
+  runs: Sequence[tuple[float, int]],
+) -> dict[str, Any]:
+  """What a file of numbers has of processes: seconds, and their peak memory."""
+  return {
+    **summary([seconds for seconds, _ in runs]),
+    "peak": max(peak for _, peak in runs),
+  }
+
+
 def spread(seconds: Sequence[float]) -> str:
   """Where the middle 80 % of the runs lie."""
   low, high = quantile(seconds, 0.1), quantile(seconds, 0.9)

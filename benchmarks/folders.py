@@ -147,30 +147,30 @@ def measure(args: argparse.Namespace, folder: pathlib.Path) -> list[dict]:
       if written != args.photos:
         sys.exit(f"{name}: {written} of {args.photos} photos were written")
   return [
-    {
-      "row": name,
-      **common.summary([seconds for seconds, _ in found]),
-      "peak": max(peak for _, peak in found),
-    }
+    {"row": name, **common.summary_of_processes(found)}
     for name, found in runs.items()
   ]
 
 
 def child(case: dict) -> dict[str, int]:
-  """Run the command in this process; return its largest memory in bytes."""
-  from hdnet_jax.app.cli import harmonize_folder, main
+  from hdnet_jax.app.cli import harmonize_folder
 
   if case["threads"]:
     harmonize_folder.MAX_THREADS = case["threads"]
   folder = case["folder"]
-  main.main(
-    [
-      *("harmonize", "--input-dir", f"{folder}/images"),
-      *("--mask-dir", f"{folder}/masks", "--output-dir", f"{folder}/out"),
-      *("--weights", case["weights"], "--engine", case["engine"]),
-    ]
+  return harmonize(
+    *("--input-dir", f"{folder}/images", "--mask-dir", f"{folder}/masks"),
+    *("--output-dir", f"{folder}/out"),
+    *("--weights", case["weights"], "--engine", case["engine"]),
   )
-  import common
+
+
+def harmonize(*arguments: str) -> dict[str, int]:
+  """Run `hdnet harmonize` in this process; return its largest memory."""
+  from hdnet_jax.app.cli import main
+
+  main.main(["harmonize", *arguments])
+  import common  # after the command, which does not need it
 
   return {"peak": common.peak_memory()}
 

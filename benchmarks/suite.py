@@ -7,7 +7,7 @@
 Each script's text goes to OUTPUT/NAME.txt and its numbers to OUTPUT/NAME.json;
 OUTPUT/suite.md has all tables, each below its command. What is there already
 is not measured again: the same command goes on where it was stopped. Nothing
-else should run meanwhile; with --official it takes about 40 minutes of 2 cores.
+else should run meanwhile.
 """
 
 import argparse
@@ -77,17 +77,17 @@ def main():
 
 def run(name: str, args: argparse.Namespace) -> bool:
   """Measure, unless it is measured; return whether it is."""
-  script, text = SCRIPTS[name], args.output / f"{name}.txt"
+  text = args.output / f"{name}.txt"
   if text.exists():
     print(f"{name}: in {text}")
     return True
-  file, *arguments = script.arguments.split()
+  file, *arguments = words_of(name, args.official)
   command = [sys.executable, str(FOLDER / f"{file}.py"), *arguments]
-  if script.official and args.official:
-    command += ["--official", str(args.official), "--form", "official"]
-  if script.json:
+  if SCRIPTS[name].json:
     command += ["--json", str(args.output / f"{name}.json")]
-  title = shown(name, bool(args.official))
+  # As a reader would type it.
+  file, *arguments = words_of(name, args.official and "HDNet")
+  title = shlex.join(["python", f"benchmarks/{file}.py", *arguments])
   print(f"{name}: {title}", flush=True)
   start, partial = time.monotonic(), text.with_suffix(".partial")
   env = {**os.environ, "JAX_NUM_CPU_DEVICES": "1"}
@@ -103,14 +103,13 @@ def run(name: str, args: argparse.Namespace) -> bool:
   return True
 
 
-def shown(name: str, official: bool) -> str:
-  """Return the command as a reader would type it."""
+def words_of(name: str, official: pathlib.Path | str | None) -> list[str]:
+  """Return the script's name and its arguments."""
   script = SCRIPTS[name]
-  file, *arguments = script.arguments.split()
-  words = ["python", f"benchmarks/{file}.py", *arguments]
+  words = script.arguments.split()
   if script.official and official:
-    words += ["--official", "HDNet", "--form", "official"]
-  return shlex.join(words)
+    words += ["--official", str(official), "--form", "official"]
+  return words
 
 
 def write_tables(output: pathlib.Path) -> None:
