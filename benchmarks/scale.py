@@ -12,7 +12,9 @@ they take no room. Then, as a person would,
     evaluate   `hdnet evaluate --config=hdnet_lite` with the released weights
 
 and prints the time of each, the largest space on disk, and resident memory as
-it goes. --share takes a part of all subsets. All is deleted in the end.
+it goes; then what `evaluation.py` (an evaluation against the network's forward
+passes alone) and `input_pipeline.py` print for what was prepared. --share takes
+a part of all subsets. All is deleted in the end.
 """
 
 import os
@@ -58,6 +60,15 @@ def main():
       *prepare(folder, train + test),
       evaluate(folder, args.weights, test),
     ]
+    print_rows(rows)
+    root = "--root", str(folder / "prepared")
+    run("evaluation", *root, "--source", "iharmony4", "--count", "480")
+    run("input_pipeline", *root, "--images", str(min(train, 1200)))
+    run("input_pipeline", *root, "--storage")
+  common.write_json(args.json, machine, args, rows)
+
+
+def print_rows(rows: list[dict]) -> None:
   common.print_table(
     ("step", "images", "seconds", "images/s", "most on disk", "memory"),
     [
@@ -73,7 +84,13 @@ def main():
     ],
   )
   print("Memory is resident, of all processes, after each quarter of the time.")
-  common.write_json(args.json, machine, args, rows)
+
+
+def run(script: str, *arguments: str) -> None:
+  """Run another script, which prints what it measures."""
+  print(f"\n{script}.py:", flush=True)
+  file = pathlib.Path(__file__).with_name(f"{script}.py")
+  subprocess.run([sys.executable, str(file), *arguments], check=True)
 
 
 def make_data(root: pathlib.Path, share: float) -> tuple[int, int]:

@@ -4,7 +4,7 @@
     python benchmarks/suite.py results/ --official HDNet
     python benchmarks/suite.py results/ --only latency step
 
-Each script's text goes to OUTPUT/NAME.txt and its numbers to OUTPUT/NAME.json;
+Each script's text goes to OUTPUT/NAME.txt, its numbers and picture beside it;
 OUTPUT/suite.md has all tables, each below its command. What is there already
 is not measured again: the same command goes on where it was stopped. Nothing
 else should run meanwhile.
@@ -28,25 +28,30 @@ class Script(NamedTuple):
   arguments: str  # the script's name first
   official: bool = False  # whether it measures the authors' code, too
   json: bool = True
+  figure: bool = False  # whether it draws one
 
 
 SCRIPTS = {
   "command": Script("command"),
   "startup": Script("startup", official=True),
+  "convolutions": Script("convolutions"),
   "layers": Script("layers"),
   "layers_full": Script("layers --width 32"),
-  "latency": Script("cpu_latency --width 8 --runs 12", official=True),
+  "latency": Script(
+    "cpu_latency --width 8 --size 256 512 1024 --runs 12", official=True
+  ),
   "latency_full": Script(
     "cpu_latency --width 32 --size 256 --runs 12", official=True
   ),
   "step": Script("train_step --steps 15", official=True),
   "folders": Script("folders --engine onnxruntime jax --runs 1"),
   "memory": Script("memory", official=True),
-  "growth": Script("growth --rounds 1 --runs 5"),
+  "growth": Script("growth --rounds 1 --runs 5", figure=True),
   "evaluation": Script("evaluation --size 256", json=False),
   "arithmetic": Script("arithmetic"),
   "onnx_variants": Script("onnx_variants --weights hdnet-lite"),
   "browser": Script("browser --runs 9", json=False),
+  "scale": Script("scale"),
 }
 
 
@@ -85,6 +90,8 @@ def run(name: str, args: argparse.Namespace) -> bool:
   command = [sys.executable, str(FOLDER / f"{file}.py"), *arguments]
   if SCRIPTS[name].json:
     command += ["--json", str(args.output / f"{name}.json")]
+  if SCRIPTS[name].figure:
+    command += ["--figure", str(args.output / f"{name}.png")]
   # As a reader would type it.
   file, *arguments = words_of(name, args.official and "HDNet")
   title = shlex.join(["python", f"benchmarks/{file}.py", *arguments])

@@ -1,20 +1,27 @@
 """The data set of iHarmony4's size."""
 
+import json
+
 import pytest
 
 from hdnet_jax.data.prepare.lists import read_lists
 
-from .conftest import measure
+from .conftest import start
 
 
 @pytest.mark.slow
 def test_scale(tmp_path):
-  results = measure("scale", tmp_path, "--share", 0.002)
+  file = tmp_path / "numbers.json"
+  done = start("scale", "--share", 0.002, "--json", file)
+  assert done.returncode == 0, done.stderr
+  results = json.loads(file.read_text())["results"]
   steps = ["prepare, killed", "the rest", "evaluate"]
   assert [row["step"] for row in results] == steps
   assert sum(row["images"] for row in results[:2]) == 148
   assert results[1]["disk"] > 0
   assert all(max(row["memory"]) > 0 for row in results)
+  assert "ratio" in done.stdout
+  assert "4 threads, 0 workers" in done.stdout
 
 
 def test_the_data_set_of_the_scale_has_all_of_iharmony4s_files(tmp_path, load):

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import pathlib
 
 import jax
@@ -169,6 +170,11 @@ def test_gpu(tmp_path):
   assert all(row["memory"] > 0 and len(row["seconds"]) == 2 for row in results)
   traces = {path.name for path in (tmp_path / "trace").iterdir()}
   assert traces == {f"{task}-2-16-2-bfloat16" for task in tasks[:2]}
+
+
+def test_busy_threads(load):
+  common = load("common")
+  assert 0 <= common.busy_threads() <= os.cpu_count()
 
 
 def test_arithmetic(tmp_path):
