@@ -87,11 +87,16 @@ def by_kind(collectives: Iterable[Collective]) -> dict[str, list[int]]:
   return sums
 
 
-def _results(kind: str, text: str, start: bool) -> tuple[Array, ...]:
-  arrays = tuple(
+def arrays_of(text: str) -> tuple[Array, ...]:
+  """The arrays of a type, as `(f32[2,3]{1,0}, s32[])`."""
+  return tuple(
     Array(dtype, tuple(map(int, filter(None, shape.split(",")))))
     for dtype, shape in _ARRAY.findall(text)
   )
+
+
+def _results(kind: str, text: str, start: bool) -> tuple[Array, ...]:
+  arrays = arrays_of(text)
   if start and kind in ("all-gather", "collective-permute"):
     # Operands, then results, then what the transfer waits on.
     arrays = tuple(a for a in arrays if a != Array("u32", ()))
