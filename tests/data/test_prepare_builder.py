@@ -5,6 +5,9 @@ import pathlib
 import subprocess
 import sys
 
+from hdnet_jax.data.prepare.builder import shards
+from hdnet_jax.data.prepare.iharmony4 import Chunk
+
 from . import conftest
 
 
@@ -18,7 +21,11 @@ def test_what_a_killed_writer_left_is_removed(published):
 PROGRAM = """
 import sys
 import tensorflow_datasets as tfds
+from tensorflow_datasets.core import shuffle
 import hdnet_jax.data.prepare.builder
+
+# What is more than this, TFDS would sort on disk, with TensorFlow.
+shuffle.MAX_MEM_BUFFER_SIZE = 0
 
 if __name__ == "__main__":
   root = sys.argv[1]
@@ -47,3 +54,15 @@ def test_tfds_builds_and_reads_it_without_tensorflow(published, tmp_path):
   assert last == "10 (28, 36, 3) (28, 36, 1) p0_1_0 False"
   assert not list(published.glob(".iharmony4*"))
   assert list(published.glob("iharmony4/native/1.0.0/*.array_record*"))
+
+
+def test_shards_are_of_whole_chunks_in_order(tmp_path):
+  chunks = []
+  for number, size in enumerate((3, 5, 1, 9, 2, 2)):
+    path = tmp_path / f"{number}.zip"
+    path.write_bytes(bytes(size))
+    chunks.append(Chunk((), path))
+  numbers = [[chunks.index(c) for c in part] for part in shards(chunks, 8)]
+  assert numbers == [[0, 1], [2, 3], [4, 5]]
+  assert shards(chunks) == [chunks]
+  assert shards([]) == []

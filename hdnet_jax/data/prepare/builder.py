@@ -10,10 +10,11 @@ Importing this module registers it. It is built and read without TensorFlow:
 """
 
 import contextlib
+import functools
 import io
 import pathlib
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import tensorflow_datasets as tfds
@@ -24,8 +25,13 @@ from hdnet_jax.data.prepare.checks import Fault, Options
 from hdnet_jax.lock import locked
 from hdnet_jax.terminal import ProgressBar
 
+SHARD = 2**28  # bytes of chunks, at least, but for the last shard of a split
 
-class Iharmony4(tfds.core.GeneratorBasedBuilder):
+
+# TFDS's `GeneratorBasedBuilder` sorts a split, for which it holds a gigabyte in
+# memory, and needs TensorFlow for what is larger. Here shards are written one
+# by one, in the order of the lists, and one of them is in memory.
+class Iharmony4(tfds.core.ShardBasedBuilder):
   """iHarmony4, a split for each subset: HCOCO_train, HAdobe5k_test, ..."""
 
   VERSION = tfds.core.Version(published.VERSION)
@@ -89,9 +95,9 @@ class Iharmony4(tfds.core.GeneratorBasedBuilder):
       disable_shuffling=True,  # keep the lists' order
     )
 
-  def _split_generators(
+  def _shard_iterators_per_split(
     self, dl_manager: tfds.download.DownloadManager
-  ) -> dict[str, Iterator]:
+  ) -> Mapping[str, Sequence[Callable[[], Iterator]]]:
     prepared = self._prepared or iharmony4.prepare(
       pathlib.Path(dl_manager.manual_dir),
       self._work_dir(),
@@ -99,13 +105,14 @@ class Iharmony4(tfds.core.GeneratorBasedBuilder):
       Options(),
     )
     return {
-      split: self._generate_examples(split, chunks)
+      split: [
+        functools.partial(self._examples, split, shard)
+        for shard in shards(chunks)
+      ]
       for split, chunks in prepared.chunks.items()
     }
 
-  def _generate_examples(
-    self, split: str, chunks: list[iharmony4.Chunk]
-  ) -> Iterator:
+  def _examples(self, split: str, chunks: list[iharmony4.Chunk]) -> Iterator:
     names = self._names.setdefault(split, [])
     for chunk in chunks:
       for triplet, encoded in iharmony4.read_chunk(chunk):
@@ -114,6 +121,21 @@ class Iharmony4(tfds.core.GeneratorBasedBuilder):
         example |= {"name": triplet.name, "subset": triplet.subset}
         yield len(names), example
         names.append(triplet.name)
+
+
+def shards(
+  chunks: Sequence[iharmony4.Chunk], size: int = SHARD
+) -> list[list[iharmony4.Chunk]]:
+  """Divide chunks into shards of `size` bytes or a chunk more, in order."""
+  parts: list[list[iharmony4.Chunk]] = []
+  room = 0
+  for chunk in chunks:
+    if room <= 0:
+      parts.append([])
+      room = size
+    parts[-1].append(chunk)
+    room -= chunk.path.stat().st_size
+  return parts
 
 
 def work_dir(output: pathlib.Path, size: str) -> pathlib.Path:

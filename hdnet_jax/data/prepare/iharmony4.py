@@ -50,7 +50,7 @@ class Chunk:
 class Prepared:
   """Chunks by `SUBSET_SPLIT`, and what was wrong."""
 
-  chunks: dict[str, list[Chunk]]
+  chunks: dict[str, list[Chunk]]  # with one good triplet or more
   count: int  # of good triplets
   faults: list[Fault]
 
@@ -80,19 +80,20 @@ def prepare(
   }
   flat = [chunk for part in chunks.values() for chunk in part]
   _make_missing(root, flat, size, options)
-  counts = dict.fromkeys(chunks, 0)
+  good: dict[str, list[Chunk]] = {}  # TFDS has no empty splits
+  total = 0
   for split, part in chunks.items():
     for chunk in part:
       count, wrong = _read_outcome(chunk)
-      counts[split] += count
+      total += count
       faults += wrong
+      if count:
+        good.setdefault(split, []).append(chunk)
   faults = checks.unique(faults)
   checks.report(root, faults, options.strict)
-  if not any(counts.values()):
+  if not total:
     raise UserError(f"{root} has no good triplet")
-  # TFDS has no empty splits.
-  chunks = {split: part for split, part in chunks.items() if counts[split]}
-  return Prepared(chunks, sum(counts.values()), faults)
+  return Prepared(good, total, faults)
 
 
 def make_folder(work: pathlib.Path) -> None:
