@@ -167,9 +167,9 @@ def measure(
     evaluator.rows(params, source)
 
   def forward() -> None:
-    for image, mask in inputs:
-      # A CPU would run several batches at a time, which is slower.
-      jax.block_until_ready(harmonize(params, image, mask))
+    jax.block_until_ready(
+      [harmonize(params, image, mask) for image, mask in inputs]
+    )
 
   both = (evaluate, forward)
   for function in both:
