@@ -61,11 +61,11 @@ def main():
       evaluate(folder, args.weights, test),
     ]
     print_rows(rows)
+    common.write_json(args.json, machine, args, rows)
     root = "--root", str(folder / "prepared")
     run("evaluation", *root, "--source", "iharmony4", "--count", "480")
     run("input_pipeline", *root, "--images", str(min(train, 1200)))
     run("input_pipeline", *root, "--storage")
-  common.write_json(args.json, machine, args, rows)
 
 
 def print_rows(rows: list[dict]) -> None:
