@@ -1,9 +1,11 @@
 """The collectives of a compiled program, read off XLA's text of it."""
 
-import math
 import re
 from collections.abc import Iterable
 from typing import NamedTuple
+
+import hlo
+from hlo import Array
 
 KINDS = (
   "all-reduce",
@@ -16,24 +18,11 @@ _INSTRUCTION = re.compile(
   r"^\s*(?:ROOT )?%?[\w.-]+ = (?P<type>.+?) "
   rf"(?P<kind>{'|'.join(KINDS)})(?P<start>-start)?\("
 )
-_ARRAY = re.compile(r"\b(pred|bf16|[sufc]\d+)\w*\[([\d,]*)\]")
-_COMPUTATION = re.compile(r"^(?:ENTRY )?%?([\w.-]+) \(.*\{$")
 _LOOP = re.compile(r" while\(.*body=%?([\w.-]+)")
 _CALL = re.compile(r"(?:calls|to_apply|body|condition)=%?([\w.-]+)")
 _BRANCHES = re.compile(r"branch_computations=\{([^}]*)\}")
 _CHANNEL = re.compile(r"channel_id=(\d+)")
 _SOURCE = re.compile(r'op_name="([^"]*)"')
-
-
-class Array(NamedTuple):
-  dtype: str
-  shape: tuple[int, ...]
-
-  @property
-  def size(self) -> int:
-    """In bytes."""
-    bits = 8 if self.dtype == "pred" else int(re.sub(r"\D", "", self.dtype))
-    return math.prod(self.shape) * bits // 8
 
 
 class Collective(NamedTuple):
@@ -55,7 +44,7 @@ def read(text: str) -> list[Collective]:
   program, of which each does a part: they share its channel. It may begin
   before a loop and end after it.
   """
-  bodies = _bodies(text)
+  bodies = hlo.read(text).computations
   looped = _looped(bodies)
   found: dict[tuple[str, str], Collective] = {}
   for name, lines in bodies.items():
@@ -87,33 +76,13 @@ def by_kind(collectives: Iterable[Collective]) -> dict[str, list[int]]:
   return sums
 
 
-def arrays_of(text: str) -> tuple[Array, ...]:
-  """The arrays of a type, as `(f32[2,3]{1,0}, s32[])`."""
-  return tuple(
-    Array(dtype, tuple(map(int, filter(None, shape.split(",")))))
-    for dtype, shape in _ARRAY.findall(text)
-  )
-
-
 def _results(kind: str, text: str, start: bool) -> tuple[Array, ...]:
-  arrays = arrays_of(text)
+  arrays = hlo.arrays_of(text)
   if start and kind in ("all-gather", "collective-permute"):
     # Operands, then results, then what the transfer waits on.
     arrays = tuple(a for a in arrays if a != Array("u32", ()))
     arrays = arrays[len(arrays) // 2 :]
   return arrays
-
-
-def _bodies(text: str) -> dict[str, list[str]]:
-  """The lines of every computation, by its name."""
-  bodies: dict[str, list[str]] = {}
-  lines: list[str] = []
-  for line in text.splitlines():
-    if match := _COMPUTATION.match(line):
-      lines = bodies[match[1]] = []
-    else:
-      lines.append(line)
-  return bodies
 
 
 def _looped(bodies: dict[str, list[str]]) -> set[str]:

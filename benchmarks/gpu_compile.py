@@ -21,24 +21,21 @@ has is not compiled again.
 """
 
 import argparse
-import collections
 import json
 import pathlib
-import re
 import sys
 import time
 from typing import Any
 
-import collectives
+import ahead
 import common
-import tpu_compile
+import kernels
 
 PLUGIN = "jax-cuda12-plugin"
 COMPILER = "nvidia-cuda-nvcc-cu12"
-VERSIONS = ("jax", "jaxlib", PLUGIN)
+LIBRARIES = ("jax", "jaxlib", PLUGIN)
 CONFIGS = ("hdnet_lite", "hdnet")
 DTYPES = ("float32", "bfloat16")  # float32's products are in TF32
-GROUPS = ("cuDNN", "cuBLAS", "fused", "others")
 BATCHES = {"train": 12, "evaluation": 16}
 ENVIRONMENT = {
   "JAX_PLATFORMS": "cpu",  # what is not compiled for the card
@@ -72,89 +69,6 @@ dnn_version_info { major: 9 minor: 7 }
 runtime_version { major: 12 minor: 8 }
 device_description_str: "NVIDIA H100 80GB HBM3"
 """
-# What is not a kernel.
-_FREE = {
-  *("parameter", "constant", "tuple", "get-tuple-element", "bitcast"),
-  *("after-all", "call", "while", "conditional", "partition-id"),
-}
-_COMPUTATION = re.compile(r"^(?P<entry>ENTRY )?%?(?P<name>[\w.-]+) \(.*\{$")
-_INSTRUCTION = re.compile(
-  r"^\s+(?:ROOT )?%?(?P<name>[\w.-]+) = (?P<type>\(.*?\)|\S+) "
-  r"(?P<kind>[\w-]+)\((?P<operands>[^)]*)\)(?P<rest>.*)"
-)
-_TARGET = re.compile(r'custom_call_target="([^"]*)"')
-_BODIES = re.compile(r"(?:body|condition)=%?([\w.-]+)")
-_CALLED = re.compile(r"to_apply=%?([\w.-]+)")
-_BRANCHES = re.compile(
-  r"(?:branch_computations=\{([^}]*)\}|(?:true|false)_computation=%?([\w.-]+))"
-)
-
-
-def kernels(text: str) -> dict[str, int]:
-  """Count what a step starts on the card, from XLA's text of the program.
-
-  Returns:
-    Kernels by GROUPS, those "in loops", and the "bytes" of the arrays that all
-    of them take and give.
-  """
-  computations, entry = parse(text)
-  count = collections.Counter()
-  pending = [(entry, False)]
-  while pending:
-    name, looped = pending.pop()
-    sizes = {}
-    for found in computations[name]:
-      kind, operands = found["kind"], found["operands"].split(",")
-      sizes[found["name"]] = sum(
-        array.size for array in collectives.arrays_of(found["type"])
-      )
-      pending += [(other, looped) for other in called(kind, found["rest"])]
-      if kind == "while":
-        pending += [(other, True) for other in _BODIES.findall(found["rest"])]
-      if kind in _FREE:
-        continue
-      count[group(kind, found["rest"])] += 1
-      count["in loops"] += looped
-      count["bytes"] += sizes[found["name"]] + sum(
-        sizes.get(operand.split()[-1].strip("%"), 0)
-        for operand in operands
-        if operand.strip()
-      )
-  return dict(count)
-
-
-def parse(text: str) -> tuple[dict[str, list[re.Match]], str | None]:
-  """The instructions of every computation, and the name of the first one."""
-  computations, name, entry = {}, None, None
-  for line in text.splitlines():
-    if found := _COMPUTATION.match(line):
-      name = found["name"]
-      computations[name] = []
-      entry = name if found["entry"] else entry
-    elif name and (found := _INSTRUCTION.match(line)):
-      computations[name].append(found)
-  return computations, entry
-
-
-def called(kind: str, rest: str) -> list[str]:
-  """The computations that an instruction runs in its place, but for loops."""
-  if kind == "call":
-    return _CALLED.findall(rest)
-  if kind == "conditional":
-    names = [a or b for a, b in _BRANCHES.findall(rest)]
-    return [name.strip(" %") for part in names for name in part.split(",")]
-  return []
-
-
-def group(kind: str, rest: str) -> str:
-  if kind == "fusion":
-    return "fused"
-  target = _TARGET.search(rest)
-  if target and "cudnn" in target[1]:
-    return "cuDNN"
-  if target and "cublas" in target[1]:
-    return "cuBLAS"
-  return "others"
 
 
 def measure(case: dict[str, Any], text: str | None) -> dict[str, Any]:
@@ -178,24 +92,15 @@ def measure(case: dict[str, Any], text: str | None) -> dict[str, Any]:
   return {
     **case,
     "temporary": compiled.memory_analysis().temp_size_in_bytes,
-    "kernels": kernels(compiled.as_text()),
+    "kernels": kernels.count(compiled.as_text()),
     "seconds": seconds,
-    **{name: common.version_of(name) for name in VERSIONS},
+    **ahead.versions_of(LIBRARIES),
   }
 
 
 def main():
   parser = common.make_parser(__doc__)
-  parser.add_argument(
-    "--record", type=pathlib.Path, metavar="FILE", help="the results, as JSON"
-  )
-  parser.add_argument(
-    "--table", action="store_true", help="print what the file has"
-  )
-  parser.add_argument(
-    "--text", type=pathlib.Path, metavar="FOLDER", help="keep programs as text"
-  )
-  parser.add_argument("--child", help=argparse.SUPPRESS)
+  ahead.add_flags(parser)
   args = parser.parse_args()
   if args.child:
     child = json.loads(args.child)
@@ -203,44 +108,18 @@ def main():
     return
   if args.record is None:
     parser.error("--record FILE is required")
-  for folder in (args.record.parent, args.text):
-    if folder and not folder.is_dir():
-      parser.error(f"there is no folder {folder}")
   failed = 0 if args.table else compile_all(parser, args)
-  print_table(tpu_compile.read(args.record))
+  print_table(ahead.read(args.record))
   sys.exit(1 if failed else 0)
 
 
 def compile_all(parser, args: argparse.Namespace) -> int:
-  """Compile what the record lacks; return how many programs went wrong."""
+  ahead.check_folders(parser, args)
   if common.version_of(PLUGIN) is None:
     version = common.version_of("jax")
     wanted = f"{PLUGIN}=={version} jax-cuda12-pjrt=={version}"
     parser.error(f"needs a compiler: pip install {wanted} {COMPILER}")
-  versions = {name: common.version_of(name) for name in VERSIONS}
-  done = [
-    row
-    for row in tpu_compile.read(args.record)
-    if versions.items() <= row.items()
-  ]
-  failed = 0
-  for case in cases():
-    if any(case.items() <= row.items() for row in done):
-      continue
-    name = "-".join(map(str, case.values()))
-    print(name, end=": ", flush=True)
-    text = args.text and str(args.text / f"{name}.txt")
-    row = common.run_child(
-      __file__, {"case": case, "text": text}, env=ENVIRONMENT
-    )
-    if "config" not in row:
-      failed += 1
-      print(row["error"], flush=True)
-      continue
-    with args.record.open("a", encoding="utf-8") as file:
-      file.write(json.dumps(row) + "\n")
-    print(f"{row['seconds']:.0f} s", flush=True)
-  return failed
+  return ahead.compile_missing(__file__, args, cases(), LIBRARIES, ENVIRONMENT)
 
 
 def cases() -> list[dict[str, Any]]:
@@ -253,11 +132,8 @@ def cases() -> list[dict[str, Any]]:
 
 
 def print_table(rows: list[dict[str, Any]]) -> None:
-  for versions in sorted(
-    {" ".join(f"{name} {row[name]}" for name in VERSIONS) for row in rows}
-  ):
-    print(versions)
-  kinds = (*GROUPS, "in loops")
+  ahead.print_versions(rows, LIBRARIES)
+  kinds = (*kernels.GROUPS, "in loops")
   common.print_table(
     (
       *("config", "program", "batch", "type", "kernels", *kinds),
@@ -266,10 +142,10 @@ def print_table(rows: list[dict[str, Any]]) -> None:
     [
       (
         *(row["config"], row["program"], str(row["batch"]), row["dtype"]),
-        str(sum(row["kernels"].get(kind, 0) for kind in GROUPS)),
+        str(sum(row["kernels"].get(kind, 0) for kind in kernels.GROUPS)),
         *(str(row["kernels"].get(kind, 0)) for kind in kinds),
-        tpu_compile.amount(row["kernels"]["bytes"]),
-        tpu_compile.amount(row["temporary"]),
+        ahead.amount(row["kernels"]["bytes"]),
+        ahead.amount(row["temporary"]),
         f"{row['seconds']:.0f}",
       )
       for row in rows

@@ -27,11 +27,10 @@ a processor. Each is compiled in a process of its own, and is a line of the file
 import argparse
 import importlib.metadata
 import json
-import os
-import pathlib
 import sys
 from typing import Any, NamedTuple
 
+import ahead
 import common
 from tpu_pods import PODS
 
@@ -77,9 +76,7 @@ PLANS = (
 
 def main():
   parser = common.make_parser(__doc__)
-  parser.add_argument(
-    "--record", type=pathlib.Path, metavar="FILE", help="the results, as JSON"
-  )
+  ahead.add_flags(parser)
   parser.add_argument("--config", nargs="+", help="of hdnet_jax.configs")
   parser.add_argument("--pod", nargs="+", choices=PODS)
   parser.add_argument(
@@ -90,13 +87,6 @@ def main():
   parser.add_argument("--dtype", default="bfloat16")
   parser.add_argument("--size", type=int, help="of the images")
   parser.add_argument("--width", type=int, help="of the network")
-  parser.add_argument(
-    "--table", action="store_true", help="print what the file has"
-  )
-  parser.add_argument(
-    "--text", type=pathlib.Path, metavar="FOLDER", help="keep programs as text"
-  )
-  parser.add_argument("--child", help=argparse.SUPPRESS)
   args = parser.parse_args()
   if args.child:
     import tpu_programs
@@ -108,7 +98,7 @@ def main():
   if args.record is None:
     parser.error("--record FILE is required")
   failed = 0 if args.table else compile_all(parser, args)
-  print_tables(read(args.record))
+  print_tables(ahead.read(args.record))
   sys.exit(1 if failed else 0)
 
 
@@ -118,25 +108,9 @@ def compile_all(parser, args: argparse.Namespace) -> int:
   wanted = cases(args)
   if not wanted:
     parser.error("this is not planned: give --batch, too")
-  versions = {name: common.version_of(name) for name in ("jax", "libtpu")}
-  done = [row for row in read(args.record) if versions.items() <= row.items()]
-  failed = 0
-  for case in wanted:
-    if any(case.items() <= row.items() for row in done):
-      continue
-    print(title(case), end=": ", flush=True)
-    text = args.text and os.fspath(args.text / file_name(case))
-    row = common.run_child(
-      __file__, {"case": case, "text": text}, env=ENVIRONMENT
-    )
-    if "config" not in row:  # it ended before the compiler's answer
-      failed += 1
-      print(row["error"], flush=True)
-      continue
-    with args.record.open("a", encoding="utf-8") as file:
-      file.write(json.dumps(row) + "\n")
-    print(row.get("error") or f"{row['seconds']:.0f} s", flush=True)
-  return failed
+  return ahead.compile_missing(
+    __file__, args, wanted, ("jax", "libtpu"), ENVIRONMENT
+  )
 
 
 def check(parser, args: argparse.Namespace) -> None:
@@ -148,9 +122,7 @@ def check(parser, args: argparse.Namespace) -> None:
   if common.version_of("libtpu") is None:
     text = wanted[0].split(";")[0].strip() if wanted else "libtpu"
     parser.error(f'needs libtpu: pip install "{text}"')
-  for folder in (args.record.parent, args.text):
-    if folder and not folder.is_dir():
-      parser.error(f"there is no folder {folder}")
+  ahead.check_folders(parser, args)
 
 
 def cases(args: argparse.Namespace) -> list[dict[str, Any]]:
@@ -186,24 +158,6 @@ def cases(args: argparse.Namespace) -> list[dict[str, Any]]:
   ]
 
 
-def title(case: dict[str, Any]) -> str:
-  return (
-    f"{case['config']}, {case['pod']}, {case['program']}, "
-    f"batch {case['batch']}, spatial {case['spatial']}"
-  )
-
-
-def file_name(case: dict[str, Any]) -> str:
-  return "-".join(str(value) for value in case.values() if value) + ".txt"
-
-
-def read(path: pathlib.Path) -> list[dict[str, Any]]:
-  if not path.is_file():
-    return []
-  lines = path.read_text(encoding="utf-8").splitlines()
-  return [json.loads(line) for line in lines]
-
-
 def held(row: dict[str, Any]) -> int:
   """Bytes that a device holds at once."""
   return row["arguments"] + row["outputs"] - row["aliases"] + row["temporary"]
@@ -233,11 +187,7 @@ def largest_batch(
 
 
 def print_tables(rows: list[dict[str, Any]]) -> None:
-  versions = {
-    " ".join(f"{name} {row[name]}" for name in ("jax", "jaxlib", "libtpu"))
-    for row in rows
-  }
-  print("\n".join(sorted(versions)) or "nothing is compiled yet")
+  ahead.print_versions(rows, ("jax", "jaxlib", "libtpu"))
   common.print_table(
     (
       *("config", "pod", "data x spatial", "program", "batch", "arguments"),
@@ -268,27 +218,18 @@ def memory_cells(
   largest = largest_batch(row, rows)
   return (
     *start_of(row),
-    amount(row["arguments"]),
-    amount(row["temporary"]),
-    f"{amount(held(row))}, {held(row) / row['memory']:.0%}",
+    ahead.amount(row["arguments"]),
+    ahead.amount(row["temporary"]),
+    f"{ahead.amount(held(row))}, {held(row) / row['memory']:.0%}",
     "" if largest is None else f"{largest}",
     f"{row['flops'] / 1e12:.3f}",
     f"{row['cycles'] / 1e6:.0f} M",
   )
 
 
-def amount(size: float) -> str:
-  """Bytes in three digits."""
-  for unit in ("B", "kB", "MB"):
-    if size < 999.5:
-      return f"{common.short(size)} {unit}"
-    size /= 1000
-  return f"{common.short(size)} GB"
-
-
 def collective_cells(row: dict[str, Any]) -> tuple[str, ...]:
   kinds = [
-    f"{count} {SHORT[kind]} {amount(size)}"
+    f"{count} {SHORT[kind]} {ahead.amount(size)}"
     + (f" ({row['looped'][kind][0]} in loops)" if kind in row["looped"] else "")
     for kind, (count, size) in sorted(row["collectives"].items())
   ]

@@ -34,12 +34,25 @@ HloModule jit_step, is_scheduled=true
   ROOT %copied = f32[2]{0} copy(%p)
 }
 
+%same (q: f32[2]) -> f32[2] {
+  %q = f32[2]{0} parameter(0)
+  ROOT %again = f32[2]{0} fusion(%q), kind=kLoop, calls=%fused_add
+}
+
+%other (r: f32[2]) -> f32[2] {
+  ROOT %r = f32[2]{0} parameter(0)
+}
+
 ENTRY %main (x: f32[2]) -> f32[2] {
   %x.1 = f32[2]{0} parameter(0)
   %c = (f32[2], u8[0]) custom-call(%x.1), custom_call_target="__cudnn$conv"
   %called = f32[2]{0} call(%x.1), to_apply=%command_buffer
   %loop = (s32[], f32[2]{0}) while(%x.1), condition=%condition, body=%body
-  ROOT %end = f32[2]{0} fusion(%called), kind=kLoop, calls=%fused_add
+  %either = f32[2]{0} conditional(%x.1, %x.1, %x.1), \
+branch_computations={%other, %same}
+  %or = f32[2]{0} conditional(%x.1, %x.1, %x.1), true_computation=%same, \
+false_computation=%other
+  ROOT %end = f32[2]{0} fusion(%called, /*index=1*/%x.1), kind=kLoop, calls=%fused_add
 }
 """
 
@@ -58,14 +71,15 @@ def test_what_is_missing_is_named(tmp_path, load, fails, monkeypatch):
 
 
 def test_the_kernels_of_a_program(load):
-  found = load("gpu_compile").kernels(PROGRAM)
+  found = load("kernels").count(PROGRAM)
   assert found == {
     "cuDNN": 1,
     "cuBLAS": 1,
-    "fused": 3,
+    "fused": 5,  # two of them in branches
     "others": 2,  # the copy and the sort
     "in loops": 3,
     # Of the products and the convolution 20 and 16; 16 each of the copy, the
-    # sort and two fusions; one of the loop's state of 12 gives a bool.
-    "bytes": 20 + 16 + 4 * 16 + 13,
+    # sort and three fusions, 24 of that of two arrays; one of the loop's state
+    # of 12 gives a bool.
+    "bytes": 20 + 16 + 5 * 16 + 24 + 13,
   }
