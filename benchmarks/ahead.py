@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import common
+import environment
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -46,7 +47,7 @@ def compile_missing(
     script: is started with --child, and prints the numbers of one case; those
       have the case in them, and the versions of `libraries`.
   """
-  versions = versions_of(libraries)
+  versions = environment.versions_of(libraries)
   done = [row for row in read(args.record) if versions.items() <= row.items()]
   failed = 0
   for case in cases:
@@ -71,10 +72,6 @@ def read(path: pathlib.Path) -> list[dict[str, Any]]:
     return []
   lines = path.read_text(encoding="utf-8").splitlines()
   return [json.loads(line) for line in lines]
-
-
-def versions_of(libraries: Sequence[str]) -> dict[str, str | None]:
-  return {name: common.version_of(name) for name in libraries}
 
 
 def print_versions(

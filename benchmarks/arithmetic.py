@@ -17,6 +17,7 @@ import math
 import pathlib
 
 import common
+import environment
 import jax
 import jax.extend
 import numpy as np
@@ -52,7 +53,7 @@ def main():
     ],
   )
   print(f"{args.size}x{args.size}, steps of a batch of {args.batch}.")
-  common.write_json(args.json, common.describe_machine(), args, results)
+  common.write_json(args.json, environment.describe_machine(), args, results)
 
 
 def count(width: int, size: int, batch: int) -> dict[str, int]:

@@ -22,7 +22,8 @@ import tempfile
 import threading
 
 import numpy as np
-from common import describe_machine, limit_threads, make_parser
+from common import limit_threads, make_parser
+from environment import describe_machine
 from PIL import Image
 
 EXAMPLE = pathlib.Path(__file__).parents[1] / "examples" / "web"

@@ -4,14 +4,12 @@ So it can be imported where the time of importing is what is measured.
 """
 
 import argparse
-import datetime
 import importlib.metadata
 import importlib.util
 import json
 import math
 import os
 import pathlib
-import platform
 import resource
 import subprocess
 import sys
@@ -19,7 +17,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-LIBRARIES = ("jax", "torch", "onnxruntime")
+import environment
+
 FORMS = ("paper", "official")
 NAMES = {8: "HDNet-lite", 32: "HDNet"}
 # The programs that harmonize.
@@ -76,7 +75,7 @@ def begin(
     import official
 
     official.check(args.official)
-  machine = describe_machine()
+  machine = environment.describe_machine()
   print("  ".join(f"{name} {value}" for name, value in machine.items()))
   if machine["load"] > 0.3 * machine["threads"]:
     print("The processor is busy with other work: do not record these times.")
@@ -93,60 +92,6 @@ def limit_threads(parser: argparse.ArgumentParser, count: int | None) -> None:
   if not 0 < count <= len(allowed):
     parser.error(f"--threads must be from 1 to {len(allowed)}, not {count}")
   os.sched_setaffinity(0, allowed[:count])
-
-
-def usable_threads() -> int:
-  if hasattr(os, "sched_getaffinity"):
-    return len(os.sched_getaffinity(0))
-  return os.cpu_count() or 1
-
-
-def describe_machine() -> dict[str, Any]:
-  return {
-    "CPU": cpu_name(),
-    "threads": usable_threads(),
-    # Before the measurements; they are good for little on busy cores.
-    "load": round(busy_threads(), 2),
-    "python": platform.python_version(),
-    **{name: version for name in LIBRARIES if (version := version_of(name))},
-    "date": datetime.date.today().isoformat(),
-  }
-
-
-def busy_threads(seconds: float = 0.2) -> float:
-  """The processor's threads that work at present, of whatever process.
-
-  Not the load average, which for minutes tells of what has ended.
-  """
-  file = pathlib.Path("/proc/stat")
-  if not file.is_file():  # Linux alone has it
-    return os.getloadavg()[0]
-
-  def read() -> tuple[int, int]:
-    first = file.read_text(encoding="utf-8").splitlines()[0]
-    times = [int(word) for word in first.split()[1:9]]
-    return sum(times), times[3] + times[4]  # the idle ones, and those of disks
-
-  total, idle = read()
-  time.sleep(seconds)
-  later, idle_later = read()
-  return os.cpu_count() * (1 - (idle_later - idle) / (later - total))
-
-
-def cpu_name() -> str:
-  file = pathlib.Path("/proc/cpuinfo")  # Linux; platform knows less there
-  if file.is_file():
-    for line in file.read_text(encoding="utf-8").splitlines():
-      if line.startswith("model name"):
-        return line.split(":", 1)[1].strip()
-  return platform.processor() or platform.machine()
-
-
-def version_of(library: str) -> str | None:
-  try:
-    return importlib.metadata.version(library)
-  except importlib.metadata.PackageNotFoundError:
-    return None
 
 
 def kinds(official: pathlib.Path | None) -> list[str]:

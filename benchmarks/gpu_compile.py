@@ -29,6 +29,7 @@ from typing import Any
 
 import ahead
 import common
+import environment
 import kernels
 
 PLUGIN = "jax-cuda12-plugin"
@@ -94,7 +95,7 @@ def measure(case: dict[str, Any], text: str | None) -> dict[str, Any]:
     "temporary": compiled.memory_analysis().temp_size_in_bytes,
     "kernels": kernels.count(compiled.as_text()),
     "seconds": seconds,
-    **ahead.versions_of(LIBRARIES),
+    **environment.versions_of(LIBRARIES),
   }
 
 
@@ -115,8 +116,8 @@ def main():
 
 def compile_all(parser, args: argparse.Namespace) -> int:
   ahead.check_folders(parser, args)
-  if common.version_of(PLUGIN) is None:
-    version = common.version_of("jax")
+  if environment.version_of(PLUGIN) is None:
+    version = environment.version_of("jax")
     wanted = f"{PLUGIN}=={version} jax-cuda12-pjrt=={version}"
     parser.error(f"needs a compiler: pip install {wanted} {COMPILER}")
   return ahead.compile_missing(__file__, args, cases(), LIBRARIES, ENVIRONMENT)

@@ -16,6 +16,7 @@ from collections import defaultdict
 
 import common
 import convolutions
+import environment
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -132,7 +133,7 @@ def profile(args) -> tuple[dict[str, float], dict[str, float]]:
   model = ModelConfig(width=args.width)
   graph = network.build(programs.random_params(model), model)
   options = onnxruntime.SessionOptions()
-  options.intra_op_num_threads = args.threads or common.usable_threads()
+  options.intra_op_num_threads = args.threads or environment.usable_threads()
   options.enable_profiling = True
   composite, mask = common.inputs(args.size)
   with tempfile.TemporaryDirectory() as folder:

@@ -24,6 +24,7 @@ import os
 import time
 
 import common
+import environment
 import official
 
 GIGABYTE = 10**9
@@ -190,7 +191,7 @@ def prepare_training(case: dict):
 
 
 def load_official(case: dict):
-  threads = common.usable_threads()
+  threads = environment.usable_threads()
   return official.load_model(case["official"], case["width"], threads)
 
 

@@ -24,7 +24,7 @@ import time
 import numpy as np
 import onnxruntime
 import programs
-from common import cpu_name
+from environment import cpu_name
 
 from hdnet_jax import weights
 from hdnet_jax.config import ModelConfig

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import common
+import environment
 import jax
 import numpy as np
 
@@ -87,7 +88,7 @@ def _onnx(params, model: ModelConfig, composite, mask) -> Program:
   graph = network.build(params, model, composite.shape[1:3])
   start = time.perf_counter()  # the export is done once, and not by who runs it
   options = onnxruntime.SessionOptions()
-  options.intra_op_num_threads = common.usable_threads()
+  options.intra_op_num_threads = environment.usable_threads()
   # From the second run on it would hold what the first took, and as much again.
   options.enable_mem_pattern = False
   # Its threads would go on spinning in the next program's run.
@@ -105,6 +106,6 @@ def _official(path, width: int, composite, mask) -> Program:
   import official
 
   start = time.perf_counter()
-  model = official.load_model(path, width, common.usable_threads())
+  model = official.load_model(path, width, environment.usable_threads())
   forward = official.make_forward(model, composite, mask)
   return Program(forward, time.perf_counter() - start)

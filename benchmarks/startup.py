@@ -169,11 +169,12 @@ def start_ours(case: dict):
 
 def start_onnx(case: dict):
   import common
+  import environment
   import onnxruntime
 
   yield
   options = onnxruntime.SessionOptions()
-  options.intra_op_num_threads = common.usable_threads()
+  options.intra_op_num_threads = environment.usable_threads()
   session = onnxruntime.InferenceSession(
     case["file"], options, providers=["CPUExecutionProvider"]
   )
@@ -183,12 +184,13 @@ def start_onnx(case: dict):
 
 def start_official(case: dict):
   import common
+  import environment
   import official
   import torch  # noqa: F401 (what is timed is its import)
 
   yield
   model = official.load_model(
-    case["file"], case["width"], common.usable_threads()
+    case["file"], case["width"], environment.usable_threads()
   )
   yield official.make_forward(model, *common.inputs(case["size"]))
 

@@ -32,6 +32,7 @@ from typing import Any, NamedTuple
 
 import ahead
 import common
+import environment
 from tpu_pods import PODS
 
 PROGRAMS = ("train", "evaluation")
@@ -119,7 +120,7 @@ def check(parser, args: argparse.Namespace) -> None:
     for text in importlib.metadata.requires("jax") or []
     if text.startswith("libtpu")
   ]
-  if common.version_of("libtpu") is None:
+  if environment.version_of("libtpu") is None:
     text = wanted[0].split(";")[0].strip() if wanted else "libtpu"
     parser.error(f'needs libtpu: pip install "{text}"')
   ahead.check_folders(parser, args)

@@ -12,7 +12,7 @@ import time
 from typing import Any
 
 import collectives
-import common
+import environment
 import jax
 from jax.experimental import topologies
 from jax.sharding import Mesh
@@ -117,7 +117,7 @@ def measure(case: Case, text: str | None = None) -> dict[str, Any]:
     "hosts": len({host for row in processes(mesh) for host in row}),
     "memory": PODS[case.pod].memory,
     "image_size": case.make_config().data.image_size,
-    **{name: common.version_of(name) for name in ("jax", "jaxlib", "libtpu")},
+    **environment.versions_of(("jax", "jaxlib", "libtpu")),
   }
   lowered = lower(case, mesh)
   start = time.process_time()

@@ -23,6 +23,7 @@ import time
 from collections.abc import Callable, Sequence
 
 import common
+import environment
 import jax
 import numpy as np
 
@@ -131,7 +132,7 @@ def official_step(args: argparse.Namespace, batch: dict) -> Callable:
   import official
 
   model = official.load_model(
-    args.official, args.width, common.usable_threads()
+    args.official, args.width, environment.usable_threads()
   )
   composite, real = (
     np.asarray(normalize(batch[name])) for name in ("composite", "real")

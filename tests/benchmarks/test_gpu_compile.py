@@ -52,14 +52,15 @@ ENTRY %main (x: f32[2]) -> f32[2] {
 branch_computations={%other, %same}
   %or = f32[2]{0} conditional(%x.1, %x.1, %x.1), true_computation=%same, \
 false_computation=%other
-  ROOT %end = f32[2]{0} fusion(%called, /*index=1*/%x.1), kind=kLoop, calls=%fused_add
+  ROOT %end = f32[2]{0} fusion(%called, /*index=1*/%x.1), kind=kLoop, \
+calls=%fused_add
 }
 """
 
 
 def test_what_is_missing_is_named(tmp_path, load, fails, monkeypatch):
   script = load("gpu_compile")
-  monkeypatch.setattr(script.common, "version_of", {"jax": "1.2"}.get)
+  monkeypatch.setattr(script.environment, "version_of", {"jax": "1.2"}.get)
   assert fails("gpu_compile", "--record", tmp_path / "gpu.jsonl").endswith(
     "needs a compiler: pip install jax-cuda12-plugin==1.2 "
     "jax-cuda12-pjrt==1.2 nvidia-cuda-nvcc-cu12"

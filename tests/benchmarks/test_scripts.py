@@ -173,8 +173,8 @@ def test_gpu(tmp_path):
 
 
 def test_busy_threads(load):
-  common = load("common")
-  assert 0 <= common.busy_threads() <= os.cpu_count()
+  environment = load("environment")
+  assert 0 <= environment.busy_threads() <= os.cpu_count()
 
 
 def test_arithmetic(tmp_path):
