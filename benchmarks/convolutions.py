@@ -15,6 +15,7 @@ import common
 import jax
 import jax.numpy as jnp
 import numpy as np
+import programs
 
 from hdnet_jax.model import conv_ops
 
@@ -84,8 +85,8 @@ def measure(
     def pull(x, kernel, dy, which, function=function):
       return jax.vjp(function, x, kernel)[1](dy)[which]
 
-    pull = jax.jit(pull, static_argnums=3)
-    forward = jax.jit(function)
+    pull = programs.jit(pull, static_argnums=3)
+    forward = programs.jit(function)
     for part, call in (
       ("forward", lambda f=forward: f(x, kernel)),
       ("dx", lambda f=pull, dy=dy: f(x, kernel, dy, 0)),

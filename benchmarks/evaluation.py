@@ -146,7 +146,7 @@ def measure(
   )
   evaluator = Evaluator(config, network(config.model), mesh)
 
-  @jax.jit
+  @programs.jit
   def harmonize(params, image, mask):
     return blend(model.apply({"params": params}, image, mask), image, mask)
 

@@ -105,7 +105,7 @@ def time_convolutions(args) -> dict[str, tuple[int, float]]:
     side = args.size // scale
     x = rng.normal(size=(1, side, side, inputs)).astype(np.float32)
     kernel = rng.normal(size=(size, size, inputs, outputs)).astype(np.float32)
-    function = jax.jit(getattr(conv_ops, f"cpu_{name}"))
+    function = programs.jit(getattr(conv_ops, f"cpu_{name}"))
     y = function(x, kernel)
     # A transposed convolution's products are those of its inputs.
     places = side**2 if name.startswith("up") else y.shape[1] * y.shape[2]

@@ -48,6 +48,13 @@ def make(
   return _jax(params, model, composite, mask)
 
 
+def jit(function: Callable, **options) -> Callable:
+  """`jax.jit` with the compiler's options of the network's own programs."""
+  platform = jax.devices()[0].platform
+  compiler = devices.compiler_options(platform)
+  return jax.jit(function, compiler_options=compiler, **options)
+
+
 def random_params(model: ModelConfig) -> dict:
   """Drawn by NumPy: compiling the network's own draws takes longer."""
   image, mask = np.zeros((1, 8, 8, 3)), np.zeros((1, 8, 8, 1))
@@ -69,11 +76,7 @@ def _jax(params, model: ModelConfig, composite, mask) -> Program:
 
   arguments = jax.device_put((params, composite, mask), jax.devices()[0])
   start = time.perf_counter()
-  compiled = jax.jit(
-    harmonize,
-    compiler_options=devices.compiler_options(jax.devices()[0].platform),
-  )
-  compiled = compiled.lower(*arguments).compile()
+  compiled = jit(harmonize).lower(*arguments).compile()
   seconds = time.perf_counter() - start
   return Program(
     lambda: compiled(*arguments).block_until_ready(), seconds, compiled
