@@ -4,8 +4,8 @@ Images are [B, H, W, C], kernels [height, width, in, out]. A transposed
 convolution takes the kernel with which it correlates its dilated input: the
 transpose of `down_conv4x4` by `kernel` is `up_conv4x4` by `transposed(kernel)`.
 
-On CPUs, the `cpu_` forms compute the same sums several times faster than XLA's
-own code (`benchmarks/convolutions.py` times both):
+On CPUs, the `cpu_` forms compute the same sums faster than XLA's own code, some
+several times (`benchmarks/convolutions.py` times both):
 
 - A transposed convolution is a stride-1 one and a depth-to-space move.
 - A 3x3 convolution to few channels computes several pixels at a time.
