@@ -37,6 +37,7 @@ def run_batches(
     small = dataclasses.replace(data, image_size=data.image_size // 2)
     batches = _batches_on_mesh(config, open_source(small, "train"), mesh, start)
     yield from itertools.islice(batches, half_size - start)
+    del batches  # and with it what was read ahead, or the cache
   yield from _batches_on_mesh(config, source, mesh, max(start, half_size))
 
 

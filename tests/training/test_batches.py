@@ -9,7 +9,11 @@ import numpy as np
 from hdnet_jax.config import MeshConfig
 from hdnet_jax.data.pipeline import open_source
 from hdnet_jax.devices import make_mesh
-from hdnet_jax.training.batches import cached_batches, first_examples
+from hdnet_jax.training.batches import (
+  cached_batches,
+  first_examples,
+  run_batches,
+)
 from hdnet_jax.training.loop import train_and_evaluate
 from hdnet_jax.training.step import composites_of_step
 
@@ -54,6 +58,20 @@ def test_variants_are_placed_apart(config):
     len(np.unique(alpha[index == example], axis=0)) for example in set(index)
   ]
   assert max(different) == 3
+
+
+def test_the_cache_of_half_size_batches_is_freed(config):
+  config = with_variants(config, 5, cache="device")
+  source, mesh = open_source(config.data, "train"), make_mesh(config.mesh)
+  batches = run_batches(config, source, mesh, half_size=1)
+  held = []
+  for _ in range(2):
+    next(batches)
+    shapes = {array.shape for array in jax.live_arrays()}
+    held.append(
+      {s[1] for s in shapes if len(s) == 4 and s[0] == 5 * len(source)}
+    )
+  assert held == [{16}, {32}]
 
 
 def test_a_run_with_a_cache_resumes_bitwise(config, tmp_path):
