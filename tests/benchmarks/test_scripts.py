@@ -1,15 +1,18 @@
 """The scripts that measure run."""
 
+import argparse
 import importlib.util
 import json
 import os
 import pathlib
+from unittest import mock
 
 import jax
 import numpy as np
 import pytest
 from PIL import Image
 
+from hdnet_jax.config import Config, DataConfig, MeshConfig, ModelConfig
 from hdnet_jax.model import conv_ops
 from hdnet_jax.model.hdnet import HDNet
 
@@ -197,6 +200,48 @@ def test_layers(tmp_path):
   # 4x4 pixels of 32 channels in, 16 out, 4x4.
   assert by_layer["y4"]["gflop"] == 2 * 4 * 4 * 16 * 32 * 16 / 1e9
   assert all(row[part] > 0 for row in rows for part in ("jax", "onnx", "peak"))
+
+
+def time_a_layer(convolutions, args):
+  convolutions.measure(args, *convolutions.LAYERS[0])
+
+
+def time_all_layers(layers, args):
+  layers.time_convolutions(args)
+
+
+def time_forward_pass(evaluation, args):
+  config = Config(
+    eval_batch_size=args.batch,
+    model=ModelConfig(width=args.width),
+    data=DataConfig(image_size=args.size),
+    mesh=MeshConfig(data=1),
+  )
+  photos = evaluation.EncodedPhotos(args.batch, args.size)
+  # The evaluation beside it is the package's own program.
+  with mock.patch.object(evaluation, "Evaluator"):
+    evaluation.measure(config, photos, passes=1)
+
+
+@pytest.mark.parametrize(
+  ("script", "time"),
+  [
+    ("convolutions", time_a_layer),
+    ("layers", time_all_layers),
+    ("evaluation", time_forward_pass),
+  ],
+)
+def test_what_is_timed_has_the_networks_compiler_options(
+  script, time, load, monkeypatch
+):
+  """Without them convolutions use one core, and look slower than they are."""
+  module = load(script)
+  monkeypatch.setattr(
+    load("programs").devices, "compiler_options", lambda _: {"no_such": "1"}
+  )
+  args = argparse.Namespace(size=16, batch=1, runs=1, width=2)
+  with pytest.raises(jax.errors.JaxRuntimeError, match="no_such"):
+    time(module, args)
 
 
 def test_operations_by_hand(load):
